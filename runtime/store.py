@@ -92,7 +92,8 @@ class Store(KeptStore):
         them; an existing stream knows its own. ``reading`` are the options of ``runtime.ingest.Reading``: how records
         are read. With ``compact``, small or overlapping files of the years that the points are in are merged at the end
         where that pays off; see ``runtime.upkeep``. ``replace`` takes back, in the same commit, the source that it
-        names (as ``undo`` does), or if True the one that has the name of the new one.
+        names (as ``undo`` does; then there is one input), or if True the one that has the name of the new one, if any,
+        and the new one itself, if it is there, which is read anew.
         """
         from runtime.ingest import ingest
 
@@ -125,7 +126,7 @@ class Store(KeptStore):
         from runtime.ingest.one_source import StreamTarget
 
         self.be_known(stream)
-        target = StreamTarget(self.objects, self.catalogue, stream, MEMORY_ROWS, _progress(progress))
+        target = StreamTarget(self.objects, self.catalogue, stream, MEMORY_ROWS, _progress(progress), again=True)
         report = retry_rejects(target, options)
         return self._after(report, progress) if compact else report
 

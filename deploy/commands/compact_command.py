@@ -55,6 +55,8 @@ def _compact(options: argparse.Namespace) -> int:
 
 
 def _show_plan(store: Store, options: argparse.Namespace) -> int:
+    from runtime.progress import count_of
+
     plans = {name: store.compaction(name).planned() for name in options.streams or store.catalogue.streams()}
     if options.format == "json":
         jobs = [
@@ -66,11 +68,12 @@ def _show_plan(store: Store, options: argparse.Namespace) -> int:
         return 0
     for name, planned in plans.items():
         files, rows = sum(len(job.files) for job in planned), sum(f.rows for job in planned for f in job.files)
-        print(f"{name}: {files:,} files with {rows:,} rows would be written again" if planned else f"{name}: nothing")
+        all_of_it = f"{count_of(files, 'file')} with {count_of(rows, 'row')}"
+        print(f"{name}: {all_of_it} would be written again" if planned else f"{name}: nothing")
         for job in planned:
             begin, end = (datetime.fromtimestamp(t / 1e6, UTC).date() for t in (job.spans[0].begin, job.spans[-1].end))
             parts = f", one for each of {len(job.spans)} spans" if len(job.spans) > 1 else ""
-            print(f"  {begin} to {end}: {len(job.files):,} files{parts}")
+            print(f"  {begin} to {end}: {count_of(len(job.files), 'file')}{parts}")
     return 0
 
 

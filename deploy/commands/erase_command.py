@@ -39,7 +39,10 @@ def _erase(options: argparse.Namespace) -> int:
 
 
 def _be_sure(rows: int, stream: str, key: str | None) -> None:
-    what = f"all {rows:,} points of {stream}" if key is None else f"the {rows:,} points of key {key} of {stream}"
+    from runtime.progress import count_of
+
+    points = count_of(rows, "point")
+    what = f"all {points} of {stream}" if key is None else f"the {points} of key {key} of {stream}"
     be_sure(f"this erases {what}", stream, "nothing was erased")
 
 

@@ -33,10 +33,12 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", metavar="COLUMN", help="a column whose values count once per key and day")
     missing_key_argument(parser)
     parser.add_argument(
-        "--replace", action="store_true", help="take back the source of the same name, in the same commit"
+        "--replace", action="store_true", help="take back the source of the same name, if any, in the same commit"
     )
     parser.add_argument(
-        "--replace-source", metavar="SOURCE", help="take back this source (`dataflow sources`), in the same commit"
+        "--replace-source",
+        metavar="SOURCE",
+        help="take back this source (`dataflow sources`), in the same commit; with one file",
     )
     parser.add_argument("--no-compact", action="store_true", help="do not merge small files at the end")
     parser.add_argument("--retry-rejects", action="store_true", help="ingest the rejected records of the stream again")
@@ -90,6 +92,9 @@ def _ingest(options: argparse.Namespace) -> int:
         return _retry(options)
     if not options.files:
         raise UsageError("name the files to ingest, or - for standard input (see dataflow ingest --help)")
+    if options.replace_source is not None and (len(options.files) > 1 or options.replace):
+        beside = "--replace" if options.replace else f"{len(options.files)} files"
+        raise UsageError(f"--replace-source takes one file, which takes the place of the source, not {beside}")
     try:
         check_format(options.format)
         preset = preset_of(options.preset, options.format)
@@ -151,7 +156,7 @@ def _retry(options: argparse.Namespace) -> int:
             **{name: value for name, value in given.items() if value is not None},
         )
     print(report if report.sources else f"{options.stream}: no rejected records to retry")
-    return 0
+    return int(bool(report.sources) and all(source.error is not None for source in report.sources))
 
 
 def _streams_of(store: Store, place: str) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from deploy.commands.shared import Command, json_argument, positive, show_json, store_argument
 
 if TYPE_CHECKING:
+    from runtime import Store
     from runtime.ingest import Rejected
 
 _TEXT = 200
@@ -25,12 +26,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _rejects(options: argparse.Namespace) -> int:
     from runtime import Store
 
-    found = Store(options.store).rejects(options.stream)
+    store = Store(options.store)
+    found = store.rejects(options.stream)
     wanted = options.reason or ""
     if options.format == "json":
         show_json({"stream": options.stream, "sources": [_to_dict(source, wanted) for source in found]})
     else:
-        print(_text(options.stream, found, wanted, options.rows))
+        print(_text(options.stream, found, wanted, options.rows, _of_erased(store, options.stream)))
     return 0
 
 
@@ -45,10 +47,18 @@ def _to_dict(source: Rejected, wanted: str) -> dict[str, object]:
     }
 
 
-def _text(stream: str, found: Sequence[Rejected], wanted: str, rows: int) -> str:
+def _of_erased(store: Store, stream: str) -> dict[str, int]:
+    """For each source how many records were left out because their keys were erased; nothing is kept of them."""
+    from runtime.ingest.columns.erased_keys import ERASED
+
+    return {e.id: e.reject_reasons.get(ERASED, 0) for e in store.catalogue.sources(stream) if not e.undone}
+
+
+def _text(stream: str, found: Sequence[Rejected], wanted: str, rows: int, erased: Mapping[str, int]) -> str:
     from runtime.display.text_tables import printable
     from runtime.ingest import counted
     from runtime.ingest.report import counted as of_reason
+    from runtime.progress import count_of
 
     lines = []
     for reason, count in counted(found).items():
@@ -59,10 +69,18 @@ def _text(stream: str, found: Sequence[Rejected], wanted: str, rows: int) -> str
         for (source, reject), _ in zip(shown, range(rows), strict=False):
             text = printable(reject.text[:_TEXT]) + ("..." if len(reject.text) > _TEXT else "")
             lines.append(f"  {printable(source.entry.name)}, line {reject.line:,}: {text}")
-    if lost := sum(source.kept.not_listed for source in found):
+    if lost := sum(max(0, source.kept.not_listed - erased.get(source.entry.id, 0)) for source in found):
         lines.append(f"{lost:,} more were only counted: ingest their sources again into another stream to see them")
+    gone = sum(erased.values())
+    left_out = (
+        f"{count_of(gone, 'record')} left out, because {'its key was' if gone == 1 else 'their keys were'} erased"
+    )
     if not lines:
+        if gone and not wanted:
+            return f"{stream}: no rejected records but {left_out}"
         return f"{stream}: no rejected records" + (f" whose reason contains {wanted!r}" if wanted else "")
+    if gone:
+        lines.append(left_out)
     lines.append(f"after a change of options: dataflow ingest STORE {stream} --retry-rejects [options]")
     return "\n".join(lines)
 

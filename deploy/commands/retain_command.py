@@ -22,6 +22,7 @@ def _retain_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _retain(options: argparse.Namespace) -> int:
     from runtime import Store
+    from runtime.progress import count_of
     from runtime.upkeep import retaining
 
     store = Store(options.store)
@@ -39,7 +40,9 @@ def _retain(options: argparse.Namespace) -> int:
         planned = store.retain(options.stream, **asked, dry_run=True)
         if planned.rows:
             day = planned.to_dict()["day"]
-            be_sure(f"this retires {planned.rows:,} points before {day}", options.stream, "nothing was retired")
+            be_sure(
+                f"this retires {count_of(planned.rows, 'point')} before {day}", options.stream, "nothing was retired"
+            )
     report = store.retain(options.stream, **asked, always=options.always, dry_run=options.dry_run)
     if options.format == "json":
         show_json(report.to_dict())

@@ -13,7 +13,7 @@ from operators.types import Type
 from runtime.catalogue.items.entries import SEQ
 from runtime.columns import Column, Dictionary
 from runtime.display.text_tables import format_column, iso, printable
-from runtime.progress import human_bytes
+from runtime.progress import count_of, human_bytes
 
 if TYPE_CHECKING:
     from runtime.catalogue import FileEntry
@@ -50,12 +50,11 @@ def stream_text(stream: Any) -> str:
     if schema.missing_key is not None:
         extras.append(f"missing key: {printable(schema.missing_key)}")
     columns = ", ".join(f"{printable(n)} {t}" for n, t in schema.columns.items()) or "none"
-    files = f"{stream.files:,} file{'' if stream.files == 1 else 's'}"
-    days = f"{stream.days:,} day{'' if stream.days == 1 else 's'}"
+    files, days = count_of(stream.files, "file"), count_of(stream.days, "day")
     lines = [
         stream.name,
-        f"  {stream.rows:,} rows, {human_bytes(stream.bytes)} in {files}, {days}{span}",
-        f"  {stream.rejected:,} rejected, {stream.dropped:,} duplicates dropped or merged",
+        f"  {count_of(stream.rows, 'row')}, {human_bytes(stream.bytes)} in {files}, {days}{span}",
+        f"  {stream.rejected:,} rejected, {count_of(stream.dropped, 'duplicate')} dropped or merged",
         f"  key {printable(schema.key)} {schema.key_type}, time {printable(schema.time)}, {', '.join(extras)}",
         *wrap(f"columns: {columns}", 78, initial_indent="  ", subsequent_indent="    "),
     ]

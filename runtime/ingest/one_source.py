@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time as clock
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 from operators.errors import DataflowError
 from operators.nearest import nearest
@@ -25,7 +26,7 @@ from runtime.catalogue import (
 from runtime.catalogue.deletions import ReadAgain, Superseded
 from runtime.catalogue.items.changes import TakenBack
 from runtime.catalogue.items.entries import DAY
-from runtime.errors import IngestError, SchemaConflict
+from runtime.errors import IngestError, QueryError, SchemaConflict
 from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.columns.column_types import MAX_COLUMNS
@@ -49,8 +50,31 @@ _TABLE = 8
 """Tables are in memory already: this many times the rows are buffered, for fewer and larger files."""
 
 
-Replacing = Callable[[str, str, str, int], TakenBack | None]
-"""What the source of this name and id takes back in its commit: (name, id, attempt, number of the try)."""
+@dataclass(frozen=True)
+class Replacement:
+    """What a source takes back in its commit: the live sources of these ``names``, and ``rows`` of them."""
+
+    taken: TakenBack
+    names: tuple[str, ...]
+    rows: int
+
+
+class Replacing(Protocol):
+    """Finds what sources take back."""
+
+    @property
+    def only_one(self) -> bool:
+        """Whether it is one source, whatever replaces it: then there is one input."""
+        ...
+
+    def found(self, name: str, source_id: str) -> list[SourceEntry]:
+        """The live sources that the source of this name and id takes back; ``QueryError`` if they are not clear."""
+        ...
+
+    def replacement(self, found: Sequence[SourceEntry], attempt: str, number: int) -> Replacement:
+        """Their removal in the commit of ``attempt``; ``number`` is that of the try."""
+        ...
+
 
 _TRIES = 20
 """How often the sources to take back are looked up again because their files were replaced meanwhile."""
@@ -131,7 +155,22 @@ class SourceRun:
         return self._stream.catalogue.is_ingested(self._stream.name, source_id) is not None
 
     def _known(self, source_id: str) -> Known | None:
+        if self._replaces(source_id):
+            return None
         return known_source(self._stream.catalogue, self._stream.name, source_id, self._stream.again)
+
+    def _replaces(self, source_id: str) -> bool:
+        """Whether the source takes itself back, to be read anew."""
+        return any(entry.id == source_id for entry in self._found(source_id))
+
+    def _found(self, source_id: str) -> list[SourceEntry]:
+        """What the source takes back."""
+        if self._stream.replacing is None:
+            return []
+        try:
+            return self._stream.replacing.found(self._given.name, source_id)
+        except QueryError as error:
+            raise IngestError(f"{self._given.name} replaces nothing, and was not ingested: {error}") from None
 
     def _report(self) -> SourceReport:
         begun = clock.monotonic()
@@ -182,6 +221,7 @@ class SourceRun:
             waiting_from=None if waiting is None else waiting.earliest,
             options_before=before,
             rejected_before=0 if entry is None else entry.rejected,
+            replaced=None if self._stream.replacing is None else (),
         )
 
     # ---- reading and writing
@@ -307,7 +347,7 @@ class SourceRun:
         self._committing = digest
         known_keys = 0 if assembler.erased is None else assembler.erased.number
         try:
-            done = self._committed(schema, source, writer.files, attempt, known_keys)
+            done, replaced = self._committed(schema, source, writer.files, attempt, known_keys, known is None)
         except ReadAgain:
             self._discard(source, writer.files, attempt)
             raise
@@ -331,6 +371,8 @@ class SourceRun:
             waiting_from=times.earliest if times.early else None,
             resumed=known is not None,
             times=_times(writer),
+            replaced=None if self._stream.replacing is None else () if replaced is None else replaced.names,
+            replaced_rows=0 if replaced is None else replaced.rows,
             columns=self._columns(assembler, writer),
             left_out=dict(assembler.notes.left_out),
             zone=self._settings.reading.time_zone,
@@ -340,20 +382,33 @@ class SourceRun:
         )
 
     def _committed(
-        self, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str, erased: int
-    ) -> Committed | AlreadyIngested:
+        self,
+        schema: StreamSchema,
+        source: SourceEntry,
+        files: Sequence[FileEntry],
+        attempt: str,
+        erased: int,
+        replaces: bool,
+    ) -> tuple[Committed | AlreadyIngested, Replacement | None]:
+        """The commit, and what it took back (``replaces``: not if only rows that waited are read)."""
         stream = self._stream
         for number in range(_TRIES):
-            replacing = None if stream.replacing is None else stream.replacing(source.name, source.id, attempt, number)
+            replaced = None
+            if stream.replacing is not None and replaces and (found := self._found(source.id)):
+                replaced = stream.replacing.replacement(found, attempt, number)
             try:
-                return stream.catalogue.commit(
-                    stream.name, schema, source, files, attempt, again=stream.again, replacing=replacing, erased=erased
-                )
+                done = stream.catalogue.commit(
+                    stream.name, schema, source, files, attempt,
+                    again=stream.again, replacing=None if replaced is None else replaced.taken,
+                    erased=erased,
+                )  # fmt: skip
             except ReadAgain:
                 raise
             except Superseded:
-                if replacing is None:
+                if replaced is None:
                     raise
+            else:
+                return done, replaced
         raise IngestError(
             f"the files of what {source.name} replaces change all the time: repeat it when fewer others write"
         )

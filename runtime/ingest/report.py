@@ -142,7 +142,8 @@ class SourceReport:
     ``without_zone`` event times had no offset, and were taken as those of ``zone`` (None: UTC); ``twice`` of them were
     shown twice by the clock there, and the earlier was taken. Of a source that was ingested before: the options of
     then, if they were others (``options_before``), and how many records were rejected (``rejected_before``). ``notes``
-    are sentences on how the source was read, ``times`` the first and last event time of its points.
+    are sentences on how the source was read, ``times`` the first and last event time of its points. ``replaced`` are
+    the names of the sources that it took back in its commit, with ``replaced_rows`` (None: it was not to replace any).
     """
 
     name: str
@@ -171,15 +172,19 @@ class SourceReport:
     rejected_before: int = 0
     notes: tuple[str, ...] = ()
     times: tuple[int, int] | None = None
+    replaced: tuple[str, ...] | None = None
+    replaced_rows: int = 0
 
     def __str__(self) -> str:
         if self.error is not None:
             return f"{self.name}: {self.status}: {self.error}"
         if self.status != "ingested":
-            return f"{self.name}: {self.status}{self._other_options()}{self._wait()}"
+            stays = "; nothing was taken back" if self.replaced is not None else ""
+            return f"{self.name}: {self.status}{stays}{self._other_options()}{self._wait()}"
         text = f"{self.name}: {count_of(self.committed, 'row')} in {count_of(self.files, 'file')}"
         if self.resumed:
             text += " (rows that were ahead of the clock when it was first ingested)"
+        text += self._in_place()
         if self.dropped:
             text += f", {count_of(self.dropped, 'duplicate')} dropped"
         if self.rejected:
@@ -204,6 +209,17 @@ class SourceReport:
             text += f"\n  and {len(notes) - _NOTES:,} more such notes (Python: report.sources[...].columns)"
         return text + self._wait()
 
+    def _in_place(self) -> str:
+        """What it replaced."""
+        if self.replaced is None or self.resumed:
+            return ""
+        if not self.replaced:
+            return ", in the place of none: no source of this name was in the stream"
+        names = list(dict.fromkeys(self.replaced))
+        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
+        were = "was" if self.replaced_rows == 1 else "were"
+        return f", in the place of {count_of(self.replaced_rows, 'row')} of {shown}, which {were} taken back"
+
     def _other_options(self) -> str:
         """Advice on a source that was read with other options."""
         if self.options_before is None:
@@ -213,7 +229,7 @@ class SourceReport:
         if self.rejected_before:
             records = count_of(self.rejected_before, "rejected record")
             text += f"; --retry-rejects reads its {records} with those of now"
-        return f"{text}; to read it anew, ingest it into another stream"
+        return f"{text}; --replace reads it anew, in the place of its rows"
 
     def _wait(self) -> str:
         """Advice on rows that are ahead of the clock."""
@@ -320,7 +336,7 @@ class IngestReport:
             lines.append(types)
         if len(self.sources) != 1 and done:
             lines.append(
-                f"{self.stream}: {self.committed:,} rows of {count_of(done, 'source')} in "
+                f"{self.stream}: {count_of(self.committed, 'row')} of {count_of(done, 'source')} in "
                 f"{count_of(self.files, 'file')}, {self.rejected:,} rejected, "
                 f"{self.dropped:,} dropped ({self.seconds:.1f} s)"
             )

@@ -28,13 +28,13 @@ class Known:
 
 
 def known_source(catalogue: Catalogue, stream: str, source_id: str, again: bool = False) -> Known | None:
-    """The ingested source; None if it was not ingested yet, or with ``again`` if it was taken back."""
+    """The ingested source; None if it was not ingested yet. ``again``: what was taken back counts as not ingested."""
     entry = catalogue.is_ingested(stream, source_id)
     if entry is None or entry.quarantined is not None or (again and entry.undone):
         return None
     while entry is not None and entry.waiting is not None:
         waiting, next_id = entry.waiting, entry.waiting.next_id(entry.id)
         entry = catalogue.is_ingested(stream, next_id)
-        if entry is None:
+        if entry is None or (again and entry.undone):
             return Known(next_id, waiting)
     return Known()

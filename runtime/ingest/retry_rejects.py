@@ -71,8 +71,9 @@ def retried_id(source_id: str) -> str:
 
 
 def rejected(objects: ObjectStore, catalogue: Catalogue, stream: str) -> Iterator[Rejected]:
-    """The rejects of a stream, source by source, without those that were taken later."""
-    entries = {entry.id: entry for entry in catalogue.sources(stream)}
+    """The rejects of a stream, source by source, without those that were taken later. What was taken back counts as
+    never ingested."""
+    entries = {entry.id: entry for entry in catalogue.sources(stream) if not entry.undone}
     for entry in entries.values():
         if entry.rejects_path is None or not entry.rejected:
             continue

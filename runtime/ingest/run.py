@@ -82,6 +82,7 @@ def ingest(
         **reading,
     )
     found = resolve(inputs)
+    only_one = replacing is not None and replacing.only_one
     reports: list[SourceReport] = []
     failed: list[IngestError] = []
     target = StreamTarget(objects, catalogue, stream, memory_rows, progress or NoProgress(), again, replacing)
@@ -98,6 +99,11 @@ def ingest(
 
     try:
         for given in each_source(found, is_known, finished):
+            if only_one and len(found) > 1:  # also the files of an archive
+                raise IngestError(
+                    f"one input takes the place of a source, not {len(found):,}: nothing was done. Give the first "
+                    "alone, then the others without a source to replace."
+                )
             run, number = SourceRun(target, settings, given), len(reports)
             try:
                 reports.append(run.report())

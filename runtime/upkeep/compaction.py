@@ -11,7 +11,7 @@ from runtime.catalogue import Catalogue, FileEntry, Snapshot, new_attempt
 from runtime.errors import StoreError
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
-from runtime.progress import Progress
+from runtime.progress import Progress, count_of
 from runtime.upkeep.rewrite import Rewriting
 from runtime.upkeep.spans import Job, all_due, due, year_of
 
@@ -35,11 +35,11 @@ class CompactionReport:
 
     def __str__(self) -> str:
         if not self.jobs:
-            files = "1 file" if self.files_before == 1 else f"{self.files_before:,} files"
-            return f"{self.stream}: {files}, nothing to compact"
+            return f"{self.stream}: {count_of(self.files_before, 'file')}, nothing to compact"
         text = (
-            f"{self.stream}: {self.files_before:,} files became {self.files_after:,}; {self.rows:,} rows were written "
-            f"again, {self.bytes_before:,} bytes became {self.bytes_after:,}"
+            f"{self.stream}: {count_of(self.files_before, 'file')} became {self.files_after:,}; "
+            f"{count_of(self.rows, 'row')} {'was' if self.rows == 1 else 'were'} written again, "
+            f"{self.bytes_before:,} bytes became {self.bytes_after:,}"
         )
         return text + (f"; {self.lost} of {self.jobs} parts gave way to another commit" if self.lost else "")
 

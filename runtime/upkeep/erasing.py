@@ -14,6 +14,7 @@ from runtime.catalogue.items.changes import key_digest
 from runtime.errors import QueryError
 from runtime.objects import ObjectStore
 from runtime.objects.object_store import ObjectInfo
+from runtime.progress import count_of
 from runtime.upkeep.erased_rejects import erase_all_rejects, erase_rejects, searched
 from runtime.upkeep.sweep_plan import STANDARD
 from runtime.upkeep.taking_back import RowRemoval, TakingBack
@@ -27,8 +28,8 @@ class EraseReport:
     (microseconds UTC) are those of the commit that made it known. ``rows`` were in ``files``; ``rejects`` records were
     in ``rejects_objects`` (for a whole stream only these are counted); ``states`` that queries kept (of published
     queries, and snapshots of last values) and saved ``answers`` were deleted. ``until``: the replaced files stay until
-    then, for queries that run, and go with the next sweep after it. ``sources`` is how many sources have names or
-    options with the key, which the catalogue keeps.
+    then, for queries that run, and go with the next sweep after it; None if there are none. ``sources`` is how many
+    sources have names or options with the key, which the catalogue keeps.
     """
 
     stream: str
@@ -57,23 +58,27 @@ class EraseReport:
 
     def __str__(self) -> str:
         what = f"the stream {self.stream}" if self.key is None else f"key sha256:{self.key} of {self.stream}"
-        rejects = f"{self.rejects_objects:,} objects of rejects"
+        rejects = f"{count_of(self.rejects_objects, 'object')} of rejects"
         if self.key is not None:
-            rejects = f"{self.rejects:,} rejected records in {rejects}"
-        counts = (
-            f"{self.rows:,} points in {self.files:,} files, {rejects}, {self.states:,} kept states, "
-            f"{self.answers:,} saved answers"
-        )
-        if self.dry_run or self.at is None or self.until is None:
+            rejects = f"{count_of(self.rejects, 'rejected record')} in {rejects}"
+        points = f"{count_of(self.rows, 'point')} in {count_of(self.files, 'file')}"
+        if self.key is not None and not self.files:
+            points = "no point has this key"
+        counts = f"{points}, {rejects}, {count_of(self.states, 'kept state')}, {count_of(self.answers, 'saved answer')}"
+        if self.dry_run or self.at is None:
             return f"would erase {what}: {counts}"
-        return "\n".join(
-            [
-                f"erased {what}: {counts}",
-                f"commit {self.commit} of {_time(self.at)}; no answer has them from then on",
-                f"the replaced files stay until {_time(self.until)}; then `dataflow sweep` removes them, with all "
-                "versions",
-            ]
-        )
+        lines = [
+            f"erased {what}: {counts}",
+            f"commit {self.commit} of {_time(self.at)}; no answer has them from then on",
+        ]
+        if self.key is not None and not self.files:
+            lines[1] = f"commit {self.commit} of {_time(self.at)}; later ingests leave out points of it up to then"
+        if self.until is not None:
+            lines.append(
+                f"the replaced {'file stays' if self.files == 1 else 'files stay'} until {_time(self.until)}; then "
+                f"`dataflow sweep` removes {'it' if self.files == 1 else 'them'}, with all versions"
+            )
+        return "\n".join(lines)
 
 
 NOT_COVERED = (
@@ -119,7 +124,7 @@ def erase(
         rejects_objects=changed,
         states=len(states),
         answers=len(answers),
-        until=None if at is None else at + STANDARD.grace,
+        until=None if at is None or not removal.dels else at + STANDARD.grace,
         sources=len(named),
         dry_run=dry_run,
         names=named,

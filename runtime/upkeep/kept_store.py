@@ -13,7 +13,6 @@ from runtime.moments import Moment, microseconds
 from runtime.storage.open_store import OpenStore
 
 if TYPE_CHECKING:
-    from runtime.catalogue.items.changes import TakenBack
     from runtime.ingest.one_source import Replacing
     from runtime.objects.object_store import ObjectInfo
     from runtime.progress import Progress
@@ -55,6 +54,7 @@ class KeptStore(OpenStore):
         entries = self.catalogue.sources(stream)
         chosen = {entry.id: entry for text in sources for entry in find_sources(entries, text)}
         taken = [entry for entry in chosen.values() if not entry.undone and entry.quarantined is None]
+        before = [entry for entry in chosen.values() if entry not in taken]
         back = self.taking_back(stream)
         rows = 0
         if taken:
@@ -62,7 +62,9 @@ class KeptStore(OpenStore):
                 rows = back.without_sources([entry.id for entry in taken]).rows
             else:
                 taken, rows = back.undo(taken)
-        return UndoReport(stream, tuple(entry.name for entry in taken), rows, dry_run)
+        return UndoReport(
+            stream, tuple(entry.name for entry in taken), rows, dry_run, tuple(entry.name for entry in before)
+        )
 
     def erase(self, stream: str, key: str | int | None = None, dry_run: bool = False) -> EraseReport:
         """Erase all points of a key, or of the whole stream, from answers, files, rejects, kept states and saved
@@ -182,15 +184,10 @@ class KeptStore(OpenStore):
         yield self.sweep(progress=progress)
 
     def replacing(self, stream: str, replace: str | bool) -> Replacing:
-        """What a source takes back in its commit: the source that ``replace`` names, or the one of its own name."""
-        from runtime.upkeep.source_list import find_sources
+        """What sources take back in their commits: the source that ``replace`` names, or those of their own names."""
+        from runtime.upkeep.replacing import ByName
 
-        def of(name: str, source_id: str, attempt: str, number: int) -> TakenBack | None:
-            entries = [e for e in self.catalogue.sources(stream) if not e.undone and e.quarantined is None]
-            chosen = find_sources(entries, name if replace is True else str(replace))
-            return self.taking_back(stream).taken_back([entry.id for entry in chosen], attempt, number)
-
-        return of
+        return ByName(self.catalogue, self.taking_back(stream), stream, replace)
 
     def be_known(self, stream: str) -> None:
         """QueryError if there is no such stream."""

@@ -16,6 +16,7 @@ from runtime.catalogue.items.entries import DAY, day_name
 from runtime.catalogue.snapshot import Snapshot
 from runtime.errors import QueryError, StoreError
 from runtime.objects import ObjectStore
+from runtime.progress import count_of
 from runtime.upkeep.taking_back import TakingBack
 
 
@@ -41,17 +42,15 @@ class RetainReport:
         return asdict(self) | {"day": day_name(self.day)}
 
     def __str__(self) -> str:
-        day, files = day_name(self.day), "1 file" if self.files == 1 else f"{self.files:,} files"
+        day, points = day_name(self.day), f"{count_of(self.rows, 'point')} before {day_name(self.day)}"
+        points += f", in {count_of(self.files, 'file')}"
         if not self.rows and not self.carried:
-            text = f"{self.stream}: points before {day} are retired, and there are no others to retire"
-            return text if self.policy is None else f"{text}; {policy_text(self.policy)}"
-        if self.dry_run:
-            return f"{self.stream}: {self.rows:,} points before {day}, in {files}, would be retired"
-        text = (
-            f"{self.stream}: {self.rows:,} points before {day}, in {files}, are retired; {self.carried:,} rows with "
-            "each key's last values are kept"
-        )
-        return text if self.policy is None else f"{text}; {policy_text(self.policy)}"
+            text = f"points before {day} are retired, and there are no others to retire"
+        elif self.dry_run:
+            return f"{self.stream}: would retire {points}"
+        else:
+            text = f"retired {points}; kept {count_of(self.carried, 'row')} with each key's last values"
+        return f"{self.stream}: {text}" + ("" if self.policy is None else f"; {policy_text(self.policy)}")
 
 
 def state_of(objects: ObjectStore, snapshot: Snapshot, as_json: bool) -> dict[str, Any] | str:

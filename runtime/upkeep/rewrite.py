@@ -17,10 +17,14 @@ from runtime.ingest.columns.same_file_duplicates import repeats
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile, borrowed, encode, footer_digest, sort_points
 from runtime.upkeep.spans import FULL, Span
-from runtime.upkeep.stored_rows import stored_rows
+from runtime.upkeep.stored_rows import stored_rows, time_ranges
 
 _VALUES = 1 << 25
 """Values that are in memory together, at most, unless one key has more."""
+
+_TEXT = 1 << 25
+"""Bytes of different texts that are in memory together, and in one file, at most, unless one time of one key has
+more. They are there several times over while a file is written."""
 
 _HASHES = 1 << 64
 
@@ -44,8 +48,9 @@ class Rewriting:
     def compacted(self, files: Sequence[FileEntry], spans: Sequence[Span]) -> list[FileEntry]:
         """The files that hold the rows of ``files``, those of each span apart; they are in the object store.
 
-        Each file has some ``FULL`` rows at most; files of one span differ in keys or, where one key has more rows, in
-        time. The contents of the files add up to those of ``files``, and so do the duplicates dropped at ingest.
+        Each file has some ``FULL`` rows at most, and some ``_TEXT`` bytes of texts; files of one span differ in keys
+        or, where one key has more, in time. The contents of the files add up to those of ``files``, and so do the
+        duplicates dropped at ingest.
         """
         out: list[FileEntry] = []
         for piece, is_last in _with_last(self._pieces(files, spans, None)):
@@ -79,17 +84,20 @@ class Rewriting:
         rows = sum(entry.rows for entry in files)
         width = 3 + len({name for entry in files for name in entry.nulls})
         most = min(FULL, max(1, _VALUES // width))
-        shards = 1 << (max(1, -(-rows // most)) - 1).bit_length()
+        text = sum(file.text_bytes for _, file in opened)
+        sparing = text > _TEXT
+        shards = 1 << (max(1, -(-rows // most), -(-text // _TEXT)) - 1).bit_length()
         with borrowed() as buffers:
             for number in range(shards):
                 shard = (_HASHES * number // shards, _HASHES * (number + 1) // shards)
-                points = stored_rows(opened, self.schema, shard, buffers)
-                if points is not None and keep is not None:
-                    points = keep(points)
-                if points is None or not len(points):
-                    continue
-                for part in _by_span(sort_points(points), spans):
-                    yield from _by_time(part, most)
+                for times in time_ranges(opened, shard, buffers, _TEXT) if sparing else (None,):
+                    points = stored_rows(opened, self.schema, shard, buffers, times, sparing)
+                    if points is not None and keep is not None:
+                        points = keep(points)
+                    if points is None or not len(points):
+                        continue
+                    for part in _by_span(sort_points(points), spans):
+                        yield from _by_time(part, most)
 
     def _write(
         self,

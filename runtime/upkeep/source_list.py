@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -14,6 +14,7 @@ from runtime.catalogue import Catalogue, SourceEntry
 from runtime.display.text_tables import iso, printable
 from runtime.errors import QueryError
 from runtime.ingest.retry_rejects import retried_id
+from runtime.progress import count_of
 
 SHORTEST = 8
 """Letters of a shortened id; more where these are not unique in the stream."""
@@ -69,10 +70,11 @@ def ingested_sources(catalogue: Catalogue, stream: str) -> list[IngestedSource]:
     # Read after the sources, so that each has its record.
     commits = {record.source: record for record in catalogue.records(stream) if record.source is not None}
     short = shortened(entry.id for entry in entries)
+    live = {entry.id for entry in entries if not entry.undone}
     out = []
     for entry in entries:
         record = commits[entry.id]
-        waits = entry.waiting is not None and entry.waiting.next_id(entry.id) not in short
+        waits = entry.waiting is not None and entry.waiting.next_id(entry.id) not in live
         waiting = entry.waiting.rows if entry.waiting is not None and waits else 0
         out.append(IngestedSource(entry, record.seq, record.at, short[entry.id], waiting))
     return sorted(out, key=lambda source: -source.seq)
@@ -95,44 +97,74 @@ def find_sources(entries: Sequence[SourceEntry], text: str) -> list[SourceEntry]
     """The source that ``text`` names, and after it what later ingests took of it.
 
     ``text`` is an id, a name, the beginning of an id (4 letters or more), the path of a file, or a file's name; the
-    first of these that fits any source decides. Later ingests take rows that were too far in the future at first, and
+    first of these that fits any source decides. A name means the source that is in the stream, if there is one such,
+    before those that were taken back. Later ingests take rows that were too far in the future at first, and
     rejected records (``retry_rejects``); they are sources of their own, which this one does not stand without.
     QueryError if no source fits, or several do.
     """
     wanted = str(text)
     if not wanted.strip():
         raise QueryError("a source is named by its name, its path or the beginning of its id, got an empty text")
-    path = _normal(wanted)
-    rules = (
-        lambda e: e.id == wanted.lower(),
-        lambda e: e.name == wanted,
-        lambda e: _HEX.fullmatch(wanted.lower()) is not None and e.id.startswith(wanted.lower()),
-        lambda e: _normal(e.name) == path,
-        lambda e: "/" not in wanted and PurePath(e.name).name == wanted,
-    )
-    for fits in rules:
+    same_id, begins, by_name = _rules(wanted)
+    for fits in (same_id, by_name[0], begins, *by_name[1:]):
         found = [entry for entry in entries if fits(entry)]
         if found:
-            return _one(entries, found, wanted)
+            return _one(entries, found, wanted, fits is not begins)
     short = shortened(entry.id for entry in entries)
     names = {name for e in entries for name in (e.name, PurePath(e.name).name, short[e.id])}
     hint = meant(wanted, sorted(names), "list them with `dataflow sources`")
     raise QueryError(f"no source {printable(wanted)!r} was ingested into this stream; {hint}")
 
 
-def _one(entries: Sequence[SourceEntry], found: Sequence[SourceEntry], wanted: str) -> list[SourceEntry]:
+def named_so(entries: Sequence[SourceEntry], name: str) -> list[SourceEntry]:
+    """As ``find_sources``, but never by an id, and empty if no source fits."""
+    for fits in _rules(name)[2]:
+        found = [entry for entry in entries if fits(entry)]
+        if found:
+            return _one(entries, found, name, True)
+    return []
+
+
+_Fits = Callable[[SourceEntry], bool]
+
+
+def _rules(wanted: str) -> tuple[_Fits, _Fits, tuple[_Fits, ...]]:
+    """How a source is named: by its id, by the beginning of its id, and by name."""
+    path = _normal(wanted)
+    return (
+        lambda e: e.id == wanted.lower(),
+        lambda e: _HEX.fullmatch(wanted.lower()) is not None and e.id.startswith(wanted.lower()),
+        (
+            lambda e: e.name == wanted,
+            lambda e: _normal(e.name) == path,
+            lambda e: "/" not in wanted and PurePath(e.name).name == wanted,
+        ),
+    )
+
+
+def _one(entries: Sequence[SourceEntry], found: Sequence[SourceEntry], wanted: str, by_name: bool) -> list[SourceEntry]:
     by_id = {entry.id: entry for entry in entries}
     later = {entry.id: _later(by_id, entry) for entry in found}
     followed = {entry.id for them in later.values() for entry in them}
     first = [entry for entry in found if entry.id not in followed]
+    live = [entry for entry in first if not entry.undone and entry.quarantined is None]
+    if by_name and len(live) == 1:
+        first = live
     if len(first) == 1:
         return [first[0], *later[first[0].id]]
     short = shortened(by_id)
-    listed = [f"{short[e.id]} ({printable(e.name)}, {e.rows_committed} rows)" for e in first[:_LISTED]]
+    listed = [
+        f"{short[e.id]} ({printable(e.name)}, {_state(e)})" for e in [*live, *(e for e in first if e not in live)]
+    ]
     more = f" and {len(first) - _LISTED} more" if len(first) > _LISTED else ""
     raise QueryError(
-        f"{printable(wanted)!r} fits {len(first)} sources: {', '.join(listed)}{more}; name one of them by its id"
+        f"{printable(wanted)!r} fits {len(first)} sources: {', '.join(listed[:_LISTED])}{more}; "
+        "name one of them by its id"
     )
+
+
+def _state(entry: SourceEntry) -> str:
+    return "taken back" if entry.undone else count_of(entry.rows_committed, "row")
 
 
 def _later(by_id: dict[str, SourceEntry], entry: SourceEntry) -> list[SourceEntry]:

@@ -1,6 +1,7 @@
 """Which files are compacted together: the spans of a stream by its density, and tiers of files within a span.
 
-A span is a calendar year (UTC) that has at most ``FULL`` rows, else a month that has so many, else a day. Within a span
+A span is a calendar year (UTC) that has at most ``FULL`` rows, else a month that has so many, else a day; long rows
+count as several (``weight``). Within a span
 files of similar size are merged (the logarithmic method of Bentley and Saxe 1980, as in size-tiered LSM trees): each
 merge takes ``FAN`` files or more of one tier with all smaller ones, so a row is written again at most once a tier, and
 n rows in any number of files cost O(n log n). A span that the stream's newest event has passed is merged as a whole
@@ -21,6 +22,12 @@ from runtime.catalogue.items.entries import DAY
 
 FULL = 1 << 20
 """Rows of a file that is large enough, and the most rows of a span that is longer than a day."""
+
+ROW_BYTES = 64
+"""Compressed bytes of a row that counts as one; of a file that is large enough: 64 MB."""
+
+_DIRECTORY = 1 << 14
+"""Bytes of a file that are not counted: mostly of its directory, which a compacted file has once."""
 
 FAN = 8
 """Files of one tier that are merged; sizes of successive tiers differ by this factor."""
@@ -50,8 +57,13 @@ class Job:
     spans: tuple[Span, ...]
 
 
+def weight(file: FileEntry) -> int:
+    """The file's rows, or how many rows of ``ROW_BYTES`` it has the bytes of, if that is more."""
+    return max(file.rows, (file.bytes - _DIRECTORY) // ROW_BYTES)
+
+
 def spans_of(sizes: Iterable[tuple[int, int]]) -> list[Span]:
-    """The spans of a stream, in order, that has so many rows on each day: pairs of day and rows."""
+    """The spans of a stream, in order, that has so many rows on each day: pairs of day and rows, by weight."""
     days = sorted(_summed(sizes).items())
     years: Counter[int] = Counter()
     months: Counter[tuple[int, int]] = Counter()
@@ -116,7 +128,7 @@ def _by_span(
     files: Sequence[FileEntry],
 ) -> tuple[list[tuple[FileEntry, tuple[Span, ...]]], dict[Span, list[FileEntry]]]:
     """The files that cross spans, with the spans; and the others by their span."""
-    spans = spans_of((file.day, file.rows) for file in files)
+    spans = spans_of((file.day, weight(file)) for file in files)
     begins = [span.begin for span in spans]
     wide: list[tuple[FileEntry, tuple[Span, ...]]] = []
     within: dict[Span, list[FileEntry]] = {span: [] for span in spans}
@@ -146,29 +158,34 @@ def _crossed(file: FileEntry, first: Span) -> tuple[Span, ...]:
     return tuple(out)
 
 
-def _tier(file: FileEntry) -> int:
+def _tier(size: int) -> int:
     tier = 0
-    while FAN ** (tier + 1) <= file.rows:
+    while FAN ** (tier + 1) <= size:
         tier += 1
     return tier
 
 
 def _due_within(members: Sequence[FileEntry], closed: bool) -> list[FileEntry]:
-    small = _without_full(members)
-    tiers = Counter(map(_tier, small))
+    small = [unit for unit in _units(members) if _size(unit) < FULL]
+    tiers = Counter(_tier(_size(unit)) for unit in small)
     top = max((tier for tier, count in tiers.items() if count >= FAN), default=-1)
-    largest, total = max((file.rows for file in small), default=0), sum(file.rows for file in small)
-    if closed and LATE * (total - largest) >= largest:
+    largest, total = max(map(_size, small), default=0), sum(map(_size, small))
+    if closed and len(small) > 1 and LATE * (total - largest) >= largest:
         top = max(tiers, default=-1)
-    return [file for file in small if _tier(file) <= top]
+    chosen = [unit for unit in small if _tier(_size(unit)) <= top]
+    return [file for unit in chosen for file in unit]
 
 
-def _without_full(files: Sequence[FileEntry]) -> list[FileEntry]:
-    """The files that have fewer than ``FULL`` rows, those of one compaction together."""
-    sizes: Counter[int] = Counter()
+def _units(files: Sequence[FileEntry]) -> list[list[FileEntry]]:
+    """The files, those of one compaction together: they are as few as they can be, however many."""
+    out: dict[object, list[FileEntry]] = {}
     for file in files:
-        sizes[file.seq] += file.rows if file.compacted else 0
-    return [file for file in files if max(file.rows, sizes[file.seq] if file.compacted else 0) < FULL]
+        out.setdefault(file.seq if file.compacted else file.path, []).append(file)
+    return list(out.values())
+
+
+def _size(unit: Sequence[FileEntry]) -> int:
+    return sum(map(weight, unit))
 
 
 def _first(files: Sequence[FileEntry]) -> tuple[FileEntry, ...]:
@@ -180,4 +197,4 @@ def _is_done(members: Sequence[FileEntry]) -> bool:
     if len(members) < 2 or (members[0].compacted and len({file.seq for file in members}) == 1):
         return True
     ordered = sorted(members, key=lambda file: file.t_min)
-    return all(a.t_max < b.t_min and a.rows + b.rows > FULL for a, b in pairwise(ordered))
+    return all(a.t_max < b.t_min and weight(a) + weight(b) > FULL for a, b in pairwise(ordered))

@@ -17,8 +17,11 @@ from runtime.errors import QueryError, StoreError
 from runtime.objects import ObjectStore
 from runtime.pointfile import Buffers, PointFile
 from runtime.pointfile.hashing import hash_bytes
+from runtime.progress import count_of
 from runtime.query.carry.last_rows import LastRows
 from runtime.upkeep.rewrite import Keep, Rewriting
+
+_LISTED = 5
 
 _TRIES = 20
 """How often a commit is planned again because others changed the same files."""
@@ -50,12 +53,23 @@ class UndoReport:
     sources: tuple[str, ...]
     rows: int
     dry_run: bool = False
+    before: tuple[str, ...] = ()
+    """The names of those that had been taken back, or set aside, before."""
 
     def __str__(self) -> str:
         if not self.sources:
-            return f"{self.stream}: nothing to undo: these sources were taken back before, or had nothing in the stream"
-        names = ", ".join(self.sources[:5]) + (f" and {len(self.sources) - 5:,} more" if len(self.sources) > 5 else "")
-        return f"{self.stream}: {self.rows:,} rows of {names} {'would be' if self.dry_run else 'were'} taken back"
+            return (
+                f"{self.stream}: nothing to undo: {listed(self.before) or 'nothing'} had nothing in the stream any more"
+            )
+        rows, one = count_of(self.rows, "row"), self.rows == 1
+        would = "would be" if self.dry_run else "was" if one else "were"
+        text = f"{self.stream}: {rows} of {listed(self.sources)} {would} taken back"
+        return text + (f"; {listed(self.before)} had been taken back before" if self.before else "")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of these names of sources."""
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else "")
 
 
 class TakingBack:
@@ -123,8 +137,8 @@ class TakingBack:
         entry = self._catalogue.is_ingested(self._stream, source_id)
         return entry is None or bool(entry.undone)
 
-    def taken_back(self, sources: Sequence[str], attempt: str, number: int) -> TakenBack:
-        """The removal of these sources for the commit of ``attempt``, which adds another one.
+    def taken_back(self, sources: Sequence[str], attempt: str, number: int) -> tuple[TakenBack, int]:
+        """The removal of these sources, and of how many rows, for the commit of ``attempt``, which adds another one.
 
         Its new files are numbered from 900,000 on, above those of the attempt's own rows; ``number`` is that of the
         try, each of which writes others.
@@ -133,7 +147,7 @@ class TakingBack:
         adds = self._rewriting(removal.snapshot, attempt, 900_000 + 4_000 * number).each_written(
             removal.cut, _without_commits(self._commits(sources))
         )
-        return TakenBack(sources, removal.dels, adds, left_by(removal, adds))
+        return TakenBack(sources, removal.dels, adds, left_by(removal, adds)), removal.rows
 
     def _commits(self, sources: Collection[str]) -> set[int]:
         return {r.seq for r in self._catalogue.records(self._stream) if r.source in sources}

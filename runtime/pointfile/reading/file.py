@@ -123,6 +123,11 @@ class PointFile:
         return blake2b(layout.pack_footer(replace(self._footer, origin=None)), digest_size=16).hexdigest()
 
     @property
+    def text_bytes(self) -> int:
+        """Bytes of the strings of all string columns, each as often as it is in a dictionary; known without a read."""
+        return sum(words.size for words in self._footer.words.values())
+
+    @property
     def held(self) -> int:
         """Bytes of the file kept in memory while it is open."""
         return len(self._tail)
@@ -161,6 +166,39 @@ class PointFile:
             found = self._words(self._footer.words[column], self.places.words[column], what)
             self._dictionaries[column] = found
         return found
+
+    def text_lengths(self, column: str) -> NDArray[np.int64]:
+        """The lengths in bytes of the strings of a string column, by code; they add up."""
+        words, what = self._footer.words[column], f"the dictionary of column {column!r}"
+        lengths = self._integers(self.places.words[column], words.count, words.width, 0, what)
+        if (words.count and (lengths.min() < 0 or lengths.max() > words.size)) or lengths.sum() != words.size:
+            raise FormatError(f"{self.name} is damaged: {what}: the lengths do not add up")
+        return lengths
+
+    def some_words(self, column: str, codes: NDArray[np.int64]) -> Dictionary:
+        """The strings of these codes, which rise, renumbered from 0. They are read anew and not kept, a frame at a
+        time, so that memory holds little else."""
+        words, what = self._footer.words[column], f"the dictionary of column {column!r}"
+        edges = np.concatenate((np.zeros(1, np.int64), np.cumsum(self.text_lengths(column))))
+        begin, end = edges[codes], edges[codes + 1]
+        first = self.places.words[column] + len(raw_sizes(words.count, words.width))
+        zstd, parts, at = zstandard.ZstdDecompressor(), [], 0
+        for number, raw in enumerate(raw_sizes(words.size, 1), first):
+            low, high = int(np.searchsorted(end, at, "right")), int(np.searchsorted(begin, at + raw, "left"))
+            if low < high:
+                place, size = int(self.places.offsets[number]), int(self._footer.frames["size"][number])
+                try:
+                    data = Frames(self._fetch(place, size), [size], zstd).take(raw)
+                except ValueError as error:
+                    raise FormatError(f"{self.name} is damaged: {what}: {error}") from None
+                spans = zip(
+                    np.maximum(begin[low:high] - at, 0).tolist(),
+                    np.minimum(end[low:high] - at, raw).tolist(),
+                    strict=True,
+                )
+                parts += [data[start:stop] for start, stop in spans]
+            at += raw
+        return self._dictionary(end - begin, b"".join(parts), what)
 
     def chunks(self, column: str) -> NDArray[np.void]:
         """A column's statistics per block (structured): nulls, encoding, constant, vmin, vmax.
@@ -344,12 +382,16 @@ class PointFile:
     def _words(self, words: layout.WordsEntry, first: int, what: str) -> Dictionary:
         lengths = self._integers(first, words.count, words.width, 0, what)
         blob = self._array(first + len(raw_sizes(words.count, words.width)), words.size, 1, what)[0].tobytes()
-        offsets = np.zeros(words.count + 1, np.int64)
-        if words.count and lengths.min() >= 0 and lengths.max() <= words.size:
+        return self._dictionary(lengths, blob, what)
+
+    def _dictionary(self, lengths: NDArray[np.int64], blob: bytes, what: str) -> Dictionary:
+        size = len(blob)
+        offsets = np.zeros(len(lengths) + 1, np.int64)
+        if len(lengths) and lengths.min() >= 0 and lengths.max() <= size:
             np.cumsum(lengths, out=offsets[1:])
-        if offsets[-1] != words.size:
+        if offsets[-1] != size:
             raise FormatError(f"{self.name} is damaged: {what}: the lengths do not add up")
-        inner = offsets[(offsets > 0) & (offsets < words.size)]
+        inner = offsets[(offsets > 0) & (offsets < size)]
         split = (np.frombuffer(blob, np.uint8)[inner] & 0xC0) == 0x80
         if split.any() or not _is_utf8(blob):
             raise FormatError(f"{self.name} is damaged: {what}: a string is not UTF-8")

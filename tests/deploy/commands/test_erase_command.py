@@ -42,7 +42,7 @@ def test_it_asks_for_the_streams_name(
 ) -> None:
     monkeypatch.setattr("sys.stdin", Terminal(typed))
     assert main(["erase", str(store.url), "s", "--key", "alice"]) == code
-    assert "the 1 points of key alice" in capsys.readouterr().err
+    assert "the 1 point of key alice" in capsys.readouterr().err
     assert store.catalogue.snapshot("s").total_rows == rows
 
 
@@ -58,7 +58,7 @@ def test_the_record_shows_it_without_the_data(store: Store, capsys: pytest.Captu
     assert "alice.csv" in err
     assert "landing objects" in err
     assert main(["erase", str(store.url), "s", "--yes"]) == 0
-    assert "erased the stream s: 1 points in 1 files" in capsys.readouterr().out
+    assert "erased the stream s: 1 point in 1 file, " in capsys.readouterr().out
 
 
 def test_a_dry_run_asks_nothing(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,3 +82,12 @@ def test_a_number_is_written_as_one(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["erase", str(made.url), "s", "--key", key, "--yes"]) == 1
     assert "is not a key of this stream" in capsys.readouterr().err
     assert made.catalogue.snapshot("s").total_rows == 1
+
+
+def test_a_key_without_points(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["erase", str(store.url), "s", "--key", "carol", "--yes"]) == 0
+    said = capsys.readouterr().out
+    assert "no point has this key" in said
+    assert "later ingests leave out points of it" in said
+    assert "stay" not in said
+    assert len(store.catalogue.erased("s")) == 1

@@ -10,6 +10,12 @@ import pytest
 from deploy.cli import main
 
 
+def test_a_source_to_be_replaced_goes_with_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for beside in (["b.csv"], ["--replace"]):
+        assert main(["ingest", str(tmp_path), "s", "a.csv", *beside, "--replace-source", "old.csv"]) == 2
+        assert "--replace-source takes one file" in capsys.readouterr().err
+
+
 def test_the_report_is_printed_even_if_one_of_the_files_cannot_be_taken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

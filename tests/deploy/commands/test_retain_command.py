@@ -40,7 +40,7 @@ def test_points_are_retired(store: Store, capsys: pytest.CaptureFixture[str]) ->
     asked = ("query", "store", "m.py:up", "--since", "2024-01-08", "--format", "json")
     before = json.loads(said(capsys, *asked)[1])
     assert said(capsys, "retain", "store", "s", "--keep", "3d", "--dry-run") == (
-        0, "s: 6 points before 2024-01-07, in 1 file, would be retired\n", "",
+        0, "s: would retire 6 points before 2024-01-07, in 1 file\n", "",
     )  # fmt: skip
     assert said(capsys, "retain", "store", "s")[1] == "s: nothing is retired; no policy: all others are kept\n"
     code, out, err = said(capsys, "retain", "store", "s", "--keep", "3d")
@@ -49,7 +49,7 @@ def test_points_are_retired(store: Store, capsys: pytest.CaptureFixture[str]) ->
     code, out, err = said(capsys, "retain", "store", "s", "--keep", "3d", "--yes", "--always")
     assert (code, err) == (0, "")
     assert out == (
-        "s: 6 points before 2024-01-07, in 1 file, are retired; 2 rows with each key's last values are kept; "
+        "s: retired 6 points before 2024-01-07, in 1 file; kept 2 rows with each key's last values; "
         "`dataflow optimize` keeps 3d from now on\n"
     )
     assert json.loads(said(capsys, "retain", "store", "s", "--json")[1]) == {

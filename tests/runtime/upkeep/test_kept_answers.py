@@ -30,6 +30,7 @@ STEPS = st.lists(
         st.tuples(st.just("ingest"), SOURCES, st.booleans()),
         st.tuples(st.just("ingest"), SOURCES, st.booleans()),
         st.tuples(st.just("replace"), SOURCES, st.integers(0, 9)),
+        st.tuples(st.just("anew"), st.integers(0, 9), st.booleans()),
         st.tuples(st.just("undo"), st.integers(0, 9), st.just(0)),
         st.tuples(st.just("again"), st.integers(0, 9), st.booleans()),
         st.tuples(st.sampled_from(["compact", "due", "sweep"]), st.just(0), st.just(0)),
@@ -112,6 +113,11 @@ class Kept:
             id_ = self.nth(one)
             assert self.store.undo("s", id_).sources
             self.gone[id_] = self.live.pop(id_)
+        elif what == "anew":
+            id_ = self.nth(one)
+            rows = self.live.pop(id_)
+            self.store.ingest("s", table(rows), type=TYPES, progress=False, compact=other, unit="us", replace=id_)
+            self.live[id_] = rows
         elif what == "replace":
             if one in self.live.values() or one in self.gone.values():
                 return False

@@ -94,6 +94,11 @@ def test_rows_that_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = store.catalogue.sources("s")
     assert [e.id for e in find_sources(entries, "ahead.ndjson")] == [found[1].entry.id, found[0].entry.id]
     assert [e.id for e in find_sources(entries, found[0].short)] == [found[0].entry.id]
+    # They wait again if they are taken back.
+    assert store.undo("s", found[0].short).rows == 1
+    assert {s.entry.id: s.waiting for s in store.sources("s")}[found[1].entry.id] == 1
+    assert store.ingest("s", "ahead.ndjson", progress=False).committed == 1
+    assert not any(s.waiting or s.entry.undone for s in store.sources("s"))
 
 
 def test_its_rejects(store: Store) -> None:

@@ -130,3 +130,31 @@ def test_files_that_cross_spans_are_split() -> None:
     jobs = due([wide, *dense], start)
     assert [job.files for job in jobs] == [(wide,)]
     assert jobs[0].spans == tuple(Span(start + n * DAY, start + (n + 1) * DAY) for n in range(3))
+
+
+def test_long_rows_count_as_several() -> None:
+    day = at("2024-03-05")
+    files = [replace(file(n, day + n * DAY, day + n * DAY + 1, 200), bytes=4_000_000) for n in range(20)]
+    assert all(job.spans[0].end - job.spans[0].begin > 31 * DAY for job in all_due(files[:16]))  # 64 MB: a year
+    assert all_due(files[:16])
+    assert not all_due([replace(f, bytes=8_000_000) for f in files])  # each the only one of its day
+    same_day = [replace(f, bytes=70_000_000, day=files[0].day, t_min=day, t_max=day + n) for n, f in enumerate(files)]
+    assert due(same_day, day + 40 * DAY) == []  # large enough
+    assert all_due(same_day)
+
+
+def test_the_directory_of_a_small_file_does_not_count() -> None:
+    day = at("2024-03-05")
+    files = [replace(file(n, day + n * DAY, day + n * DAY + 1, 20), bytes=3_000) for n in range(300)]
+    assert len(all_due(files * 100)) == 1
+
+
+def test_what_one_compaction_wrote_is_not_written_again_by_itself() -> None:
+    """It may be many files, where texts are long or rows wide."""
+    day = at("2024-03-05")
+    wrote = [replace(file(7, day, day + n, 50_000, True), path=f"f7.{n}") for n in range(12)]
+    assert due(wrote, day + DAY) == due(wrote, day + 400 * DAY) == []
+    more = [file(100 + n, day, day + n, 40_000) for n in range(7)]
+    assert due([*wrote, *more], day + DAY) == []  # seven of a size
+    (job,) = due([*wrote, *more, file(200, day, day + 1, 40_000)], day + DAY)
+    assert {f.seq for f in job.files} == {*range(100, 107), 200}
