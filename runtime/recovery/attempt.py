@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from runtime.catalogue import FileEntry
 from runtime.catalogue.items.commit_order import LETTERS, Order, Started
 from runtime.pointfile import PointFile
+from runtime.progress import count_of
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,6 @@ class Attempt:
     name: str
     written: int
     files: tuple[tuple[FileEntry, PointFile], ...]
-    complete: bool | None = None
-    """Whether all its files were there before some were left out; None: as ``files`` say."""
 
     @property
     def compacted(self) -> bool:
@@ -35,13 +34,14 @@ class Attempt:
         last = max([*there, *(n - 1 for n in counts)])
         return [f"{self.name[:LETTERS]}-{n}" for n in range(last + 1) if n not in there]
 
-    def with_files(self, files: Sequence[tuple[FileEntry, PointFile]]) -> Attempt:
-        """The same with some of its files."""
-        return replace(self, files=tuple(files), complete=self.is_whole)
-
     @property
     def _counts(self) -> list[str]:
         return [(file.origin or {}).get("files", "") for _, file in self.files]
+
+    @property
+    def what(self) -> str:
+        """What it is, in a sentence."""
+        return f"attempt {self.name} with {count_of(self.rows, 'row')}"
 
     @property
     def rows(self) -> int:
@@ -66,8 +66,8 @@ class Attempt:
     @property
     def is_whole(self) -> bool | None:
         """Whether all its files exist; None in files of earlier versions."""
-        if self.complete is not None or self.order is None:
-            return self.complete
+        if self.order is None:
+            return None
         return str(len(self.files)) in self._counts
 
     @property

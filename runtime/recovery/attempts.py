@@ -29,8 +29,8 @@ from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, SourceEntry, StreamSchema, attempt_of, new_attempt
 from runtime.catalogue.items.commit_order import in_order, named
-from runtime.catalogue.items.compaction_origin import Replaced, short_name
-from runtime.catalogue.items.entries import SEQ, order_of
+from runtime.catalogue.items.compaction_origin import Replaced
+from runtime.catalogue.items.entries import SEQ
 from runtime.catalogue.key_value import Heads
 from runtime.catalogue.repair.salvage import Found
 from runtime.errors import SchemaConflict, StoreError
@@ -39,6 +39,8 @@ from runtime.pointfile import PointFile, verify_file
 from runtime.progress import count_of
 from runtime.recovery.attempt import Attempt
 from runtime.recovery.compactions import Chosen, FoundCompaction, choose
+from runtime.recovery.held import Held
+from runtime.recovery.replaying import Rows, leave_out, replace_files, replaced_by
 
 
 class Report(Protocol):
@@ -53,23 +55,25 @@ def adopt(
 ) -> None:
     """Commit attempts that no log names. ``logs`` are the streams' logs as far as they were found; they are
     extended."""
-    for stream, found in sorted(_found(objects, logs, report).items()):
+    by_stream = _found(objects, logs, report)
+    for stream in sorted({*by_stream, *logs}):
         log, head = logs.get(stream), None if heads is None else heads.get(stream, (0, ""))
+        held = Held(objects, stream, () if log is None else log.records)
+        found = by_stream.get(stream, [])
         certain = named({attempt.name: attempt.started for attempt in found})
-        chosen = choose(found, certain)
+        compactions = _following(found, held, certain, report)
+        ingested = [attempt for attempt in found if not attempt.compacted]
+        chosen = choose(ingested, compactions, certain, held.length, held.orders() if compactions else ())
         attempts = chosen.attempts
-        if log is None:
-            certain |= {a.name for a in attempts if a.compacted}
-        else:
-            attempts = _needed(objects, catalogue, attempts, certain, report)
+        certain |= chosen.certain
         _tell(stream, chosen, report)
         taken = {attempt.name: attempt for attempt in _taken(stream, attempts, certain, log, report)}
         sequence, _ = in_order({name: attempt.started for name, attempt in taken.items()})
         missing = {a.name: a for a in _missing([taken[name] for name in sequence], certain, log, head)}
         for attempt in (taken[name] for name in sequence if name not in missing):
             report.unknown.append(
-                f"{stream}: whether attempt {attempt.name} with {attempt.rows} rows was committed: it was skipped, "
-                "because the log that was found does not name it; ingest its source again"
+                f"{stream}: whether {attempt.what} was committed: it was skipped, because the log that was found does "
+                "not name it; ingest its source again"
             )
         taken = missing
         sequence, unsure = in_order({name: attempt.started for name, attempt in taken.items()})
@@ -81,10 +85,18 @@ def adopt(
             unordered += len(attempt.files) if attempt.name in unsure and not chosen.orders else 0
             if chosen.orders:
                 _fill(catalogue, attempt, chosen.numbers[attempt.name] - 1)
-            _commit(catalogue, attempt, unordered, report)
+            _commit(catalogue, attempt, unordered, report, replaced_by(attempt, chosen, held))
+        if taken or log is None or not log.reaches(*(head or (0, ""))):
+            leave_out(catalogue, stream, chosen, held, report)
+            report.unknown.append(
+                f"{stream}: which sources were taken back, and which keys erased, "
+                + (f"after commit {held.length} of the log that was found" if held.length else "before it was lost")
+                + f": repeat these undos and erasures (dataflow undo STORE {stream} SOURCE; dataflow erase STORE "
+                f"{stream} --key KEY)"
+            )
         if not taken:
             continue
-        rows = sum(attempt.rows for attempt in taken.values())
+        rows = sum(e.rows for a in taken.values() for e, _ in a.files if e.path not in chosen.superseded)
         report.done.append(
             f"{stream}: {count_of(len(taken), 'commit')} with {count_of(rows, 'row')} rebuilt from point files"
         )
@@ -94,69 +106,63 @@ def adopt(
         report.unknown.append(f"{stream}: of these commits {unknown}")
         if unordered:
             report.unknown.append(
-                f"{stream}: the order of {len(unsure)} commits with {unordered} files: that of the files' modification "
-                "times was taken, and answers carry a note"
+                f"{stream}: the order of {count_of(len(unsure), 'commit')} with {count_of(unordered, 'file')}: that of "
+                "the files' modification times was taken, and answers carry a note"
             )
 
 
 def _tell(stream: str, chosen: Chosen, report: Report) -> None:
     """Report what became of files that compactions wrote or replaced."""
-    if chosen.superseded:
+    if files := len(chosen.superseded):
+        were, their = ("was", "its") if files == 1 else ("were", "their")
         report.done.append(
-            f"{stream}: {chosen.superseded} files were left out, because a compaction has written their rows again"
+            f"{stream}: {count_of(files, 'file')} {were} left out, because a compaction has written {their} rows again"
         )
-    for attempt in chosen.interrupted:
-        report.done.append(
-            f"{stream}: the compaction {attempt.name} was left out: it was interrupted, or gave way to another one"
-        )
+    for c in chosen.used:
+        if c.removes:
+            report.done.append(f"{stream}: {c.what} was found in its files")
+    for c in chosen.interrupted:
+        _leave(stream, c, "it was interrupted, or gave way to another one", report)
     for name in chosen.lost:
         report.unknown.append(f"{stream}: the rows of file {name} of a compaction, which is not there")
     if chosen.orders:
         report.unknown.append(
-            f"{stream}: the sources of rows in files of compactions, and whether sources were taken back, or keys "
-            "erased, whose files are still there"
+            f"{stream}: the sources of rows in files of compactions, as far as the files as they were ingested are gone"
         )
 
 
-def _needed(
-    objects: ObjectStore, catalogue: Catalogue, attempts: Sequence[Attempt], certain: set[str], report: Report
-) -> list[Attempt]:
-    """The attempts without compactions that the log does not name, unless they are needed: because later files name
-    them, or because files that the log names are gone."""
-    if not any(attempt.compacted for attempt in attempts):
-        return list(attempts)
-    stream = attempts[0].stream
-    there = {info.path for info in objects.list(f"data/{stream}/")}
-    out = []
-    for attempt in attempts:
-        gone = attempt.compacted and any(f.path not in there for f in _replaced(catalogue, attempt))
-        if gone:
-            certain.add(attempt.name)
-        if not attempt.compacted or attempt.name in certain:
-            out.append(attempt)
-        else:
-            report.done.append(f"{stream}: the compaction {attempt.name} was left out: its inputs are there")
+def _leave(stream: str, c: FoundCompaction, why: str, report: Report) -> None:
+    text = f"{stream}: {c.what} was left out: {why}"
+    if c.removes:
+        report.unknown.append(f"{text}; repeat it")
+    else:
+        report.done.append(text)
+
+
+def _following(found: Sequence[Attempt], held: Held, certain: set[str], report: Report) -> list[FoundCompaction]:
+    """The compactions that may have been committed after the log that was found, and that matter; of those that were
+    for sure, ``certain`` gets the names."""
+    out: list[FoundCompaction] = []
+    by_name: dict[str, FoundCompaction] = {}
+    for c in sorted((FoundCompaction.of(a) for a in found if a.compacted), key=lambda c: c.rank):
+        stream, name, began = c.attempt.stream, c.attempt.name, c.rank[0]
+        if held.length and not held.follows(c, by_name):
+            if name in certain or began > held.length:
+                rows = count_of(c.attempt.rows, "row")
+                report.unknown.append(
+                    f"{stream}: {c.what} with {rows}: it was left out, because it does not follow from the log"
+                )
+            else:
+                _leave(stream, c, "it was interrupted, or gave way to another one", report)
+            continue
+        if any(f.path not in held.there for f in held.inputs(c)):
+            certain.add(name)  # only then are its inputs collected
+        elif name not in certain and (began < held.length or (began == held.length > 0 and not c.removes)):
+            _leave(stream, c, "the log does not name it, and its inputs are there", report)
+            continue
+        by_name |= dict.fromkeys(c.names, c)
+        out.append(c)
     return out
-
-
-def _replaced(catalogue: Catalogue, attempt: Attempt) -> list[FileEntry]:
-    """The live files that a compaction replaced."""
-    if attempt.stream not in catalogue.streams():
-        return []
-    of = FoundCompaction.of(attempt)
-    return [
-        f
-        for f in catalogue.snapshot(attempt.stream).files
-        if (short_name(f.path) in of.inputs if f.compacted else order_of(f.seq, f.ordinal) in of.rows)
-    ]
-
-
-def with_contents(before: Sequence[FileEntry], after: Sequence[FileEntry]) -> list[FileEntry]:
-    """The entries of files with contents that add up to those of the files before, if they have as many rows."""
-    if sum(f.rows for f in before) != sum(f.rows for f in after):
-        return list(after)
-    rest = sum(f.content_hash for f in before) - sum(f.content_hash for f in after[1:])
-    return [dataclass_replace(after[0], content=f"{rest % (1 << 256):064x}"), *after[1:]]
 
 
 def _fill(catalogue: Catalogue, attempt: Attempt, upto: int) -> None:
@@ -232,8 +238,8 @@ def _taken(
             continue
         if attempt.name not in certain and attempt.is_whole is False:
             report.unknown.append(
-                f"{stream}: whether attempt {attempt.name} with {attempt.rows} rows was committed: it was skipped, "
-                "because its ingest seems to have been interrupted; ingest its source again"
+                f"{stream}: whether {attempt.what} was committed: it was skipped, because its ingest seems to have "
+                "been interrupted; ingest its source again"
             )
             continue
         sources.add(source) if source is not None else contents.add(attempt.content)
@@ -284,7 +290,9 @@ def _schema(catalogue: Catalogue, attempt: Attempt, unordered: int) -> StreamSch
     )
 
 
-def _commit(catalogue: Catalogue, attempt: Attempt, unordered: int, report: Report) -> None:
+def _commit(
+    catalogue: Catalogue, attempt: Attempt, unordered: int, report: Report, replaced: Mapping[str, Rows | None]
+) -> None:
     origin = attempt.origin
     schema = _schema(catalogue, attempt, unordered)
     if not origin:
@@ -301,10 +309,7 @@ def _commit(catalogue: Catalogue, attempt: Attempt, unordered: int, report: Repo
         source, f"(recovered from {what} {attempt.name})", 0, rows_read=attempt.rows, rows_committed=attempt.rows
     )
     try:
-        if attempt.compacted and (gone := _replaced(catalogue, attempt)):
-            by = with_contents(gone, [e for e, _ in attempt.files])
-            catalogue.replace(attempt.stream, gone, by, attempt.name)
-            return
-        catalogue.commit(attempt.stream, schema, entry, [e for e, _ in attempt.files], attempt.name)
+        if not attempt.compacted or not replace_files(catalogue, attempt, schema, entry, replaced):
+            catalogue.commit(attempt.stream, schema, entry, [e for e, _ in attempt.files], attempt.name)
     except SchemaConflict as error:
         report.unknown.append(f"{attempt.stream}: why attempt {attempt.name} does not fit (it was skipped): {error}")

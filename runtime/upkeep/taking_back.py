@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -95,7 +95,10 @@ class TakingBack:
             return self._catalogue.undo(self._stream, ids, removal.dels, adds, attempt, left) is not None
 
         return self._until_done(
-            lambda: self.without_sources(ids), lambda _: _without_commits(self._commits(ids)), commit
+            lambda: self.without_sources(ids),
+            lambda _: _without_commits(self._commits(ids)),
+            commit,
+            " ".join(["undo", *sorted(ids)]),
         )
 
     def taken_back(self, sources: Sequence[str], attempt: str, number: int) -> TakenBack:
@@ -147,7 +150,8 @@ class TakingBack:
                 return True
             return self._catalogue.erase(self._stream, (), removal.dels, adds, attempt, left) is not None
 
-        return noted, self._removed(lambda: self.without_key(key), lambda _: _without_key(key), commit)
+        what = f"erase {key_digest(key)}"
+        return noted, self._removed(lambda: self.without_key(key), lambda _: _without_key(key), commit, what)
 
     def everything(self) -> RowRemoval:
         """All files."""
@@ -189,18 +193,22 @@ class TakingBack:
         plan: Callable[[], RowRemoval],
         keep_of: Callable[[RowRemoval], Keep],
         commit: Callable[[RowRemoval, list[FileEntry], str, Left], bool],
+        what: str = "",
     ) -> int:
-        return self._removed(plan, keep_of, commit).rows
+        return self._removed(plan, keep_of, commit, what).rows
 
     def _removed(
         self,
         plan: Callable[[], RowRemoval],
         keep_of: Callable[[RowRemoval], Keep],
         commit: Callable[[RowRemoval, list[FileEntry], str, Left], bool],
+        what: str = "",
     ) -> RowRemoval:
+        """Plan, write and commit; ``what`` is removed, as the files' origin says it."""
         for _ in range(_TRIES):
             removal, attempt = plan(), new_attempt()
-            adds = self._rewriting(removal.snapshot, attempt).each_written(removal.cut, keep_of(removal))
+            rewriting = replace(self._rewriting(removal.snapshot, attempt), removes=what)
+            adds = rewriting.each_written(removal.cut, keep_of(removal), removal.gone)
             if commit(removal, adds, attempt, left_by(removal, adds)):
                 return removal
             if self._catalogue.claim_for_sweep(self._stream, attempt):
