@@ -30,7 +30,7 @@ from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, SourceEntry, StreamSchema, attempt_of, new_attempt
 from runtime.catalogue.items.commit_order import in_order, named
 from runtime.catalogue.items.compaction_origin import Replaced
-from runtime.catalogue.items.entries import SEQ
+from runtime.catalogue.items.entries import SEQ, commit_of
 from runtime.catalogue.key_value import Heads
 from runtime.catalogue.repair.salvage import Found
 from runtime.errors import SchemaConflict, StoreError
@@ -66,7 +66,7 @@ def adopt(
         chosen = choose(ingested, compactions, certain, held.length, held.orders() if compactions else ())
         attempts = chosen.attempts
         certain |= chosen.certain
-        _tell(stream, chosen, report)
+        _tell(stream, chosen, held, report)
         taken = {attempt.name: attempt for attempt in _taken(stream, attempts, certain, log, report)}
         sequence, _ = in_order({name: attempt.started for name, attempt in taken.items()})
         missing = {a.name: a for a in _missing([taken[name] for name in sequence], certain, log, head)}
@@ -111,7 +111,7 @@ def adopt(
             )
 
 
-def _tell(stream: str, chosen: Chosen, report: Report) -> None:
+def _tell(stream: str, chosen: Chosen, held: Held, report: Report) -> None:
     """Report what became of files that compactions wrote or replaced."""
     if files := len(chosen.superseded):
         were, their = ("was", "its") if files == 1 else ("were", "their")
@@ -125,9 +125,12 @@ def _tell(stream: str, chosen: Chosen, report: Report) -> None:
         _leave(stream, c, "it was interrupted, or gave way to another one", report)
     for name in chosen.lost:
         report.unknown.append(f"{stream}: the rows of file {name} of a compaction, which is not there")
-    if chosen.orders:
+    known = {chosen.numbers.get(attempt.name) for attempt in chosen.attempts}
+    lost = {seq for order in chosen.orders if (seq := commit_of(order)) > held.length} - known
+    if lost:
         report.unknown.append(
-            f"{stream}: the sources of rows in files of compactions, as far as the files as they were ingested are gone"
+            f"{stream}: the sources of {count_of(len(lost), 'commit')} whose rows are in files of compactions only: to "
+            "ingest one of them again counts twice"
         )
 
 

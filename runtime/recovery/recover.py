@@ -53,8 +53,9 @@ def recover(url: str | Path, copy: str | Path | None = None) -> RecoverReport:
     """Rebuild the catalogue of a store, which must not be in use meanwhile.
 
     ``copy`` is a copy of ``catalogue.sqlite`` from elsewhere, or the folder that has it, if there is one. The current
-    files are kept under names that end with the time. For a store at s3:// whose table is gone, or has nothing of this store, the catalogue is
-    rebuilt from its files; a table with damaged items is restored by DynamoDB (deploy/CONSOLE.md).
+    files are kept under names that end with the time. For a store at s3:// whose table is gone, or has nothing of this
+    store, the catalogue is rebuilt from its files; a table with damaged items is restored by DynamoDB
+    (deploy/CONSOLE.md).
     """
     location = locate(url)
     if isinstance(location, Folder):
