@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runtime.catalogue import FileEntry
 from runtime.catalogue.items.commit_order import LETTERS, Order, Started
+from runtime.catalogue.items.compaction_origin import REWRITTEN
 from runtime.pointfile import PointFile
 from runtime.progress import count_of
 
@@ -23,14 +24,25 @@ class Attempt:
 
     @property
     def compacted(self) -> bool:
-        """Whether it is a compaction: its files hold rows of others."""
+        """Whether it is a compaction: all its files hold rows of others."""
         return self.files[0][0].compacted
+
+    @property
+    def rewritten(self) -> tuple[tuple[FileEntry, PointFile], ...]:
+        """Its files with rows of others: all those of a compaction, some of an ingest that replaces sources."""
+        return tuple(f for f in self.files if f[0].compacted)
+
+    def without_rewritten(self) -> Attempt:
+        """The same without files with rows of others."""
+        return replace(self, files=tuple(f for f in self.files if not f[0].compacted))
 
     @property
     def missing(self) -> list[str]:
         """Short names of files of a compaction that are not there, as far as they are known."""
         there = {int(entry.path.rpartition("-")[2].removesuffix(".points")) for entry, _ in self.files}
         counts = [int(n) for n in self._counts if n.isascii() and n.isdigit()]
+        if min(there) >= REWRITTEN:
+            return []
         last = max([*there, *(n - 1 for n in counts)])
         return [f"{self.name[:LETTERS]}-{n}" for n in range(last + 1) if n not in there]
 
@@ -68,7 +80,8 @@ class Attempt:
         """Whether all its files exist; None in files of earlier versions."""
         if self.order is None:
             return None
-        return str(len(self.files)) in self._counts
+        own = self.files if self.compacted else self.without_rewritten().files
+        return str(len(own)) in [(file.origin or {}).get("files", "") for _, file in own]
 
     @property
     def content(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, SourceEntry, StreamSchema, attempt_of, new_attempt
 from runtime.catalogue.items.commit_order import in_order, named
-from runtime.catalogue.items.compaction_origin import Replaced
+from runtime.catalogue.items.compaction_origin import A_TRY, Replaced
 from runtime.catalogue.items.entries import SEQ, commit_of
 from runtime.catalogue.key_value import Heads
 from runtime.catalogue.repair.salvage import Found
@@ -147,7 +147,7 @@ def _following(found: Sequence[Attempt], held: Held, certain: set[str], report: 
     for sure, ``certain`` gets the names."""
     out: list[FoundCompaction] = []
     by_name: dict[str, FoundCompaction] = {}
-    for c in sorted((FoundCompaction.of(a) for a in found if a.compacted), key=lambda c: c.rank):
+    for c in sorted((FoundCompaction.of(a) for a in found if a.rewritten), key=lambda c: c.rank):
         stream, name, began = c.attempt.stream, c.attempt.name, c.rank[0]
         if held.length and not held.follows(c, by_name):
             if name in certain or began > held.length:
@@ -217,8 +217,12 @@ def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectIn
         if replaced is not None and entry.compacted:
             entry = dataclass_replace(entry, content=f"{entry.content_hash:064x}", repeats=replaced.repeats)
         files.append((entry, file))
+    own = [n for n, (entry, _) in zip(numbers, files, strict=True) if not entry.compacted]
+    if own:  # of an ingest that replaced sources, the last try counts
+        begin = max([*own, *numbers]) // A_TRY * A_TRY if len(own) < len(files) else 0
+        files = [f for n, f in zip(numbers, files, strict=True) if n >= begin or not f[0].compacted]
     # Files of a compaction may have been replaced and collected.
-    if numbers != list(range(len(numbers))) and not all(entry.compacted for entry, _ in files):
+    if own != list(range(len(own))):
         raise StoreError(f"only its files {', '.join(map(str, numbers))} are there")
     return Attempt(stream, name, max(info.modified for info in infos), tuple(files))
 
@@ -312,7 +316,7 @@ def _commit(
         source, f"(recovered from {what} {attempt.name})", 0, rows_read=attempt.rows, rows_committed=attempt.rows
     )
     try:
-        if not attempt.compacted or not replace_files(catalogue, attempt, schema, entry, replaced):
+        if not attempt.rewritten or not replace_files(catalogue, attempt, schema, entry, replaced):
             catalogue.commit(attempt.stream, schema, entry, [e for e, _ in attempt.files], attempt.name)
     except SchemaConflict as error:
         report.unknown.append(f"{attempt.stream}: why attempt {attempt.name} does not fit (it was skipped): {error}")

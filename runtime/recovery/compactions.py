@@ -64,8 +64,8 @@ class FoundCompaction:
     def of(cls, attempt: Attempt) -> FoundCompaction:
         """A compaction by its files."""
         rows: Counter[int] = Counter()
-        said = [found for _, file in attempt.files if (found := Replaced.parse(file.origin)) is not None]
-        for _, file in attempt.files:
+        said = [found for _, file in attempt.rewritten if (found := Replaced.parse(file.origin)) is not None]
+        for _, file in attempt.rewritten:
             rows += rows_by_order(file)
         inputs = {name for found in said for name in found.inputs}
         gone = {name for found in said for name in found.gone}
@@ -79,6 +79,8 @@ class FoundCompaction:
         verb, *named = self.removes.split() or [""]
         if verb == "erase":
             return f"the erasure {self.attempt.name} of the key sha256:{' '.join(named)}"
+        if verb == "replace" or not self.attempt.compacted:
+            return f"what attempt {self.attempt.name} replaced"
         if verb:
             return f"the undo {self.attempt.name} of {count_of(len(named), 'source')}"
         # Undos and erasures of earlier versions do not say what they are, nor how many files they have.
@@ -88,12 +90,19 @@ class FoundCompaction:
     @property
     def names(self) -> set[str]:
         """The short names of its files."""
-        return {short_name(entry.path) for entry, _ in self.attempt.files}
+        return {short_name(entry.path) for entry, _ in self.attempt.rewritten}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its files exist."""
+        files = self.attempt.rewritten
+        counted = str(len(files)) in [(file.origin or {}).get("files", "") for _, file in files]
+        return counted and bool(self.attempt.is_whole)
 
     @property
     def rank(self) -> tuple[int, int, str]:
         """By when it began."""
-        order = self.attempt.order
+        order = Order.parse((self.attempt.rewritten[-1][1].origin or {}).get("order"))
         return -1 if order is None else order.seq, self.attempt.written, self.attempt.name
 
 
@@ -130,7 +139,7 @@ def choose(
     They are not in the log, which has ``after`` commits, and files with rows of the commit orders ``held``.
     """
     compactions = sorted(compactions, key=lambda c: c.rank)
-    attempts = [*ingested, *(c.attempt for c in compactions)]
+    attempts = [*ingested, *(c.attempt for c in compactions if c.attempt.compacted)]
     said = numbers_in([a.order for a in attempts], [a.name for a in attempts], after)
     numbers = {name: max(found) for name, found in said.items()}
     used = _used(compactions, ingested, certain, numbers, held)
@@ -143,8 +152,8 @@ def choose(
             continue
         out.lost += [name for name in c.attempt.missing if name not in replaced]
         out.certain.add(c.attempt.name)
-        out.attempts.append(c.attempt)
-    out.attempts += ingested
+        out.attempts += [c.attempt] if c.attempt.compacted else []
+    out.attempts += [a if a.name in out.certain else a.without_rewritten() for a in ingested]
     for a in out.attempts:
         paths = {entry.path for entry, _ in a.files if any(replaces(c, a, entry, numbers) for c in used)}
         out.superseded |= paths
@@ -158,7 +167,7 @@ def replaces(c: FoundCompaction, attempt: Attempt, entry: FileEntry, numbers: Ma
     if short_name(entry.path) in c.inputs or short_name(entry.path) in c.gone:
         return True
     seq = numbers.get(attempt.name)
-    return not attempt.compacted and seq is not None and order_of(seq, number_of(entry.path)) in c.rows
+    return not entry.compacted and seq is not None and order_of(seq, number_of(entry.path)) in c.rows
 
 
 def numbers_in(orders: Iterable[Order | None], names: Iterable[str], after: int = 0) -> dict[str, set[int]]:
@@ -199,7 +208,7 @@ def _used(
     for c in sorted(compactions, key=preference):
         certainty = preference(c)[0]
         only = set(c.rows) - there - {order for other in used for order in other.rows}
-        fits = (c.attempt.is_whole or only) and not any(_conflict(c, other, by_name) for other in used)
+        fits = (c.is_whole or only) and not any(_conflict(c, other, by_name) for other in used)
         if not certainty or fits:
             used.append(c)
     return used

@@ -57,10 +57,11 @@ def replace_files(
         return False
     adds = [e for e, _ in attempt.files]
     left = _left(catalogue, attempt.stream, dels, adds)
-    after = sum((rows_by_order(file) for _, file in attempt.files), Counter[int]())
+    after = sum((rows_by_order(file) for _, file in attempt.rewritten), Counter[int]())
     known = [replaced[f.path] for f in dels]
     before = sum((rows for rows in known if rows is not None), Counter[int]())
-    if None in known or not after <= before:  # it has rows of others, too: verify asks for no sources of these
+    if not attempt.compacted or None in known or not after <= before:
+        # It has rows of others, too.
         catalogue.commit(attempt.stream, schema, entry, adds, attempt.name, replacing=TakenBack((), dels, [], left))
     elif after == before:
         catalogue.replace(attempt.stream, dels, with_contents(dels, adds), attempt.name)

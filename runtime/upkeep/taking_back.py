@@ -10,6 +10,7 @@ import numpy as np
 from operators.types import Type
 from runtime.catalogue import Catalogue, Committed, FileEntry, Snapshot, SourceEntry, new_attempt
 from runtime.catalogue.items.changes import Left, TakenBack, key_digest
+from runtime.catalogue.items.compaction_origin import A_TRY, REWRITTEN
 from runtime.catalogue.items.entries import DAY, SEQ, commit_of
 from runtime.columns import Points
 from runtime.errors import StoreError
@@ -104,12 +105,13 @@ class TakingBack:
     def taken_back(self, sources: Sequence[str], attempt: str, number: int) -> TakenBack:
         """The removal of these sources for the commit of ``attempt``, which adds another one.
 
-        Its new files are numbered from 900,000 on, above those of the attempt's own rows; ``number`` is that of the
-        try, each of which writes others.
+        Its new files are numbered from ``REWRITTEN`` on, above those of the attempt's own rows; ``number`` is that of
+        the try, each of which writes others.
         """
         removal = self.without_sources(sources)
-        adds = self._rewriting(removal.snapshot, attempt, 900_000 + 4_000 * number).each_written(
-            removal.cut, _without_commits(self._commits(sources))
+        rewriting = self._rewriting(removal.snapshot, attempt, REWRITTEN + A_TRY * number)
+        adds = replace(rewriting, removes=" ".join(["replace", *sorted(sources)])).each_written(
+            removal.cut, _without_commits(self._commits(sources)), removal.gone
         )
         return TakenBack(sources, removal.dels, adds, left_by(removal, adds))
 

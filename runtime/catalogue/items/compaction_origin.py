@@ -6,8 +6,8 @@ the files finds rows twice, and must know which files hold rows of others:
 - Rows of a file as it was ingested have its commit order in ``$seq``.
 - A file that a compaction wrote is named in ``inputs`` of those that replace it.
 
-An undo or an erasure, too, writes files again, without some rows: ``removes`` says which. Files that it removes whole
-are named in ``gone``.
+An undo, an erasure, or an ingest that replaces sources, too, writes files again, without some rows: ``removes`` says
+which. Files that it removes whole are named in ``gone``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from dataclasses import dataclass
 
 from runtime.catalogue.items.commit_order import LETTERS
 from runtime.catalogue.items.entries import FileEntry
+
+REWRITTEN, A_TRY = 900_000, 4_000
+"""An ingest that replaces sources numbers the files that it writes again from ``REWRITTEN`` on, those of each try
+``A_TRY`` further on."""
 
 _NAME = re.compile(f"[a-z0-9]{{1,{LETTERS}}}-[0-9]{{1,9}}")
 
@@ -33,8 +37,8 @@ class Replaced:
     """What a file of a compaction says.
 
     ``inputs`` are short names of those inputs that a compaction wrote, ``repeats`` is that of its entry. ``removes``
-    is empty for a compaction, else ``undo`` and the ids of the sources, or ``erase`` and the digest of the key; the
-    files ``gone`` by short names are removed whole.
+    is empty for a compaction, else ``undo`` (of an ingest: ``replace``) and the ids of the sources, or ``erase`` and
+    the digest of the key; the files ``gone`` by short names are removed whole.
     """
 
     inputs: tuple[str, ...]

@@ -21,7 +21,7 @@ from runtime.upkeep.sweep_plan import SweepRules
 from tests.runtime.recovery.test_recovered_order import FILES, lose, restore
 
 D = 1_700_006_400
-STEPS = ["ingest", "ingest", "compact", "undo", "erase", "sweep", "backup"]
+STEPS = ["ingest", "ingest", "compact", "undo", "replace", "erase", "sweep", "backup"]
 WAYS = ["copy", "in place", "in place, without head", "in place, older head", "nothing"]
 
 
@@ -65,6 +65,13 @@ class History:
                     store.undo("s", str(self.ingested[taken][0]))
                     self.undone.add(taken)
                     self.taken += 1
+            elif step == "replace":
+                live = [n for n in range(len(self.ingested)) if n not in self.undone]
+                if live:
+                    taken = live[number % len(live)]
+                    self._ingest(store, str(self.ingested[taken][0]))
+                    self.undone.add(taken)
+                    self.taken += 1
             elif step == "erase":
                 key = "abcd"[number % 4]
                 store.erase("s", key)
@@ -78,14 +85,14 @@ class History:
             backup(locate(self.folder), self.saved)
             self.saved_taken, self.saved_points = self.taken, self.points()
 
-    def _ingest(self, store: Store) -> None:
+    def _ingest(self, store: Store, replace: str | bool = False) -> None:
         number = len(self.ingested)
         keys = ["ab", "bc", "a", "d"][number % 4]
         file = self.folder.parent / f"{number}.ndjson"
         days = (0, 1) if number % 3 else (number,)
         lines = [(key, D + 86_400 * day + number, 10 * number + day) for key in keys for day in days]
         file.write_text("".join(f'{{"k":"{k}","t":{t},"v":{v}}}\n' for k, t, v in lines))
-        store.ingest("s", file, key="k", time="t", unit="s", compact=False, progress=False)
+        store.ingest("s", file, key="k", time="t", unit="s", compact=False, progress=False, replace=replace)
         self.ingested.append((file, [f"{k},{v}" for k, _, v in lines if k not in self.erased]))
 
     def lost(self, way: str) -> RecoverReport:
