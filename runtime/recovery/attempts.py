@@ -39,7 +39,7 @@ from runtime.pointfile import PointFile, verify_file
 from runtime.progress import count_of
 from runtime.recovery.attempt import Attempt
 from runtime.recovery.compactions import Chosen, FoundCompaction, choose
-from runtime.recovery.held import Held
+from runtime.recovery.known_log import KnownLog
 from runtime.recovery.replaying import Rows, leave_out, replace_files, replaced_by
 
 
@@ -58,7 +58,7 @@ def adopt(
     by_stream = _found(objects, logs, report)
     for stream in sorted({*by_stream, *logs}):
         log, head = logs.get(stream), None if heads is None else heads.get(stream, (0, ""))
-        held = Held(objects, stream, () if log is None else log.records)
+        held = KnownLog(objects, stream, () if log is None else log.records)
         found = by_stream.get(stream, [])
         certain = named({attempt.name: attempt.started for attempt in found})
         compactions = _following(found, held, certain, report)
@@ -111,7 +111,7 @@ def adopt(
             )
 
 
-def _tell(stream: str, chosen: Chosen, held: Held, report: Report) -> None:
+def _tell(stream: str, chosen: Chosen, held: KnownLog, report: Report) -> None:
     """Report what became of files that compactions wrote or replaced."""
     if files := len(chosen.superseded):
         were, their = ("was", "its") if files == 1 else ("were", "their")
@@ -142,7 +142,7 @@ def _leave(stream: str, c: FoundCompaction, why: str, report: Report) -> None:
         report.done.append(text)
 
 
-def _following(found: Sequence[Attempt], held: Held, certain: set[str], report: Report) -> list[FoundCompaction]:
+def _following(found: Sequence[Attempt], held: KnownLog, certain: set[str], report: Report) -> list[FoundCompaction]:
     """The compactions that may have been committed after the log that was found, and that matter; of those that were
     for sure, ``certain`` gets the names."""
     out: list[FoundCompaction] = []

@@ -23,7 +23,7 @@ from runtime.errors import StoreError
 from runtime.objects import ObjectStore
 from runtime.progress import count_of
 from runtime.recovery.attempts import adopt
-from runtime.recovery.held import same_store
+from runtime.recovery.known_log import same_store
 from runtime.storage.locations import CATALOGUE, Folder, has_points, locate
 
 _ENDINGS = ("", "-wal", "-shm", "-head")

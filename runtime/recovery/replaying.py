@@ -17,7 +17,7 @@ from runtime.catalogue.items.entries import order_of
 from runtime.progress import count_of
 from runtime.recovery.attempt import Attempt
 from runtime.recovery.compactions import Chosen, number_of, replaces, rows_by_order
-from runtime.recovery.held import Held
+from runtime.recovery.known_log import KnownLog
 
 Rows = Counter[int]
 """How many rows there are of each commit order."""
@@ -29,7 +29,7 @@ class Unknown(Protocol):
     unknown: list[str]
 
 
-def replaced_by(attempt: Attempt, chosen: Chosen, held: Held) -> dict[str, Rows | None]:
+def replaced_by(attempt: Attempt, chosen: Chosen, held: KnownLog) -> dict[str, Rows | None]:
     """The files that an attempt replaced, by path, and their rows if they are known."""
     out: dict[str, Rows | None] = {}
     for c in chosen.used:
@@ -76,7 +76,7 @@ def replace_files(
     return True
 
 
-def leave_out(catalogue: Catalogue, stream: str, chosen: Chosen, held: Held, report: Unknown) -> None:
+def leave_out(catalogue: Catalogue, stream: str, chosen: Chosen, held: KnownLog, report: Unknown) -> None:
     """Remove files that are not there, in a log to which commits are missing: these have replaced them."""
     gone = [f for f in _live(catalogue, stream) if f.path not in held.there]
     if gone:

@@ -20,7 +20,7 @@ from runtime.pointfile import PointFile
 from runtime.recovery.compactions import FoundCompaction, rows_by_order
 
 
-class Held:
+class KnownLog:
     """The live files of a stream at the end of its log, which of them are there, and which rows they have."""
 
     def __init__(self, objects: ObjectStore, stream: str, records: Sequence[Record]) -> None:
