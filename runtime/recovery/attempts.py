@@ -86,8 +86,9 @@ def adopt(
             if chosen.orders:
                 _fill(catalogue, attempt, chosen.numbers[attempt.name] - 1)
             _commit(catalogue, attempt, unordered, report, replaced_by(attempt, chosen, held))
-        if taken or log is None or not log.reaches(*(head or (0, ""))):
-            leave_out(catalogue, stream, chosen, held, report)
+        is_older = bool(taken) or log is None or not log.reaches(*(head or (0, "")))
+        leave_out(catalogue, stream, held, is_older, report)
+        if is_older:
             report.unknown.append(
                 f"{stream}: which sources were taken back, and which keys erased, "
                 + (f"after commit {held.length} of the log that was found" if held.length else "before it was lost")

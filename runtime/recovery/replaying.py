@@ -76,16 +76,27 @@ def replace_files(
     return True
 
 
-def leave_out(catalogue: Catalogue, stream: str, chosen: Chosen, held: KnownLog, report: Unknown) -> None:
-    """Remove files that are not there, in a log to which commits are missing: these have replaced them."""
+def leave_out(catalogue: Catalogue, stream: str, held: KnownLog, is_older: bool, report: Unknown) -> None:
+    """Remove files that are not there, in a log that ``is_older`` than the store: later commits have removed them.
+    In one that seems to be complete they are damage, and stay."""
     gone = [f for f in _live(catalogue, stream) if f.path not in held.there]
-    if gone:
+    if not gone:
+        return
+    text = (
+        f"{stream}: {count_of(sum(f.rows for f in gone), 'row')} in {count_of(len(gone), 'file')} that the log names "
+        "are not there: "
+    )
+    if is_older:
         catalogue.erase(stream, (), gone, [], new_attempt(), _left(catalogue, stream, gone, []))
-        report.unknown.append(
-            f"{stream}: {count_of(sum(f.rows for f in gone), 'row')} in {count_of(len(gone), 'file')} that the log "
-            "names are not there: a later commit took them back or erased them, or they were lost. If so, put "
-            "the files back, remove the catalogue, and recover from the copy again"
+        text += (
+            "they were left out, as a later commit may have taken them back or erased them. If they were lost, put "
+            "them back, remove the catalogue, and recover from the copy again"
         )
+    else:
+        text += (
+            "put them back; if the catalogue is an older copy, a later commit may have taken them back or erased them"
+        )
+    report.unknown.append(text)
 
 
 def with_contents(before: Sequence[FileEntry], after: Sequence[FileEntry]) -> list[FileEntry]:
