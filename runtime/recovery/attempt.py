@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from runtime.catalogue import FileEntry
+from runtime.catalogue import FileEntry, file_path
 from runtime.catalogue.items.commit_order import LETTERS, Order, Started
 from runtime.catalogue.items.compaction_origin import REWRITTEN
 from runtime.pointfile import PointFile
 from runtime.progress import count_of
+
+
+def number_of(path: str) -> int:
+    """The number of a file in its attempt, which is also its place in the commit."""
+    return int(path.rpartition("-")[2].removesuffix(".points"))
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,31 @@ class Attempt:
     name: str
     written: int
     files: tuple[tuple[FileEntry, PointFile], ...]
+    absent: tuple[FileEntry, ...] = ()
+    """Stand-ins for files that are gone, so that the others have the numbers in the commit that they had."""
+
+    @property
+    def entries(self) -> list[FileEntry]:
+        """All files of its commit."""
+        return sorted([*self.absent, *(e for e, _ in self.files)], key=lambda e: number_of(e.path))
+
+    @property
+    def gaps(self) -> list[int]:
+        """The numbers of files of an ingest that are not there, below those that are."""
+        there = {number_of(e.path) for e, _ in self.files if not e.compacted}
+        return [n for n in range(max(there, default=0)) if n not in there]
+
+    def with_absent(self, rows: Mapping[int, int]) -> Attempt:
+        """The same with stand-ins for files that are gone, which had so many rows, by number."""
+        first = self.files[0][0]
+        absent = [
+            replace(
+                first, path=file_path(self.stream, first.day, self.name, n), rows=max(1, rows.get(n, 0)), bytes=1,
+                t_max=first.t_min, sha256="0" * 64, keys=1, nulls={}, footer="",
+            )
+            for n in self.gaps
+        ]  # fmt: skip
+        return replace(self, absent=tuple(absent))
 
     @property
     def compacted(self) -> bool:
@@ -39,7 +69,7 @@ class Attempt:
     @property
     def missing(self) -> list[str]:
         """Short names of files of a compaction that are not there, as far as they are known."""
-        there = {int(entry.path.rpartition("-")[2].removesuffix(".points")) for entry, _ in self.files}
+        there = {number_of(entry.path) for entry, _ in self.files}
         counts = [int(n) for n in self._counts if n.isascii() and n.isdigit()]
         if min(there) >= REWRITTEN:
             return []

@@ -87,7 +87,7 @@ def adopt(
                 _fill(catalogue, attempt, chosen.numbers[attempt.name] - 1)
             _commit(catalogue, attempt, unordered, report, replaced_by(attempt, chosen, held))
         is_older = bool(taken) or log is None or not log.reaches(*(head or (0, "")))
-        leave_out(catalogue, stream, held, is_older, report)
+        leave_out(catalogue, stream, held, is_older, {f.path for a in attempts for f in a.absent}, report)
         if is_older:
             report.unknown.append(
                 f"{stream}: which sources were taken back, and which keys erased, "
@@ -114,7 +114,7 @@ def adopt(
 
 def _tell(stream: str, chosen: Chosen, held: KnownLog, report: Report) -> None:
     """Report what became of files that compactions wrote or replaced."""
-    if files := len(chosen.superseded):
+    if files := len(chosen.superseded) - sum(f.path in chosen.superseded for a in chosen.attempts for f in a.absent):
         were, their = ("was", "its") if files == 1 else ("were", "their")
         report.done.append(
             f"{stream}: {count_of(files, 'file')} {were} left out, because a compaction has written {their} rows again"
@@ -124,6 +124,12 @@ def _tell(stream: str, chosen: Chosen, held: KnownLog, report: Report) -> None:
             report.done.append(f"{stream}: {c.what} was found in its files")
     for c in chosen.interrupted:
         _leave(stream, c, "it was interrupted, or gave way to another one", report)
+    for attempt in chosen.attempts:
+        if absent := [f for f in attempt.absent if f.path not in chosen.superseded]:
+            report.unknown.append(
+                f"{stream}: the rows of {count_of(len(absent), 'file')} of attempt {attempt.name} that are gone: "
+                "they were taken back or erased, or are lost"
+            )
     for name in chosen.lost:
         report.unknown.append(f"{stream}: the rows of file {name} of a compaction, which is not there")
     known = {chosen.numbers.get(attempt.name) for attempt in chosen.attempts}
@@ -222,10 +228,10 @@ def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectIn
     if own:  # of an ingest that replaced sources, the last try counts
         begin = max([*own, *numbers]) // A_TRY * A_TRY if len(own) < len(files) else 0
         files = [f for n, f in zip(numbers, files, strict=True) if n >= begin or not f[0].compacted]
-    # Files of a compaction may have been replaced and collected.
-    if own != list(range(len(own))):
+    found = Attempt(stream, name, max(info.modified for info in infos), tuple(files))
+    if found.gaps and found.order is None:
         raise StoreError(f"only its files {', '.join(map(str, numbers))} are there")
-    return Attempt(stream, name, max(info.modified for info in infos), tuple(files))
+    return found
 
 
 def _taken(
@@ -318,6 +324,6 @@ def _commit(
     )
     try:
         if not attempt.rewritten or not replace_files(catalogue, attempt, schema, entry, replaced):
-            catalogue.commit(attempt.stream, schema, entry, [e for e, _ in attempt.files], attempt.name)
+            catalogue.commit(attempt.stream, schema, entry, attempt.entries, attempt.name)
     except SchemaConflict as error:
         report.unknown.append(f"{attempt.stream}: why attempt {attempt.name} does not fit (it was skipped): {error}")

@@ -28,12 +28,7 @@ from runtime.catalogue.items.compaction_origin import Replaced, short_name
 from runtime.catalogue.items.entries import SEQ, commit_of, order_of
 from runtime.pointfile import Buffers, PointFile
 from runtime.progress import count_of
-from runtime.recovery.attempt import Attempt
-
-
-def number_of(path: str) -> int:
-    """The number of a file in its attempt, which is also its place in the commit."""
-    return int(path.rpartition("-")[2].removesuffix(".points"))
+from runtime.recovery.attempt import Attempt, number_of
 
 
 def rows_by_order(file: PointFile) -> Counter[int]:
@@ -154,8 +149,12 @@ def choose(
         out.certain.add(c.attempt.name)
         out.attempts += [c.attempt] if c.attempt.compacted else []
     out.attempts += [a if a.name in out.certain else a.without_rewritten() for a in ingested]
-    for a in out.attempts:
-        paths = {entry.path for entry, _ in a.files if any(replaces(c, a, entry, numbers) for c in used)}
+    for at, a in enumerate(out.attempts):
+        have = {n: max(c.rows.get(order_of(numbers.get(a.name, 0), n), 0) for c in used) for n in a.gaps if used}
+        if any(have.values()) or (a.gaps and a.name in certain):
+            a = out.attempts[at] = a.with_absent(have)
+            out.certain.add(a.name)
+        paths = {entry.path for entry in a.entries if any(replaces(c, a, entry, numbers) for c in used)}
         out.superseded |= paths
         out.certain |= {a.name} if paths else set()
     _number_the_rest(out, after)

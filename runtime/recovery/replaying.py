@@ -6,7 +6,7 @@ Their inputs are committed first, as far as they are there. So each row counts o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace as dataclass_replace
 from typing import Protocol
 
@@ -15,8 +15,8 @@ from runtime.catalogue.items.changes import Left, TakenBack
 from runtime.catalogue.items.compaction_origin import Replaced
 from runtime.catalogue.items.entries import order_of
 from runtime.progress import count_of
-from runtime.recovery.attempt import Attempt
-from runtime.recovery.compactions import Chosen, number_of, replaces, rows_by_order
+from runtime.recovery.attempt import Attempt, number_of
+from runtime.recovery.compactions import Chosen, replaces, rows_by_order
 from runtime.recovery.known_log import KnownLog
 
 Rows = Counter[int]
@@ -41,6 +41,10 @@ def replaced_by(attempt: Attempt, chosen: Chosen, held: KnownLog) -> dict[str, R
                 if entry.path in chosen.superseded and replaces(c, a, entry, chosen.numbers):
                     order = order_of(chosen.numbers.get(a.name, 0), number_of(entry.path))
                     out[entry.path] = rows_by_order(file) if entry.compacted else Counter({order: entry.rows})
+            for entry in a.absent:
+                if replaces(c, a, entry, chosen.numbers):
+                    order = order_of(chosen.numbers[a.name], number_of(entry.path))
+                    out[entry.path] = Counter({order: entry.rows})
     return out
 
 
@@ -55,7 +59,7 @@ def replace_files(
     dels = _live(catalogue, attempt.stream, replaced)
     if not dels:
         return False
-    adds = [e for e, _ in attempt.files]
+    adds = attempt.entries
     left = _left(catalogue, attempt.stream, dels, adds)
     after = sum((rows_by_order(file) for _, file in attempt.rewritten), Counter[int]())
     known = [replaced[f.path] for f in dels]
@@ -76,10 +80,15 @@ def replace_files(
     return True
 
 
-def leave_out(catalogue: Catalogue, stream: str, held: KnownLog, is_older: bool, report: Unknown) -> None:
+def leave_out(
+    catalogue: Catalogue, stream: str, held: KnownLog, is_older: bool, said: Collection[str], report: Unknown
+) -> None:
     """Remove files that are not there, in a log that ``is_older`` than the store: later commits have removed them.
-    In one that seems to be complete they are damage, and stay."""
+    In one that seems to be complete they are damage, and stay. Of those at the paths ``said`` the report says so."""
     gone = [f for f in _live(catalogue, stream) if f.path not in held.there]
+    if is_older and gone:
+        catalogue.erase(stream, (), gone, [], new_attempt(), _left(catalogue, stream, gone, []))
+    gone = [f for f in gone if f.path not in said]
     if not gone:
         return
     text = (
@@ -87,7 +96,6 @@ def leave_out(catalogue: Catalogue, stream: str, held: KnownLog, is_older: bool,
         "are not there: "
     )
     if is_older:
-        catalogue.erase(stream, (), gone, [], new_attempt(), _left(catalogue, stream, gone, []))
         text += (
             "they were left out, as a later commit may have taken them back or erased them. If they were lost, put "
             "them back, remove the catalogue, and recover from the copy again"

@@ -93,7 +93,7 @@ class History:
         number = len(self.ingested)
         keys = ["ab", "bc", "a", "d"][number % 4]
         file = self.folder.parent / f"{number}.ndjson"
-        days = (0, 1) if number % 3 else (number,)
+        days = ((number,), (0, 400), (0, 1))[number % 3]
         lines = [(key, D + 86_400 * day + number, 10 * number + day) for key in keys for day in days]
         file.write_text("".join(f'{{"k":"{k}","t":{t},"v":{v}}}\n' for k, t, v in lines))
         store.ingest("s", file, key="k", time="t", unit="s", compact=False, progress=False, replace=replace)
