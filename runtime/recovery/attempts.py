@@ -11,6 +11,8 @@ the others:
 - If the log is complete up to its head, an attempt that began at its end, or later, belongs to a newer catalogue: this
   one is an older copy. One that began before may have been interrupted, and is skipped.
 - If the head says how many commits are missing, at most that many are taken: the newest.
+- One of which a compaction has rows was committed; for those of its files that are gone the log gets stand-ins, which
+  the compaction replaces.
 
 Attempts without a known place come last, or (those of earlier versions) first, in the order in which their files were
 written; if there are several, the order is unknown, and the stream's schema records that (``unordered``).
