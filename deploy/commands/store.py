@@ -56,7 +56,9 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _recover_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
-    parser.add_argument("--from", dest="copy", metavar="FILE", help="a copy of catalogue.sqlite, for example a backup")
+    parser.add_argument(
+        "--from", dest="copy", metavar="PATH", help="a copy of catalogue.sqlite, or its folder, for example a backup"
+    )
     json_argument(parser)
 
 
@@ -84,7 +86,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "recover": Command(
         "rebuild a lost or damaged catalogue from its remains, a copy, or the point files",
-        "dataflow recover ./store --from ./backup/catalogue.sqlite",
+        "dataflow recover ./store --from ./backup",
         _recover_arguments,
         _recover,
     ),

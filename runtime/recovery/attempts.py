@@ -11,6 +11,8 @@ the others:
 - If the log is complete up to its head, an attempt that began at its end, or later, belongs to a newer catalogue: this
   one is an older copy. One that began before may have been interrupted, and is skipped.
 - If the head says how many commits are missing, at most that many are taken: the newest.
+- One of which a compaction has rows was committed; for those of its files that are gone the log gets stand-ins, which
+  the compaction replaces.
 
 Attempts without a known place come last, or (those of earlier versions) first, in the order in which their files were
 written; if there are several, the order is unknown, and the stream's schema records that (``unordered``).
@@ -29,8 +31,8 @@ from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, SourceEntry, StreamSchema, attempt_of, new_attempt
 from runtime.catalogue.items.commit_order import in_order, named
-from runtime.catalogue.items.compaction_origin import Replaced, short_name
-from runtime.catalogue.items.entries import SEQ, order_of
+from runtime.catalogue.items.compaction_origin import A_TRY, Replaced
+from runtime.catalogue.items.entries import SEQ, commit_of
 from runtime.catalogue.key_value import Heads
 from runtime.catalogue.repair.salvage import Found
 from runtime.errors import SchemaConflict, StoreError
@@ -40,6 +42,8 @@ from runtime.progress import count_of
 from runtime.recovery.attempt import Attempt
 from runtime.recovery.compactions import Chosen, FoundCompaction, choose
 from runtime.recovery.floors import restore_floor
+from runtime.recovery.known_log import KnownLog
+from runtime.recovery.replaying import Rows, leave_out, replace_files, replaced_by
 
 
 class Report(Protocol):
@@ -54,24 +58,26 @@ def adopt(
 ) -> None:
     """Commit attempts that no log names. ``logs`` are the streams' logs as far as they were found; they are
     extended."""
-    for stream, every in sorted(_found(objects, logs, report).items()):
-        found = [attempt for attempt in every if attempt.files]
+    by_stream = _found(objects, logs, report)
+    for stream in sorted({*by_stream, *logs}):
         log, head = logs.get(stream), None if heads is None else heads.get(stream, (0, ""))
+        held = KnownLog(objects, stream, () if log is None else log.records)
+        every = by_stream.get(stream, [])
+        found = [attempt for attempt in every if attempt.files]
         certain = named({attempt.name: attempt.started for attempt in found})
-        chosen = choose(found, certain)
+        compactions = _following(found, held, certain, report)
+        ingested = [attempt for attempt in found if not attempt.compacted]
+        chosen = choose(ingested, compactions, certain, held.length, held.orders() if compactions else ())
         attempts = chosen.attempts
-        if log is None:
-            certain |= {a.name for a in attempts if a.compacted}
-        else:
-            attempts = _needed(objects, catalogue, attempts, certain, report)
-        _tell(stream, chosen, report)
+        certain |= chosen.certain
+        _tell(stream, chosen, held, report)
         taken = {attempt.name: attempt for attempt in _taken(stream, attempts, certain, log, report)}
         sequence, _ = in_order({name: attempt.started for name, attempt in taken.items()})
         missing = {a.name: a for a in _missing([taken[name] for name in sequence], certain, log, head)}
         for attempt in (taken[name] for name in sequence if name not in missing):
             report.unknown.append(
-                f"{stream}: whether attempt {attempt.name} with {attempt.rows} rows was committed: it was skipped, "
-                "because the log that was found does not name it; ingest its source again"
+                f"{stream}: whether {attempt.what} was committed: it was skipped, because the log that was found does "
+                "not name it; ingest its source again"
             )
         taken = missing
         sequence, unsure = in_order({name: attempt.started for name, attempt in taken.items()})
@@ -83,11 +89,20 @@ def adopt(
             unordered += len(attempt.files) if attempt.name in unsure and not chosen.orders else 0
             if chosen.orders:
                 _fill(catalogue, attempt, chosen.numbers[attempt.name] - 1)
-            _commit(catalogue, attempt, unordered, report)
+            _commit(catalogue, attempt, unordered, report, replaced_by(attempt, chosen, held))
         restore_floor(catalogue, stream, every, report)
+        is_older = bool(taken) or log is None or not log.reaches(*(head or (0, "")))
+        leave_out(catalogue, stream, held, is_older, {f.path for a in attempts for f in a.absent}, report)
+        if is_older:
+            report.unknown.append(
+                f"{stream}: which sources were taken back, and which keys erased, "
+                + (f"after commit {held.length} of the log that was found" if held.length else "before it was lost")
+                + f": repeat these undos and erasures (dataflow undo STORE {stream} SOURCE; dataflow erase STORE "
+                f"{stream} --key KEY)"
+            )
         if not taken:
             continue
-        rows = sum(attempt.rows for attempt in taken.values())
+        rows = sum(e.rows for a in taken.values() for e, _ in a.files if e.path not in chosen.superseded)
         report.done.append(
             f"{stream}: {count_of(len(taken), 'commit')} with {count_of(rows, 'row')} rebuilt from point files"
         )
@@ -97,69 +112,72 @@ def adopt(
         report.unknown.append(f"{stream}: of these commits {unknown}")
         if unordered:
             report.unknown.append(
-                f"{stream}: the order of {len(unsure)} commits with {unordered} files: that of the files' modification "
-                "times was taken, and answers carry a note"
+                f"{stream}: the order of {count_of(len(unsure), 'commit')} with {count_of(unordered, 'file')}: that of "
+                "the files' modification times was taken, and answers carry a note"
             )
 
 
-def _tell(stream: str, chosen: Chosen, report: Report) -> None:
+def _tell(stream: str, chosen: Chosen, held: KnownLog, report: Report) -> None:
     """Report what became of files that compactions wrote or replaced."""
-    if chosen.superseded:
+    if files := len(chosen.superseded) - sum(f.path in chosen.superseded for a in chosen.attempts for f in a.absent):
+        were, their = ("was", "its") if files == 1 else ("were", "their")
         report.done.append(
-            f"{stream}: {chosen.superseded} files were left out, because a compaction has written their rows again"
+            f"{stream}: {count_of(files, 'file')} {were} left out, because a compaction has written {their} rows again"
         )
-    for attempt in chosen.interrupted:
-        report.done.append(
-            f"{stream}: the compaction {attempt.name} was left out: it was interrupted, or gave way to another one"
-        )
+    for c in chosen.used:
+        if c.removes:
+            report.done.append(f"{stream}: {c.what} was found in its files")
+    for c in chosen.interrupted:
+        _leave(stream, c, "it was interrupted, or gave way to another one", report)
+    for attempt in chosen.attempts:
+        if absent := [f for f in attempt.absent if f.path not in chosen.superseded]:
+            report.unknown.append(
+                f"{stream}: the rows of {count_of(len(absent), 'file')} of attempt {attempt.name} that are gone: "
+                "they were taken back or erased, or are lost"
+            )
     for name in chosen.lost:
         report.unknown.append(f"{stream}: the rows of file {name} of a compaction, which is not there")
-    if chosen.orders:
+    known = {chosen.numbers.get(attempt.name) for attempt in chosen.attempts}
+    lost = {seq for order in chosen.orders if (seq := commit_of(order)) > held.length} - known
+    if lost:
         report.unknown.append(
-            f"{stream}: the sources of rows in files of compactions, and whether sources were taken back, or keys "
-            "erased, whose files are still there"
+            f"{stream}: the sources of {count_of(len(lost), 'commit')} whose rows are in files of compactions only: to "
+            "ingest one of them again counts twice"
         )
 
 
-def _needed(
-    objects: ObjectStore, catalogue: Catalogue, attempts: Sequence[Attempt], certain: set[str], report: Report
-) -> list[Attempt]:
-    """The attempts without compactions that the log does not name, unless they are needed: because later files name
-    them, or because files that the log names are gone."""
-    if not any(attempt.compacted for attempt in attempts):
-        return list(attempts)
-    stream = attempts[0].stream
-    there = {info.path for info in objects.list(f"data/{stream}/")}
-    out = []
-    for attempt in attempts:
-        gone = attempt.compacted and any(f.path not in there for f in _replaced(catalogue, attempt))
-        if gone:
-            certain.add(attempt.name)
-        if not attempt.compacted or attempt.name in certain:
-            out.append(attempt)
-        else:
-            report.done.append(f"{stream}: the compaction {attempt.name} was left out: its inputs are there")
+def _leave(stream: str, c: FoundCompaction, why: str, report: Report) -> None:
+    text = f"{stream}: {c.what} was left out: {why}"
+    if c.removes:
+        report.unknown.append(f"{text}; repeat it")
+    else:
+        report.done.append(text)
+
+
+def _following(found: Sequence[Attempt], held: KnownLog, certain: set[str], report: Report) -> list[FoundCompaction]:
+    """The compactions that may have been committed after the log that was found, and that matter; of those that were
+    for sure, ``certain`` gets the names."""
+    out: list[FoundCompaction] = []
+    by_name: dict[str, FoundCompaction] = {}
+    for c in sorted((FoundCompaction.of(a) for a in found if a.rewritten), key=lambda c: c.rank):
+        stream, name, began = c.attempt.stream, c.attempt.name, c.rank[0]
+        if held.length and not held.follows(c, by_name):
+            if name in certain or began > held.length:
+                rows = count_of(c.attempt.rows, "row")
+                report.unknown.append(
+                    f"{stream}: {c.what} with {rows}: it was left out, because it does not follow from the log"
+                )
+            else:
+                _leave(stream, c, "it was interrupted, or gave way to another one", report)
+            continue
+        if any(f.path not in held.there for f in held.inputs(c)):
+            certain.add(name)  # only then are its inputs collected
+        elif name not in certain and (began < held.length or (began == held.length > 0 and not c.removes)):
+            _leave(stream, c, "the log does not name it, and its inputs are there", report)
+            continue
+        by_name |= dict.fromkeys(c.names, c)
+        out.append(c)
     return out
-
-
-def _replaced(catalogue: Catalogue, attempt: Attempt) -> list[FileEntry]:
-    """The live files that a compaction replaced."""
-    if attempt.stream not in catalogue.streams():
-        return []
-    of = FoundCompaction.of(attempt)
-    return [
-        f
-        for f in catalogue.snapshot(attempt.stream).files
-        if (short_name(f.path) in of.inputs if f.compacted else order_of(f.seq, f.ordinal) in of.rows)
-    ]
-
-
-def with_contents(before: Sequence[FileEntry], after: Sequence[FileEntry]) -> list[FileEntry]:
-    """The entries of files with contents that add up to those of the files before, if they have as many rows."""
-    if sum(f.rows for f in before) != sum(f.rows for f in after):
-        return list(after)
-    rest = sum(f.content_hash for f in before) - sum(f.content_hash for f in after[1:])
-    return [dataclass_replace(after[0], content=f"{rest % (1 << 256):064x}"), *after[1:]]
 
 
 def _fill(catalogue: Catalogue, attempt: Attempt, upto: int) -> None:
@@ -217,11 +235,15 @@ def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectIn
         if replaced is not None and entry.compacted:
             entry = dataclass_replace(entry, content=f"{entry.content_hash:064x}", repeats=replaced.repeats)
         files.append((entry, file))
-    # Files of a compaction may have been replaced and collected.
-    if numbers != list(range(len(numbers))) and not all(entry.compacted for entry, _ in files):
-        raise StoreError(f"only its files {', '.join(map(str, numbers))} are there")
+    own = [n for n, (entry, _) in zip(numbers, files, strict=True) if not entry.compacted]
+    if own:  # of an ingest that replaced sources, the last try counts
+        begin = max([*own, *numbers]) // A_TRY * A_TRY if len(own) < len(files) else 0
+        files = [f for n, f in zip(numbers, files, strict=True) if n >= begin or not f[0].compacted]
     written = max(info.modified for info in infos)
-    return Attempt(stream, name, written, tuple(files), floor=floor, carried=tuple(carried))
+    found = Attempt(stream, name, written, tuple(files), floor=floor, carried=tuple(carried))
+    if files and found.gaps and found.order is None:
+        raise StoreError(f"only its files {', '.join(map(str, numbers))} are there")
+    return found
 
 
 def _taken(
@@ -242,8 +264,8 @@ def _taken(
             continue
         if attempt.name not in certain and attempt.is_whole is False:
             report.unknown.append(
-                f"{stream}: whether attempt {attempt.name} with {attempt.rows} rows was committed: it was skipped, "
-                "because its ingest seems to have been interrupted; ingest its source again"
+                f"{stream}: whether {attempt.what} was committed: it was skipped, because its ingest seems to have "
+                "been interrupted; ingest its source again"
             )
             continue
         sources.add(source) if source is not None else contents.add(attempt.content)
@@ -294,7 +316,9 @@ def _schema(catalogue: Catalogue, attempt: Attempt, unordered: int) -> StreamSch
     )
 
 
-def _commit(catalogue: Catalogue, attempt: Attempt, unordered: int, report: Report) -> None:
+def _commit(
+    catalogue: Catalogue, attempt: Attempt, unordered: int, report: Report, replaced: Mapping[str, Rows | None]
+) -> None:
     origin = attempt.origin
     schema = _schema(catalogue, attempt, unordered)
     if not origin:
@@ -311,10 +335,7 @@ def _commit(catalogue: Catalogue, attempt: Attempt, unordered: int, report: Repo
         source, f"(recovered from {what} {attempt.name})", 0, rows_read=attempt.rows, rows_committed=attempt.rows
     )
     try:
-        if attempt.compacted and (gone := _replaced(catalogue, attempt)):
-            by = with_contents(gone, [e for e, _ in attempt.files])
-            catalogue.replace(attempt.stream, gone, by, attempt.name)
-            return
-        catalogue.commit(attempt.stream, schema, entry, [e for e, _ in attempt.files], attempt.name)
+        if not attempt.rewritten or not replace_files(catalogue, attempt, schema, entry, replaced):
+            catalogue.commit(attempt.stream, schema, entry, attempt.entries, attempt.name)
     except SchemaConflict as error:
         report.unknown.append(f"{attempt.stream}: why attempt {attempt.name} does not fit (it was skipped): {error}")

@@ -26,6 +26,8 @@ def restore_floor(catalogue: Catalogue, stream: str, attempts: Sequence[Attempt]
     last = max(raised, key=lambda a: (a.floor or 0, a.written))
     floor, snapshot = last.floor or 0, catalogue.snapshot(stream)
     day = day_name(floor)
+    if snapshot.floor is not None and snapshot.floor >= floor:
+        return
     if any(file.t_min < floor * DAY for file in snapshot.files):
         lines.unknown.append(
             f"{stream}: whether the points before {day} were retired: files with some of them are still there, so they "

@@ -23,6 +23,7 @@ from runtime.errors import StoreError
 from runtime.objects import ObjectStore
 from runtime.progress import count_of
 from runtime.recovery.attempts import adopt
+from runtime.recovery.known_log import same_store
 from runtime.storage.locations import CATALOGUE, Folder, has_points, locate
 
 _ENDINGS = ("", "-wal", "-shm", "-head")
@@ -51,9 +52,10 @@ class RecoverReport:
 def recover(url: str | Path, copy: str | Path | None = None) -> RecoverReport:
     """Rebuild the catalogue of a store, which must not be in use meanwhile.
 
-    ``copy`` is a copy of ``catalogue.sqlite`` from elsewhere, if there is one. The current files are kept under names
-    that end with the time. For a store at s3:// whose table is gone, or has nothing of this store, the catalogue is
-    rebuilt from its files; a table with damaged items is restored by DynamoDB (deploy/CONSOLE.md).
+    ``copy`` is a copy of ``catalogue.sqlite`` from elsewhere, or the folder that has it, if there is one. The current
+    files are kept under names that end with the time. For a store at s3:// whose table is gone, or has nothing of this
+    store, the catalogue is rebuilt from its files; a table with damaged items is restored by DynamoDB
+    (deploy/CONSOLE.md).
     """
     location = locate(url)
     if isinstance(location, Folder):
@@ -76,6 +78,8 @@ def recover(url: str | Path, copy: str | Path | None = None) -> RecoverReport:
 def _recover_folder(root: Path, objects: ObjectStore, copy: Path | None) -> RecoverReport:
     path = root / CATALOGUE
     report = RecoverReport()
+    if copy is not None and copy.is_dir():
+        copy = copy / CATALOGUE  # as `backup` takes a folder
     if copy is not None and not copy.is_file():
         raise StoreError(f"there is no file {copy}: give a copy of a catalogue.")
     if not path.exists() and copy is None and not has_points(objects):
@@ -102,7 +106,7 @@ def _recover_folder(root: Path, objects: ObjectStore, copy: Path | None) -> Reco
             lost = run(catalogue.table, write_steps(one, catalogue.table.most))
             report.done.append(f"{stream}: {count_of(len(one.records), 'commit')} found in {one.where}")
             if lost:
-                report.unknown.append(f"{stream}: names, sizes and rejects of {len(lost)} sources")
+                report.unknown.append(f"{stream}: names, sizes and rejects of {count_of(len(lost), 'source')}")
         adopt(objects, catalogue, best, heads, report)
         problems = [problem for stream in catalogue.streams() for problem in catalogue.audit(stream)]
         if problems:
@@ -115,14 +119,16 @@ def _recover_folder(root: Path, objects: ObjectStore, copy: Path | None) -> Reco
 
 def _check_same_store(copy: Path, in_copy: list[Found], left: list[Found], objects: ObjectStore) -> None:
     """StoreError if a ``copy`` is of another store: one of its streams begins with another commit than the log that is
-    ``left``, or, if there is none, has none of its files here."""
+    ``left``, or, if there is none, has none of its files here, and none that follow from it."""
     begun = {one.stream: one.records[0].hash for one in left}
     for one in in_copy:
         if one.stream in begun:
             other = one.records[0].hash != begun[one.stream]
         else:
             named = {file.path for record in one.records for file in record.adds}
-            other = bool(named) and named.isdisjoint(info.path for info in objects.list(f"data/{one.stream}/"))
+            gone = bool(named) and named.isdisjoint(info.path for info in objects.list(f"data/{one.stream}/"))
+            # A compaction may have replaced them all.
+            other = gone and not same_store(objects, one.stream, one.records)
         if other:
             raise StoreError(
                 f"{copy} is the catalogue of another store: the commits of its stream {one.stream} are not of "
@@ -146,7 +152,7 @@ def _count(catalogue: Catalogue, report: RecoverReport, heads: Heads | None = No
     for stream, (seq, _) in (heads or {}).items():
         found = report.streams.get(stream, 0)
         if found < seq:
-            report.unknown.append(f"{stream}: there were {seq} commits, {found} are there now")
+            report.unknown.append(f"{stream}: there were {count_of(seq, 'commit')}, {found:,} are there now")
 
 
 def _put_in_place(path: Path, new: Path, heads: Heads, report: RecoverReport) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from runtime.catalogue import FileEntry, StreamSchema, file_path
 from runtime.catalogue.items.commit_order import Order
-from runtime.catalogue.items.compaction_origin import Replaced
+from runtime.catalogue.items.compaction_origin import Replaced, short_name
 from runtime.catalogue.items.entries import DAY, SEQ
 from runtime.columns import Column, Points
 from runtime.ingest.columns.same_file_duplicates import repeats
@@ -27,6 +28,8 @@ _TEXT = 1 << 25
 more. They are there several times over while a file is written."""
 
 _HASHES = 1 << 64
+
+T = TypeVar("T")
 
 Keep = Callable[[Points], Points]
 """Which rows remain."""
@@ -45,6 +48,9 @@ class Rewriting:
     first: int = 0
     """The number of the first file."""
 
+    removes: str = ""
+    """What is taken back or erased, as the files' origin says it; empty if these files are not all of the attempt."""
+
     def compacted(self, files: Sequence[FileEntry], spans: Sequence[Span]) -> list[FileEntry]:
         """The files that hold the rows of ``files``, those of each span apart; they are in the object store.
 
@@ -60,12 +66,19 @@ class Rewriting:
         out[0] = replace(out[0], dropped=sum(file.dropped for file in files))
         return [replace(file, content=f"{content:064x}") for file, content in zip(out, contents, strict=True)]
 
-    def each_written(self, files: Sequence[FileEntry], keep: Keep) -> list[FileEntry]:
-        """For each of the files new ones with the rows that ``keep`` returns, if any; their contents are new."""
+    def each_written(self, files: Sequence[FileEntry], keep: Keep, gone: Sequence[FileEntry] = ()) -> list[FileEntry]:
+        """For each of the files new ones with the rows that ``keep`` returns, if any; their contents are new.
+
+        The last one names the files that are ``gone`` whole by the same commit.
+        """
         out: list[FileEntry] = []
-        for file in files:
-            for piece in self._pieces([file], (), keep):
-                out.append(self._write(piece, self.first + len(out), [file], None))
+        pieces = ((piece, file) for file in files for piece in self._pieces([file], (), keep))
+        for (piece, file), is_last in _with_last(pieces):
+            last = is_last and bool(self.removes)
+            written = self._write(
+                piece, self.first + len(out), [file], len(out) + 1 if last else None, gone if last else ()
+            )
+            out.append(written)
         return [replace(file, content=f"{file.content_hash:064x}") for file in out]
 
     def carried(self, points: Points, day: int) -> list[FileEntry]:
@@ -75,7 +88,7 @@ class Rewriting:
         months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
         for month in np.unique(months).tolist():
             part = sort_points(points.take(np.flatnonzero(months == month)))
-            out.append(self._write(part, self.first + len(out), (), None, {"floor": str(day)}))
+            out.append(self._write(part, self.first + len(out), (), None, floor=day))
         return out
 
     def _pieces(self, files: Sequence[FileEntry], spans: Sequence[Span], keep: Keep | None) -> Iterator[Points]:
@@ -105,10 +118,11 @@ class Rewriting:
         number: int,
         inputs: Sequence[FileEntry],
         files: int | None,
-        more: Mapping[str, str] | None = None,
+        gone: Sequence[FileEntry] = (),
+        floor: int | None = None,
     ) -> FileEntry:
-        """Write one file; ``files`` is the number of all, in the last of them. ``more`` is of a file that has no rows
-        of ``inputs``, and goes into its origin instead."""
+        """Write one file; ``files`` is the number of all, in the last of them. With ``floor`` it has no rows of
+        ``inputs``, but what is carried in at that day."""
         schema = self.schema
         first, last = int(points.time.min()), int(points.time.max())
         day = first // DAY
@@ -116,7 +130,11 @@ class Rewriting:
         repeated = repeats(rows, schema.duplicates, schema.id, SEQ)
         origin = {"stream": self.stream, "duplicates": schema.duplicates, "order": str(self.order)}
         origin |= {} if schema.id is None else {"id": schema.id}
-        origin |= Replaced.by(inputs, repeated).origin() if more is None else more
+        if floor is not None:
+            origin["floor"] = str(floor)
+        else:
+            names = tuple(short_name(f.path) for f in gone)
+            origin |= replace(Replaced.by(inputs, repeated), removes=self.removes, gone=names).origin()
         origin |= {} if files is None else {"files": str(files)}
         data = encode(rows, key=schema.key, time=schema.time, day=day, days=last // DAY - day + 1, origin=origin)
         path = file_path(self.stream, day, self.attempt, number)
@@ -137,9 +155,9 @@ class Rewriting:
         )
 
 
-def _with_last(pieces: Iterator[Points]) -> Iterator[tuple[Points, bool]]:
+def _with_last(pieces: Iterator[T]) -> Iterator[tuple[T, bool]]:
     """Each piece, and whether it is the last one."""
-    held: Points | None = None
+    held: T | None = None
     for piece in pieces:
         if held is not None:
             yield held, False

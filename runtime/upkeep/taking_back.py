@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from operators.types import Type
 from runtime.catalogue import Catalogue, Committed, FileEntry, Snapshot, SourceEntry, new_attempt
 from runtime.catalogue.items.changes import Left, TakenBack, key_digest
+from runtime.catalogue.items.compaction_origin import A_TRY, REWRITTEN
 from runtime.catalogue.items.entries import DAY, SEQ, commit_of, day_name
 from runtime.columns import Points
 from runtime.errors import QueryError, StoreError
@@ -130,7 +131,9 @@ class TakingBack:
                 return True
             return self._catalogue.undo(self._stream, ids, removal.dels, adds, attempt, left) is not None
 
-        rows = self._until_done(plan, lambda _: _without_commits(self._commits(ids)), commit)
+        rows = self._until_done(
+            plan, lambda _: _without_commits(self._commits(ids)), commit, " ".join(["undo", *sorted(ids)])
+        )
         return taken, rows
 
     def _is_undone(self, source_id: str) -> bool:
@@ -140,12 +143,13 @@ class TakingBack:
     def taken_back(self, sources: Sequence[str], attempt: str, number: int) -> tuple[TakenBack, int]:
         """The removal of these sources, and of how many rows, for the commit of ``attempt``, which adds another one.
 
-        Its new files are numbered from 900,000 on, above those of the attempt's own rows; ``number`` is that of the
-        try, each of which writes others.
+        Its new files are numbered from ``REWRITTEN`` on, above those of the attempt's own rows; ``number`` is that of
+        the try, each of which writes others.
         """
         removal = self.without_sources(sources)
-        adds = self._rewriting(removal.snapshot, attempt, 900_000 + 4_000 * number).each_written(
-            removal.cut, _without_commits(self._commits(sources))
+        rewriting = self._rewriting(removal.snapshot, attempt, REWRITTEN + A_TRY * number)
+        adds = replace(rewriting, removes=" ".join(["replace", *sorted(sources)])).each_written(
+            removal.cut, _without_commits(self._commits(sources)), removal.gone
         )
         return TakenBack(sources, removal.dels, adds, left_by(removal, adds)), removal.rows
 
@@ -186,7 +190,8 @@ class TakingBack:
                 return True
             return self._catalogue.erase(self._stream, (), removal.dels, adds, attempt, left) is not None
 
-        return noted, self._removed(lambda: self.without_key(key), lambda _: _without_key(key), commit)
+        what = f"erase {key_digest(key)}"
+        return noted, self._removed(lambda: self.without_key(key), lambda _: _without_key(key), commit, what)
 
     def everything(self) -> RowRemoval:
         """All files."""
@@ -231,7 +236,8 @@ class TakingBack:
             written[:] = adds
             return self._catalogue.raise_floor(self._stream, day, removal.dels, adds, attempt, left) is not None
 
-        return self._removed(lambda: self.before(day), lambda _: _from(day * DAY), commit, carried), written
+        what = f"retire {day}"
+        return self._removed(lambda: self.before(day), lambda _: _from(day * DAY), commit, what, carried), written
 
     # ---- what they have in common
 
@@ -240,19 +246,23 @@ class TakingBack:
         plan: Callable[[], RowRemoval],
         keep_of: Callable[[RowRemoval], Keep],
         commit: Callable[[RowRemoval, list[FileEntry], str, Left], bool],
+        what: str = "",
     ) -> int:
-        return self._removed(plan, keep_of, commit).rows
+        return self._removed(plan, keep_of, commit, what).rows
 
     def _removed(
         self,
         plan: Callable[[], RowRemoval],
         keep_of: Callable[[RowRemoval], Keep],
         commit: Callable[[RowRemoval, list[FileEntry], str, Left], bool],
+        what: str = "",
         more: Callable[[RowRemoval, Rewriting], list[FileEntry]] = lambda *_: [],
     ) -> RowRemoval:
+        """Plan, write and commit; ``what`` is removed, as the files' origin says it."""
         for _ in range(_TRIES):
             removal, attempt = plan(), new_attempt()
-            adds = self._rewriting(removal.snapshot, attempt).each_written(removal.cut, keep_of(removal))
+            rewriting = replace(self._rewriting(removal.snapshot, attempt), removes=what)
+            adds = rewriting.each_written(removal.cut, keep_of(removal), removal.gone)
             adds += more(removal, self._rewriting(removal.snapshot, attempt, len(adds)))
             if commit(removal, adds, attempt, left_by(removal, adds)):
                 return removal

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import dataflow as df
 from runtime import Store
 from runtime.upkeep.sweep_plan import SweepRules
@@ -13,12 +15,16 @@ FIRST = 19_800 * DAY
 UP = df.stream("s").state_duration("state").group_by("k", "state").agg(t=df.known_time())
 
 
-def filled(folder: Path) -> Store:
-    store = Store(folder, create=True)
+def fill(store: Store) -> None:
     for day in range(6):
         state = ["up", "down", None][day % 3]
         table = {"k": ["a", "b"], "t": [FIRST + day * DAY + 5, FIRST + day * DAY + 7], "state": [state, "up"]}
         store.ingest("s", table, key="k", time="t", unit="us", progress=False, compact=False)
+
+
+def filled(folder: Path) -> Store:
+    store = Store(folder, create=True)
+    fill(store)
     store.retain("s", before=FIRST + 3 * DAY)
     return store
 
@@ -59,3 +65,22 @@ def test_points_that_are_still_there_count(tmp_path: Path) -> None:
         assert answer(store) == before
         store.retain("s", before=FIRST + 3 * DAY)
         assert answer(store) == before
+
+
+@pytest.mark.parametrize("swept", [True, False], ids=["swept", "in its grace"])
+def test_a_file_that_the_floor_cut(tmp_path: Path, swept: bool) -> None:
+    """What the retention wrote says what it is, so it is preferred to what it replaced."""
+    with Store(tmp_path, create=True) as store:
+        fill(store)
+        store.compact(progress=False)
+        store.retain("s", before=FIRST + 3 * DAY)
+        before = answer(store)
+        if swept:
+            store.sweep(rules=SweepRules(grace=0))
+        lost(store, tmp_path)
+    with Store(tmp_path) as store:
+        report = store.recover()
+        assert store.catalogue.snapshot("s").floor == 19_803, str(report)
+        assert len(store.head("s", 100).to_dict()["rows"]) == 6
+        assert answer(store) == before
+        assert store.verify().ok

@@ -148,8 +148,8 @@ def test_the_log_decides_while_its_files_are_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rule", "mutant"),
     [
-        ("_keep", lambda out, attempt, left: out.attempts.append(attempt)),
-        ("_number_the_rest", lambda out: out.numbers.update({a.name: n for n, a in enumerate(out.attempts, 1)})),
+        ("replaces", lambda *_: False),
+        ("_number_the_rest", lambda out, after: out.numbers.update({a.name: n for n, a in enumerate(out.attempts, 1)})),
         ("_conflict", lambda *_: False),
     ],
     ids=["nothing is left out", "numbered anew", "both of two"],

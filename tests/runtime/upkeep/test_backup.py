@@ -261,4 +261,4 @@ def test_the_command(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "--force" in capsys.readouterr().err
     assert main(["backup", store.url, str(tmp_path / "copy"), "--force"]) == 0
     assert "the catalogue (" in capsys.readouterr().out
-    assert main(["recover", store.url, "--from", str(tmp_path / "copy/catalogue.sqlite")]) == 0
+    assert main(["recover", store.url, "--from", str(tmp_path / "copy")]) == 0
