@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from runtime.catalogue import Catalogue, Left
+from runtime.catalogue import Catalogue, FileEntry, Left, file_path, new_attempt
 from runtime.catalogue.items.entries import DAY, day_name
+from runtime.objects import ObjectStore
 from runtime.recovery.attempt import Attempt
 
 
@@ -17,7 +19,9 @@ class RecoveryLines(Protocol):
     unknown: list[str]
 
 
-def restore_floor(catalogue: Catalogue, stream: str, attempts: Sequence[Attempt], lines: RecoveryLines) -> None:
+def restore_floor(
+    objects: ObjectStore, catalogue: Catalogue, stream: str, attempts: Sequence[Attempt], lines: RecoveryLines
+) -> None:
     """Raise the floor as the last of these attempts did, if all points below it are gone; else leave it out, because
     it may not have been committed."""
     raised = [attempt for attempt in attempts if attempt.floor is not None]
@@ -34,7 +38,18 @@ def restore_floor(catalogue: Catalogue, stream: str, attempts: Sequence[Attempt]
             f"count; to retire them: dataflow retain --before {day}"
         )
         return
-    times = [t for file in (*snapshot.files, *last.carried) for t in (file.t_min, file.t_max)]
+    # An attempt commits once, and its other files may be committed already: these are another's.
+    attempt = new_attempt()
+    carried = [_copied(objects, file, stream, attempt, n) for n, file in enumerate(last.carried)]
+    times = [t for file in (*snapshot.files, *carried) for t in (file.t_min, file.t_max)]
     left = Left(snapshot.seq, min(times, default=None), max(times, default=None))
-    if catalogue.raise_floor(stream, floor, [], last.carried, last.name, left) is not None:
+    if catalogue.raise_floor(stream, floor, [], carried, attempt, left) is not None:
+        for file in last.carried:
+            objects.delete(file.path)
         lines.done.append(f"{stream}: points before {day} are retired, as before; the last values are known")
+
+
+def _copied(objects: ObjectStore, file: FileEntry, stream: str, attempt: str, number: int) -> FileEntry:
+    path = file_path(stream, file.day, attempt, number)
+    objects.put(path, objects.read(file.path, 0, file.bytes))
+    return replace(file, path=path)
