@@ -90,9 +90,9 @@ def adopt(
             if chosen.orders:
                 _fill(catalogue, attempt, chosen.numbers[attempt.name] - 1)
             _commit(catalogue, attempt, unordered, report, replaced_by(attempt, chosen, held))
-        restore_floor(objects, catalogue, stream, every, report)
         is_older = bool(taken) or log is None or not log.reaches(*(head or (0, "")))
         leave_out(catalogue, stream, held, is_older, {f.path for a in attempts for f in a.absent}, report)
+        restore_floor(objects, catalogue, stream, every, report)
         if is_older:
             report.unknown.append(
                 f"{stream}: which sources were taken back, and which keys erased, "
