@@ -72,16 +72,12 @@ class Attempt:
     @property
     def missing(self) -> list[str]:
         """Short names of files of a compaction that are not there, as far as they are known."""
-        there = {number_of(entry.path) for entry, _ in self.files}
-        counts = [int(n) for n in self._counts if n.isascii() and n.isdigit()]
-        if min(there) >= REWRITTEN:
-            return []
-        last = max([*there, *(n - 1 for n in counts)])
+        # What an ingest that replaces sources has written again has numbers of its own.
+        own = [(number_of(e.path), file) for e, file in self.files if number_of(e.path) < REWRITTEN]
+        there = {number for number, _ in own}
+        counts = [(file.origin or {}).get("files", "") for _, file in own]
+        last = max([*there, *(int(n) - 1 for n in counts if n.isascii() and n.isdigit())], default=-1)
         return [f"{self.name[:LETTERS]}-{n}" for n in range(last + 1) if n not in there]
-
-    @property
-    def _counts(self) -> list[str]:
-        return [(file.origin or {}).get("files", "") for _, file in self.files]
 
     @property
     def what(self) -> str:

@@ -144,6 +144,7 @@ def check(steps: list[tuple[str, int]], way: str) -> None:
         if way == "in place, older head" and any("put them back; if" in line for line in report.unknown):
             return  # nothing shows that they were taken back, rather than lost
         after = history.found()
+        assert len(report.unknown) < 40, "a report is for people"
         told = any("repeat these undos and erasures" in line for line in report.unknown)
         is_older = way == "in place, older head" and history.saved is not None and not told
         if is_older:  # nothing shows that there were later commits
