@@ -180,6 +180,7 @@ class _Needs:
                 continue
             if e.fn == "is_not_null" and e.args[0].fn == "in" and self.kind(e.args[0]) is not None:
                 self._only |= columns_of(e)
+                self.columns |= columns_of(e)
             else:
                 self._chosen = True
         return True

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from runtime.catalogue.claims import AttemptSwept
-from runtime.catalogue.deletions import DeletionSteps, FloorRaised, KeysErased, Superseded
+from runtime.catalogue.deletions import DeletionSteps, FloorIsHigher, FloorRaised, KeysErased, Superseded
 from runtime.catalogue.index import IndexSteps, Mark
 from runtime.catalogue.items.changes import StreamChange
 from runtime.catalogue.items.commit_order import Order
@@ -293,7 +293,9 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
     def _floor(self, held: int | None, day: int) -> int:
         """The floor after it was raised to ``day``."""
         if held is not None and held > day:
-            raise StoreError(f"stream {self.stream!r} keeps the points from {day_name(held)} on: a floor never falls.")
+            raise FloorIsHigher(
+                f"stream {self.stream!r} keeps the points from {day_name(held)} on: a floor never falls."
+            )
         return day
 
     def _check_floor(self, change: StreamChange, floor: int | None) -> None:

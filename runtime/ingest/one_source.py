@@ -31,6 +31,7 @@ from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.columns.column_types import MAX_COLUMNS
 from runtime.ingest.columns.erased_keys import ErasedKeys
+from runtime.ingest.columns.event_times import RETIRED
 from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
@@ -306,7 +307,8 @@ class SourceRun:
         name, rejects, times = self._given.name, assembler.rejects, assembler.time
         times.finish()
         committed = sum(file.rows for file in writer.files)
-        if rejects.count and not writer.files and known is None and not assembler.left_out:
+        is_retired = all(RETIRED in reason for reason in rejects.reasons)
+        if rejects.count and not writer.files and known is None and not assembler.left_out and not is_retired:
             first = rejects.examples[0]
             hint = f" (is this machine's clock right? It is {utc(clock.time_ns() // 1000)})" if times.early else ""
             reason = first.reason + (hint or self._meant(first.text))

@@ -50,9 +50,10 @@ class UpkeepFailure:
 
     stream: str
     error: DataflowError
+    what: str = "compacted"
 
     def __str__(self) -> str:
-        return f"{self.stream}: not compacted: {self.error}"
+        return f"{self.stream}: not {self.what}: {self.error}"
 
 
 class Compaction:

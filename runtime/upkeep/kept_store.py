@@ -75,11 +75,15 @@ class KeptStore(OpenStore):
         only say what would go. An erasure that is interrupted can be repeated.
         """
         from runtime.upkeep.erasing import erase
+        from runtime.upkeep.retaining import end_policy
 
         self.be_known(stream)
-        return erase(
+        report = erase(
             self.objects, self.catalogue, self.taking_back(stream), stream, key, lambda: self.kept_of(stream), dry_run
         )
+        if key is None and not dry_run:
+            end_policy(self.objects, stream)
+        return report
 
     def retain(
         self,
@@ -106,6 +110,7 @@ class KeptStore(OpenStore):
             raise QueryError("retain takes either keep or before")
         if always and keep is None:
             raise QueryError("always is with keep: a stream keeps its points for so long")
+        policy = None
         if before is not None:
             micros = microseconds(before, "before")
             day = None if micros is None else retaining.day_of(snapshot, micros)
@@ -113,11 +118,12 @@ class KeptStore(OpenStore):
             assert keep is not None
             length = retaining.length_of(keep)
             day = retaining.day_to_keep(snapshot, length)
-            if always and not dry_run:
-                retaining.set_policy(self.objects, stream, written_duration(length))
-        policy = retaining.policy_of(self.objects, stream)
+            if always:
+                policy = written_duration(length)
         if day is None:
             raise QueryError(f"{stream} has no points")
+        if policy is not None and not dry_run:
+            retaining.set_policy(self.objects, stream, policy)
         return retaining.retain(self.taking_back(stream), snapshot, day, policy, default_workers(), dry_run)
 
     def kept_of(self, stream: str) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
@@ -174,9 +180,12 @@ class KeptStore(OpenStore):
         for stream in self.catalogue.streams():
             done: list[RetainReport | CompactionReport | UpkeepFailure] = []
             try:
-                keep = policy_of(self.objects, stream)
-                if keep is not None and self.catalogue.snapshot(stream, 0, 0).last_time is not None:
-                    done.append(self.retain(stream, keep))
+                try:
+                    keep = policy_of(self.objects, stream)
+                    if keep is not None and self.catalogue.snapshot(stream, 0, 0).last_time is not None:
+                        done.append(self.retain(stream, keep))
+                except DataflowError as error:
+                    done.append(UpkeepFailure(stream, error, "retired"))
                 done.append(self.compaction(stream, progress).what_is_due())
             except DataflowError as error:
                 done.append(UpkeepFailure(stream, error))

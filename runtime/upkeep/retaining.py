@@ -7,17 +7,21 @@ replaced files go with the sweep, a day later.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
 from dataflow.times.durations import parse_duration, written_duration
+from runtime.catalogue.deletions import FloorIsHigher
 from runtime.catalogue.items.entries import DAY, day_name
 from runtime.catalogue.snapshot import Snapshot
 from runtime.errors import QueryError, StoreError
 from runtime.objects import ObjectStore
 from runtime.progress import count_of
 from runtime.upkeep.taking_back import TakingBack
+
+_TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class RetainReport:
 
     ``day`` is the first one that is kept (days since 1970-01-01), ``rows`` the points before it that went, in or from
     ``files`` files; ``carried`` the rows that stand for what is retired. ``policy`` is how long the stream keeps its
-    points from now on (None: there is no policy).
+    points from now on, if that was set.
     """
 
     stream: str
@@ -45,7 +49,7 @@ class RetainReport:
         day, points = day_name(self.day), f"{count_of(self.rows, 'point')} before {day_name(self.day)}"
         points += f", in {count_of(self.files, 'file')}"
         if not self.rows and not self.carried:
-            text = f"points before {day} are retired, and there are no others to retire"
+            text = f"there are no points before {day} to retire"
         elif self.dry_run:
             return f"{self.stream}: would retire {points}"
         else:
@@ -73,13 +77,17 @@ def retain(
     back: TakingBack, snapshot: Snapshot, day: int, policy: str | None, workers: int, dry_run: bool
 ) -> RetainReport:
     """Retire what is before a day; nothing if the stream's floor is there, or higher, already."""
-    stream = snapshot.stream
-    if snapshot.floor is not None and day <= snapshot.floor:
-        return RetainReport(stream, snapshot.floor, 0, 0, 0, policy, dry_run)
+    stream, first = snapshot.stream, snapshot.first_time
+    nothing = RetainReport(stream, max(day, snapshot.floor or day), 0, 0, 0, policy, dry_run)
+    if (snapshot.floor is not None and day <= snapshot.floor) or (first is not None and first >= day * DAY):
+        return nothing
     if dry_run:
         removal = back.before(day)
         return RetainReport(stream, day, removal.rows, len(removal.dels), 0, policy, dry_run)
-    removal, adds = back.retain(day, workers)
+    try:
+        removal, adds = back.retain(day, workers)
+    except FloorIsHigher:
+        return nothing
     carried = sum(file.rows for file in adds if file.t_max < day * DAY)
     return RetainReport(stream, day, removal.rows, len(removal.dels), carried, policy, dry_run)
 
@@ -130,8 +138,18 @@ def policy_of(objects: ObjectStore, stream: str) -> str | None:
 
 def set_policy(objects: ObjectStore, stream: str, keep: str | None) -> None:
     """From now on a stream keeps its points for so long; None: for ever."""
-    number = len(_policies(objects, stream)) + 1
-    objects.put(f"retention/{stream}/{number:06d}.json", json.dumps({"keep": keep}).encode())
+    for _ in range(_TRIES):
+        number = len(_policies(objects, stream)) + 1
+        with suppress(StoreError):  # another process has just set one
+            objects.put(f"retention/{stream}/{number:06d}.json", json.dumps({"keep": keep}).encode())
+            return
+    raise StoreError(f"the policy of stream {stream!r} is set by others all the time: repeat the command")
+
+
+def end_policy(objects: ObjectStore, stream: str) -> None:
+    """A stream keeps its points for ever, if there was a policy."""
+    if _policies(objects, stream):
+        set_policy(objects, stream, None)
 
 
 def _policies(objects: ObjectStore, stream: str) -> list[str]:

@@ -48,6 +48,8 @@ class Rewriting:
     first: int = 0
     """The number of the first file."""
 
+    floor: int | None = None
+    """The day to which the stream's floor was raised: files that end before it hold what is carried in at it."""
     removes: str = ""
     """What is taken back or erased, as the files' origin says it; empty if these files are not all of the attempt."""
 
@@ -126,6 +128,10 @@ class Rewriting:
         schema = self.schema
         first, last = int(points.time.min()), int(points.time.max())
         day = first // DAY
+        if self.floor is not None and last < self.floor * DAY:  # what was carried in is so again
+            floor = self.floor
+        if floor is not None:
+            points = Points(points.key, points.time, {n: c for n, c in points.columns.items() if n != SEQ})
         rows = Points(points.key, points.time, {n: c for n, c in points.columns.items() if n == SEQ or _any(c)})
         repeated = repeats(rows, schema.duplicates, schema.id, SEQ)
         origin = {"stream": self.stream, "duplicates": schema.duplicates, "order": str(self.order)}

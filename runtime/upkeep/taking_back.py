@@ -169,6 +169,10 @@ class TakingBack:
             rows += of_it
             if of_it:
                 (gone if of_it == file.rows else cut).append(file)
+        carried = [file for file in snapshot.files if snapshot.is_carried(file)]
+        if any(snapshot.is_carried(file) for file in (*gone, *cut)):
+            # Together, so that a recovery finds all of what is carried in with the files of one attempt.
+            cut += [file for file in carried if file not in gone and file not in cut]
         return RowRemoval(snapshot, tuple(gone), tuple(cut), rows)
 
     def erase_key(self, key: str | int) -> tuple[Committed, RowRemoval]:
@@ -279,7 +283,9 @@ class TakingBack:
 
     def _rewriting(self, snapshot: Snapshot, attempt: str, first: int = 0) -> Rewriting:
         order = self._catalogue.order(self._stream)
-        return Rewriting(self._objects, self._open, self._stream, snapshot.schema, attempt, order, first)
+        return Rewriting(
+            self._objects, self._open, self._stream, snapshot.schema, attempt, order, first, floor=snapshot.floor
+        )
 
 
 def rows_of_commits(file: PointFile, commits: Collection[int]) -> int:

@@ -28,7 +28,7 @@ from runtime.objects import ObjectStore
 from runtime.objects.object_store import ObjectInfo
 from runtime.pointfile import encode, footer_digest, sort_points
 
-_FORM = 2
+_FORM = 3
 """Version of the snapshots: changes whenever their meaning does."""
 
 _MAGIC = b"ANTCARR1"

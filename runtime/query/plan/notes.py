@@ -68,6 +68,8 @@ def floor_notes(prepared: Prepared) -> tuple[str, ...]:
         return (f"points before {day} are retired; each key's last values from before it are known",)
     if prepared.below_floor:
         return (f"points before {day} are retired: they are not in this answer, nor what they would have told",)
+    if prepared.since <= prepared.beginning:
+        return (f"points before {day} are retired",)
     return ()
 
 

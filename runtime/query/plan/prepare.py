@@ -115,7 +115,7 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     since, until, clipped = _range(snapshot, request)
     prepared = _prepared(graph, params, compiled, snapshot, named, (since, until, clipped), request.below_floor)
     if snapshot.floor is not None and not request.below_floor:
-        _check_floor(prepared, snapshot.floor)
+        _check_floor(prepared, snapshot.floor, request.until)
     return prepared
 
 
@@ -169,10 +169,10 @@ def _takes_carried(plan: Plan, snapshot: Snapshot, schema: StreamSchema, since: 
     return not plan.plain and all(schema.columns[c] is not Type.TIME for c in columns)
 
 
-def _check_floor(p: Prepared, floor: int) -> None:
+def _check_floor(p: Prepared, floor: int, until: int | None) -> None:
     """QueryError if the query needs rows that are retired, and that nothing stands for."""
     retired = f"the points of {p.plan.stream} before {day_name(floor)} are retired"
-    if p.since < floor * DAY:
+    if p.since < floor * DAY or (until is not None and until < floor * DAY):
         raise QueryError(f"{retired}: ask from that day on, or take what is left (--below-floor)")
     if _takes_carried(p.plan, p.snapshot, p.schema, p.since):
         return

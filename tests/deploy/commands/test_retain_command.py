@@ -62,7 +62,7 @@ def test_points_are_retired(store: Store, capsys: pytest.CaptureFixture[str]) ->
     assert note == "points before 2024-01-07 are retired; each key's last values from before it are known"
     assert said(capsys, "verify", "store")[0] == 0
     code, out, err = said(capsys, "optimize", "store")
-    assert "s: points before 2024-01-07 are retired, and there are no others to retire" in out
+    assert "s: there are no points before 2024-01-07 to retire" in out
 
 
 def test_what_is_below_the_floor_has_to_be_asked_for(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,3 +137,49 @@ def test_sources_with_retired_points_stay(store: Store, capsys: pytest.CaptureFi
     assert "a source with points before 2024-01-04 cannot be taken back" in err
     assert said(capsys, "undo", "store", "s", newest)[0] == 0
     assert len(store.head("s", 100).to_dict()["rows"]) == 7
+
+
+def test_a_source_of_retired_points_is_kept_with_the_rejects(
+    store: Store, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said(capsys, "retain", "store", "s", "--before", "2024-01-04", "--yes")
+    (tmp_path / "old.ndjson").write_text('{"k": "b", "t": 1704067200, "v": 1}\n')
+    code, out, _ = said(capsys, "ingest", "store", "s", "old.ndjson")
+    assert code == 0
+    assert "0 rows in 0 files, 1 rejected" in out
+    assert "earlier points of the stream are retired" in said(capsys, "rejects", "store", "s")[1]
+
+
+def test_a_range_that_ends_below_the_floor(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "retain", "store", "s", "--before", "2024-01-04", "--yes")
+    code, _, err = said(capsys, "query", "store", "m.py:up", "--until", "2024-01-03")
+    assert code == 1
+    assert "the points of s before 2024-01-04 are retired" in err
+    code, out, err = said(capsys, "query", "store", "m.py:up")
+    assert code == 0
+    assert "points before 2024-01-04 are retired" in out + err
+
+
+def test_a_stream_that_is_erased_has_no_policy(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "retain", "store", "s", "--keep", "3d", "--always", "--yes")
+    assert said(capsys, "erase", "store", "s", "--yes")[0] == 0
+    assert said(capsys, "retain", "store", "s")[1] == "s: nothing is retired; no policy: all others are kept\n"
+
+
+def test_what_is_carried_in_of_a_key_is_erased(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    old = {"k": ["b", "c"], "t": [1_704_067_200, 1_704_067_201], "on": [True, True]}
+    store.ingest("s", old, unit="s", progress=False)
+    said(capsys, "retain", "store", "s", "--before", "2024-01-04", "--yes")
+    assert said(capsys, "erase", "store", "s", "--key", "b", "--yes")[0] == 0
+    assert said(capsys, "verify", "store")[0] == 0
+    asked = ("query", "store", "m.py:up", "--since", "2024-01-08", "--format", "json")
+    assert [row[0] for row in json.loads(said(capsys, *asked)[1])["rows"]] == ["a", "c"]
+    snapshot = store.catalogue.snapshot("s")
+    assert [snapshot.is_carried(file) for file in snapshot.files] == [True, False]
+
+
+def test_nothing_is_retired_where_nothing_is_old_enough(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "retain", "store", "s", "--keep", "1000d", "--yes")[1] == (
+        "s: there are no points before 2021-04-15 to retire\n"
+    )
+    assert store.catalogue.snapshot("s").floor is None

@@ -84,3 +84,34 @@ def test_a_file_that_the_floor_cut(tmp_path: Path, swept: bool) -> None:
         assert len(store.head("s", 100).to_dict()["rows"]) == 6
         assert answer(store) == before
         assert store.verify().ok
+
+
+def test_an_erasure_after_a_retention(tmp_path: Path) -> None:
+    """What it wrote again of what is carried in is all of it."""
+    with Store(tmp_path, create=True) as store:
+        fill(store)
+        store.retain("s", before=FIRST + 3 * DAY)
+        store.erase("s", "b")
+        before = answer(store)
+        store.sweep(rules=SweepRules(grace=0))
+        lost(store, tmp_path)
+    with Store(tmp_path) as store:
+        store.recover()
+        assert store.catalogue.snapshot("s").floor == 19_803
+        assert answer(store) == before
+        assert store.verify().ok
+
+
+def test_a_backup_from_before_a_retention(tmp_path: Path) -> None:
+    with Store(tmp_path / "s", create=True) as store:
+        fill(store)
+        store.backup(tmp_path / "copy")
+        store.retain("s", before=FIRST + 3 * DAY)
+        before = answer(store)
+        store.sweep(rules=SweepRules(grace=0))
+        lost(store, tmp_path / "s")
+    with Store(tmp_path / "s") as store:
+        store.recover(tmp_path / "copy")
+        assert store.catalogue.snapshot("s").floor == 19_803
+        assert answer(store) == before
+        assert store.verify().ok

@@ -35,6 +35,14 @@ MORE_GRAPHS = {
         b.group(b.BY_DEVICE, temp=b.agg("increase", b.TEMP), n=b.agg("rate", b.N), moves=b.agg("transitions", b.STATUS))
     ),
     "filtered_reports": b.graph(b.where(b.fn("is_not_null", b.STATUS)), b.states(b.STATUS, hold=None)),
+    "beats_of_reports": b.graph(b.where(b.fn("is_not_null", b.STATUS)), b.beats(40 * DAY)),
+    "windows_of_reports": b.graph(
+        b.where(b.fn("is_not_null", b.STATUS)), b.windows("1h", empty=True, n=b.agg("count"))
+    ),
+    "timeline_of_reports": b.graph(
+        b.where(b.fn("is_not_null", b.FIRMWARE)),
+        timeline(b.fn("or", b.col("a"), b.col("b")), a=ALIVE_TRACK, b=UP_TRACK),
+    ),
     "other_reports": b.graph(b.where(b.fn("is_not_null", b.STATUS)), b.states(b.OK, name="ok", hold=None)),
     "held_after_filter": b.graph(
         b.where(b.fn("is_not_null", b.STATUS)),
