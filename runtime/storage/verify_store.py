@@ -159,11 +159,12 @@ def verify(
 
 
 def _orders(records: Sequence[Record]) -> NDArray[np.int64]:
-    """The commits of a source, ascending: rows of compacted files are of these.
+    """The commits of a source, and those of what is carried in, ascending: rows of compacted files are of these.
 
     Of one that was recovered the files may be gone, because a compaction has replaced them.
     """
-    return np.array([r.seq for r in records if r.source is not None], np.int64)
+    of_rows = [r.seq for r in records if r.source is not None or any(not file.compacted for file in r.adds)]
+    return np.array(of_rows, np.int64)
 
 
 def _compacted(records: Sequence[Record]) -> list[str]:
@@ -230,7 +231,7 @@ def decode_points(
 ) -> Iterator[str]:
     """Decode every block and column of a point file, and compare it with its entry; see ``Decode``.
 
-    ``orders`` are the stream's commits of sources.
+    ``orders`` are the stream's commits that rows may be of.
     """
     from runtime.pointfile import Buffers, PointFile
 

@@ -106,7 +106,7 @@ class KeptStore(OpenStore):
             raise QueryError("always is with keep: a stream keeps its points for so long")
         if before is not None:
             micros = microseconds(before, "before")
-            day = None if micros is None else retaining.day_of(snapshot, micros)
+            day = None if micros is None else retaining.day_of(micros)
         else:
             assert keep is not None
             length = retaining.length_of(keep)
@@ -116,7 +116,7 @@ class KeptStore(OpenStore):
         policy = retaining.policy_of(self.objects, stream)
         if day is None:
             raise QueryError(f"{stream} has no points")
-        return retaining.retain(self.taking_back(stream), snapshot, day, policy, default_workers(), dry_run)
+        return retaining.retain(self.taking_back(stream), stream, day, policy, default_workers(), dry_run)
 
     def kept_of(self, stream: str) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
         """The objects that may have states (snapshots of last values among them), and saved answers, of queries over a
