@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from runtime.catalogue.claims import AttemptSwept
-from runtime.catalogue.deletions import DeletionSteps, FloorIsHigher, FloorRaised, KeysErased, Superseded
+from runtime.catalogue.deletions import DeletionSteps, FloorRaised, KeysErased, Superseded
 from runtime.catalogue.index import IndexSteps, Mark
 from runtime.catalogue.items.changes import StreamChange
 from runtime.catalogue.items.commit_order import Order
@@ -252,9 +252,13 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
         return [t for t in (*before, *(t for f in files for t in (f.t_min, f.t_max))) if t is not None]
 
     def _check_added(self, change: StreamChange, record: Record) -> None:
-        """Raise if points below the floor that is raised were added since the snapshot."""
-        if change.floor is not None and any(f.t_min < change.floor * DAY for f in record.adds):
+        """Raise if points below the floor that is raised were added since the snapshot, or it was raised further."""
+        if change.floor is None:
+            return
+        if any(f.t_min < change.floor * DAY for f in record.adds):
             raise Superseded(f"points that a floor retires were added to stream {self.stream!r} meanwhile: repeat.")
+        if record.floor is not None and record.floor > change.floor:
+            raise Superseded(f"the floor of stream {self.stream!r} was raised further meanwhile: repeat.")
 
     def _check_keys(self, change: StreamChange) -> None:
         """Raise if points were added since the snapshot: they may be of a key that is to be gone, all of it."""
@@ -293,9 +297,7 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
     def _floor(self, held: int | None, day: int) -> int:
         """The floor after it was raised to ``day``."""
         if held is not None and held > day:
-            raise FloorIsHigher(
-                f"stream {self.stream!r} keeps the points from {day_name(held)} on: a floor never falls."
-            )
+            raise StoreError(f"stream {self.stream!r} keeps the points from {day_name(held)} on: a floor never falls.")
         return day
 
     def _check_floor(self, change: StreamChange, floor: int | None) -> None:

@@ -15,7 +15,7 @@ from runtime.catalogue.index import in_batches
 from runtime.catalogue.items.entries import Deletion, Record
 from runtime.catalogue.items.item_bytes import dump, load
 from runtime.catalogue.key_value import Check, ConditionFailed, Put, Steps, WriteCondition, get, query, transact
-from runtime.errors import IngestError, StoreError
+from runtime.errors import IngestError
 
 MAX_TAKEOVERS = 1_000
 """How often a batch of intents may be refused; more refusals mean damage."""
@@ -35,10 +35,6 @@ class KeysErased(ReadAgain):
 
 class FloorRaised(ReadAgain):
     """The floor was raised above points of the source."""
-
-
-class FloorIsHigher(StoreError):
-    """The floor is above the day to which it was to be raised."""
 
 
 class DeletionSteps(ClaimSteps):

@@ -307,7 +307,7 @@ class SourceRun:
         name, rejects, times = self._given.name, assembler.rejects, assembler.time
         times.finish()
         committed = sum(file.rows for file in writer.files)
-        is_retired = all(RETIRED in reason for reason in rejects.reasons)
+        is_retired = any(RETIRED in reason for reason in rejects.reasons)
         if rejects.count and not writer.files and known is None and not assembler.left_out and not is_retired:
             first = rejects.examples[0]
             hint = f" (is this machine's clock right? It is {utc(clock.time_ns() // 1000)})" if times.early else ""

@@ -230,7 +230,7 @@ def decode_points(
 ) -> Iterator[str]:
     """Decode every block and column of a point file, and compare it with its entry; see ``Decode``.
 
-    ``orders`` are the stream's commits of sources.
+    ``orders`` are the stream's commits that rows may be of.
     """
     from runtime.pointfile import Buffers, PointFile
 

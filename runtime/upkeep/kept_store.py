@@ -113,7 +113,7 @@ class KeptStore(OpenStore):
         policy = None
         if before is not None:
             micros = microseconds(before, "before")
-            day = None if micros is None else retaining.day_of(snapshot, micros)
+            day = None if micros is None else retaining.day_of(micros)
         else:
             assert keep is not None
             length = retaining.length_of(keep)
@@ -124,7 +124,7 @@ class KeptStore(OpenStore):
             raise QueryError(f"{stream} has no points")
         if policy is not None and not dry_run:
             retaining.set_policy(self.objects, stream, policy)
-        return retaining.retain(self.taking_back(stream), snapshot, day, policy, default_workers(), dry_run)
+        return retaining.retain(self.taking_back(stream), stream, day, policy, default_workers(), dry_run)
 
     def kept_of(self, stream: str) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
         """The objects that may have states (snapshots of last values among them), and saved answers, of queries over a

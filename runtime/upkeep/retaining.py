@@ -13,13 +13,12 @@ from datetime import timedelta
 from typing import Any
 
 from dataflow.times.durations import parse_duration, written_duration
-from runtime.catalogue.deletions import FloorIsHigher
 from runtime.catalogue.items.entries import DAY, day_name
 from runtime.catalogue.snapshot import Snapshot
 from runtime.errors import QueryError, StoreError
 from runtime.objects import ObjectStore
 from runtime.progress import count_of
-from runtime.upkeep.taking_back import TakingBack
+from runtime.upkeep.taking_back import TakingBack, is_retired
 
 _TRIES = 20
 
@@ -73,21 +72,12 @@ def policy_text(keep: str) -> str:
     return f"`dataflow optimize` keeps {keep} from now on"
 
 
-def retain(
-    back: TakingBack, snapshot: Snapshot, day: int, policy: str | None, workers: int, dry_run: bool
-) -> RetainReport:
-    """Retire what is before a day; nothing if the stream's floor is there, or higher, already."""
-    stream, first = snapshot.stream, snapshot.first_time
-    nothing = RetainReport(stream, max(day, snapshot.floor or day), 0, 0, 0, policy, dry_run)
-    if (snapshot.floor is not None and day <= snapshot.floor) or (first is not None and first >= day * DAY):
-        return nothing
-    if dry_run:
-        removal = back.before(day)
-        return RetainReport(stream, day, removal.rows, len(removal.dels), 0, policy, dry_run)
-    try:
-        removal, adds = back.retain(day, workers)
-    except FloorIsHigher:
-        return nothing
+def retain(back: TakingBack, stream: str, day: int, policy: str | None, workers: int, dry_run: bool) -> RetainReport:
+    """Retire what is before a day; nothing if the stream's floor is there, or higher, already. QueryError if no points
+    would be left."""
+    removal, adds = (back.before(day), []) if dry_run else back.retain(day, workers)
+    if is_retired(removal.snapshot, day):
+        return RetainReport(stream, max(day, removal.snapshot.floor or day), 0, 0, 0, policy, dry_run)
     carried = sum(file.rows for file in adds if file.t_max < day * DAY)
     return RetainReport(stream, day, removal.rows, len(removal.dels), carried, policy, dry_run)
 
@@ -97,18 +87,10 @@ def day_to_keep(snapshot: Snapshot, keep: int) -> int | None:
     return None if snapshot.last_time is None else (snapshot.last_time - keep) // DAY
 
 
-def day_of(snapshot: Snapshot, before: int) -> int:
-    """The day that begins at the time ``before``; QueryError if it is no beginning of a day, or nothing would be
-    left."""
+def day_of(before: int) -> int:
+    """The day that begins at the time ``before``; QueryError if none does."""
     if before % DAY:
         raise QueryError("before: points are retired by whole days (UTC): give a date, such as 2024-03-01")
-    last = snapshot.last_time
-    if last is None or before // DAY > last // DAY:
-        newest = "it has no points" if last is None else f"its newest point is of {day_name(last // DAY)}"
-        raise QueryError(
-            f"before {day_name(before // DAY)} are all points of {snapshot.stream} ({newest}): to remove them all, use "
-            "`dataflow erase`"
-        )
     return before // DAY
 
 

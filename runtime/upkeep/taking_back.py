@@ -90,7 +90,7 @@ class TakingBack:
         commits = {
             r.seq for r in self._catalogue.records(self._stream) if r.source in sources and r.seq <= snapshot.seq
         }
-        self._check_floor(snapshot, commits)
+        self._check_floor(snapshot, sources)
         gone = [f for f in snapshot.files if not f.compacted and f.seq in commits]
         rows = sum(file.rows for file in gone)
         cut: list[FileEntry] = []
@@ -105,17 +105,27 @@ class TakingBack:
                 cut.append(file)
         return RowRemoval(snapshot, tuple(gone), tuple(cut), rows)
 
-    def _check_floor(self, snapshot: Snapshot, commits: Collection[int]) -> None:
-        """QueryError if points of these commits are retired: what is kept of those cannot be told apart."""
+    def _check_floor(self, snapshot: Snapshot, sources: Collection[str]) -> None:
+        """QueryError if points of these sources are retired: what is kept of those cannot be told apart."""
         if snapshot.floor is None:
             return
-        floor = snapshot.floor * DAY
+        begins: dict[str, int] = {}
         for record in self._catalogue.records(self._stream):
-            if record.seq in commits and any(file.t_min < floor for file in record.adds):
-                raise QueryError(
-                    f"a source with points before {day_name(snapshot.floor)} cannot be taken back: they are retired, "
-                    "and the last values that are kept of them cannot be told from those of others"
-                )
+            if record.seq > snapshot.seq:
+                break
+            # What was taken back earlier, and ingested anew since, was not yet retired.
+            gone = begins if record.totals.begun == record.seq else record.undone
+            for source in list(gone):
+                begins.pop(source, None)
+            source_id = record.source
+            if source_id is not None and source_id in sources and record.adds:
+                first = min(file.t_min for file in record.adds)
+                begins[source_id] = min(first, begins.get(source_id, first))
+        if any(begin < snapshot.floor * DAY for begin in begins.values()):
+            raise QueryError(
+                f"a source with points before {day_name(snapshot.floor)} cannot be taken back: they are retired, "
+                "and the last values that are kept of them cannot be told from those of others"
+            )
 
     def undo(self, sources: Sequence[SourceEntry]) -> tuple[list[SourceEntry], int]:
         """Take these sources back; returns those that nobody else took back meanwhile, and how many rows are gone."""
@@ -217,8 +227,14 @@ class TakingBack:
     # ---- retention
 
     def before(self, day: int) -> RowRemoval:
-        """The files with points before the UTC day ``day``; ``rows`` without those that were carried in already."""
+        """The files with points before the UTC day ``day``; ``rows`` without those that were carried in already.
+
+        There are none if the floor is there, or higher. QueryError if nothing would be left.
+        """
         snapshot = self._catalogue.snapshot(self._stream)
+        if is_retired(snapshot, day):
+            return RowRemoval(snapshot, (), (), 0)
+        check_left(snapshot, day)
         gone = tuple(f for f in snapshot.files if f.t_max < day * DAY)
         cut = tuple(f for f in snapshot.files if f.t_min < day * DAY <= f.t_max)
         rows = sum(f.rows for f in gone if not snapshot.is_carried(f))
@@ -226,8 +242,11 @@ class TakingBack:
         return RowRemoval(snapshot, gone, cut, rows)
 
     def retain(self, day: int, workers: int) -> tuple[RowRemoval, list[FileEntry]]:
-        """Raise the floor to this day; returns what is gone, and the files that are there instead. The rows that are
-        carried in are found by ``workers`` threads."""
+        """Raise the floor to this day, unless it is there, or higher.
+
+        Returns what is gone, and the files that are there instead. The rows that are carried in are found by
+        ``workers`` threads.
+        """
         written: list[FileEntry] = []
 
         def carried(removal: RowRemoval, rewriting: Rewriting) -> list[FileEntry]:
@@ -238,6 +257,8 @@ class TakingBack:
 
         def commit(removal: RowRemoval, adds: list[FileEntry], attempt: str, left: Left) -> bool:
             written[:] = adds
+            if is_retired(removal.snapshot, day):
+                return True
             return self._catalogue.raise_floor(self._stream, day, removal.dels, adds, attempt, left) is not None
 
         what = f"retire {day}"
@@ -285,6 +306,23 @@ class TakingBack:
         order = self._catalogue.order(self._stream)
         return Rewriting(
             self._objects, self._open, self._stream, snapshot.schema, attempt, order, first, floor=snapshot.floor
+        )
+
+
+def is_retired(snapshot: Snapshot, day: int) -> bool:
+    """Whether there are no points before a day: all are retired already, or there never were any."""
+    first = snapshot.first_time
+    return (snapshot.floor is not None and day <= snapshot.floor) or (first is not None and first >= day * DAY)
+
+
+def check_left(snapshot: Snapshot, day: int) -> None:
+    """QueryError if a stream has no points from a day on."""
+    last = snapshot.last_time
+    if last is None or day > last // DAY:
+        newest = "it has no points" if last is None else f"its newest point is of {day_name(last // DAY)}"
+        raise QueryError(
+            f"before {day_name(day)} are all points of {snapshot.stream} ({newest}): to remove them all, use "
+            "`dataflow erase`"
         )
 
 

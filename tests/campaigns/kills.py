@@ -23,8 +23,8 @@ from pathlib import Path
 from tests.campaigns import Report
 from tests.campaigns.apart import run_apart
 from tests.campaigns.kills_children import Child, Fate, run_all
-from tests.campaigns.kills_model import Action, Key, Row, Rules, State, afterwards, answered, points
-from tests.campaigns.kills_operations import KINDS, Operation, Seen, Sight, World, look, small
+from tests.campaigns.kills_model import DAY, Action, Key, Model, Row, Rules, State, afterwards, answered
+from tests.campaigns.kills_operations import BEGIN, END, KINDS, Operation, Seen, Sight, World, look, small
 
 RULES = {
     "plain": Rules("keep", id=False),
@@ -43,13 +43,17 @@ SETTLED = 4
 FAILURES = 5
 """After so many a campaign ends."""
 
-_WEIGHTS = {"ingest": 5, "erase stream": 0.3, "erase key": 0.7}
+_WEIGHTS = {"ingest": 5, "erase stream": 0.3, "erase key": 0.7, "retain": 0.7}
 _OPENED = 8
 """More steps than opening a store has."""
 
-_BEGIN = 1_709_251_200  # 2024-03-01
 _COLUMNS = ("k", "ts", *Row._fields[2:])
 _DAYS = (0, 0, 0, 1, 2, 40, 400)
+_RETIRED = (-1, 0, 0, 1, 1, 1, 1, 2, 3, 41, 400, 402)
+"""Days from the floor on that are retired, or cannot be."""
+
+_FIRST, _LATEST = BEGIN // DAY + 2, BEGIN // DAY + 400
+"""No source begins earlier than two days before the first of these days, or after the other one."""
 
 
 def run(budget: int, seed: int) -> Report:
@@ -103,6 +107,7 @@ class _History:
         self._report, self._name = report, name
         self._rows: dict[str, tuple[Row, ...]] = {}
         self._stream_of: dict[str, str] = {}
+        self._models = {stream: Model(rules, self._rows) for stream, rules in RULES.items()}
         self._states = dict.fromkeys(RULES, frozenset({State()}))
         self._interrupted: list[Operation] = []
         self._said: list[str] = []
@@ -153,18 +158,20 @@ class _History:
         keys = sorted({row.key for row in self._rows.get(live, ())} or {_key(stream, 0)}, key=str)
         return Operation(
             kind, stream, source, live if kind == "ingest --replace" else "", rng.choice(keys), alone,
-            rng.random() < 0.7,
+            rng.random() < 0.7, max(state.floor, _FIRST) + rng.choice(_RETIRED),
         )  # fmt: skip
 
     def _source(self, stream: str) -> str:
-        """Write a new source: some points are those of others."""
+        """Write a new source: some points are those of others, some may be before the floor."""
         rng = self._rng
         number = len(self._rows)
-        erased = min(self._states[stream], key=repr).erased
+        state = min(self._states[stream], key=repr)
+        erased = state.erased
+        day = min(max(state.floor, _FIRST), _LATEST) - rng.choice([0, 0, 0, 1, 2])
         keys = [key for key in (_key(stream, n) for n in range(14)) if key not in erased or rng.random() < 0.1]
         keys = keys[: rng.randint(1, 8)] or [_key(stream, 14)]
         hot, size = rng.random() < 0.3, rng.choice([3, 8, 8, 20, 60])
-        rows = [Row(keys[0], _BEGIN, 0.25, 1_000 + number, "first", f"i{number}")]
+        rows = [Row(keys[0], day * DAY, 0.25, 1_000 + number, "first", f"i{number}")]
         others = [row for name, of in self._stream_of.items() if of == stream for row in self._rows[name]]
         for _ in range(size):
             if others and rng.random() < 0.3:
@@ -174,13 +181,13 @@ class _History:
             else:
                 row = Row(
                     keys[0] if hot and rng.random() < 0.8 else rng.choice(keys),
-                    _BEGIN + rng.choice(_DAYS) * 86_400 + rng.randrange(24) * 3_600,
+                    (day + rng.choice(_DAYS)) * DAY + rng.randrange(24) * 3_600,
                     rng.randrange(40) / 4, rng.randrange(5), rng.choice([None, "up", "down"]),
                     rng.choice([None, f"i{rng.randrange(60)}"]),
                 )  # fmt: skip
             rows.append(row)
         records = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
-        records += [{**records[0], "k": rng.choice(keys), "ts": "bad"} for _ in range(rng.choice([0, 0, 2]))]
+        records += [{**records[0], "ts": "bad"} for _ in range(rng.choice([0, 0, 2]))]
         path = self._world.folder / "sources" / f"source-{number}.ndjson"
         path.write_text("".join(json.dumps(record) + "\n" for record in records))
         self._rows[str(path)], self._stream_of[str(path)] = tuple(rows), stream
@@ -212,13 +219,10 @@ class _History:
                 self._report.count(f"{operation.kind}, killed {how}")
         for stream in RULES:
             processes = [_actions(child, operations, stream) for child, operations in zip(children, lists, strict=True)]
-            self._states[stream] = afterwards(self._states[stream], processes, partial(self._answer, stream))
+            self._states[stream] = afterwards(self._states[stream], processes, self._models[stream])
             if not self._states[stream]:
                 return self._failed(f"{stream}: no order of the operations has these outcomes")
         return True
-
-    def _answer(self, stream: str, state: State) -> str:
-        return answered(points(state, self._rows, RULES[stream]))
 
     def _is_right(self, after_sweep: bool = False) -> bool:
         """Whether another process sees what the model says."""
@@ -235,8 +239,9 @@ class _History:
             else:
                 remaining = set()
                 for state in states:
-                    found = points(state, self._rows, RULES[stream])
-                    if state.known and (seen.live, seen.points) == (state.names, found):
+                    found = self._models[stream].points(state)
+                    held = (state.floor, state.names, found, self._models[stream].lasting(state, BEGIN, END))
+                    if state.known and (seen.floor, seen.live, seen.points, seen.lasting) == held:
                         remaining.add(state)
                         if seen.answer != answered(found):
                             wrong.append(f"{stream}: the answer is {seen.answer}, right is {answered(found)}")
@@ -256,7 +261,12 @@ class _History:
         state = min(states, key=lambda state: (state.names != seen.live, repr(state)))
         if state.names != seen.live:
             return f"it has the sources {seen.live}, right is {state.names}, or another of {len(states)} states"
-        right = points(state, self._rows, RULES[stream])
+        if state.floor != seen.floor:
+            return f"its floor is {seen.floor}, right is {state.floor}, or another of {len(states)} states"
+        right = self._models[stream].points(state)
+        if right == seen.points:
+            lasting = self._models[stream].lasting(state, BEGIN, END)
+            return f"values last for {seen.lasting}, right is {lasting}, or another of {len(states)} states"
         mine = Counter(row for rows in seen.points.values() for row in rows)
         others = Counter(row for rows in right.values() for row in rows)
         return (

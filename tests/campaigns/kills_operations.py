@@ -7,6 +7,7 @@ import pickle
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,20 +18,25 @@ from dataflow.binding.typing import GraphError
 from dataflow.language.stream import Stream
 from runtime import Store
 from runtime.catalogue import AttemptSwept, SqliteCatalogue, commits
+from runtime.catalogue.items.entries import day_name
 from runtime.catalogue.stores.sqlite import SqliteTable
-from runtime.errors import QueryError
+from runtime.errors import IngestError, QueryError
 from runtime.ingest import day_spans
+from runtime.query.carry import carrying
 from runtime.query.plan import make_tasks
 from runtime.query.scan import merge_rows
 from runtime.upkeep import rewrite, spans
 from runtime.upkeep.sweep import sweep
 from runtime.upkeep.sweep_plan import SweepRules
-from tests.campaigns.kills_model import Action, Key, Row, Rules
+from tests.campaigns.kills_model import DAY, Action, Key, Row, Rules
 from tests.runtime.upkeep.held_bytes import held
 
 TYPES = {"x": "float64", "n": "int64", "t": "string", "id": "string"}
 LATER = 8 * 86_400_000_000
 """By then all that a sweep may remove is old enough."""
+
+BEGIN, END = 1_677_628_800, 1_756_857_600  # 2023-03-01 and 2025-09-03
+"""No point is before, or after."""
 
 _SWEPT = 50
 """How often an ingest is repeated that was swept while it ran."""
@@ -44,6 +50,8 @@ def small() -> None:
     for module in (spans, rewrite):
         setattr(module, "FULL", 12)  # noqa: B010
     spans.FAN = 2
+    for name in ("LEAST", "TIMES", "SMALLER"):
+        setattr(carrying, name, 0)
     SqliteTable.most = 10
     setattr(commits, "MAX_ITEM", 1_200)  # noqa: B010
 
@@ -74,7 +82,8 @@ class World:
 class Operation:
     """One command. ``source`` is what it ingests or takes back, ``other`` what it replaces, both paths.
 
-    ``alone``: nothing runs beside it, so that a sweep may remove what was replaced. ``compact``: of an ingest.
+    ``alone``: nothing runs beside it, so that a sweep may remove what was replaced. ``compact``: of an ingest. ``day``:
+    the first that a retention keeps.
     """
 
     kind: str
@@ -84,6 +93,7 @@ class Operation:
     key: Key = ""
     alone: bool = True
     compact: bool = True
+    day: int = 0
 
     def actions(self) -> list[Action]:
         """What it commits, in its order."""
@@ -98,6 +108,8 @@ class Operation:
                 return [Action("note", self.key), Action("remove", self.key)]
             case "erase stream":
                 return [Action("clear")]
+            case "retain":
+                return [Action("retire", self.day)]
             case "query":
                 return [Action("ask")]
             case "compact":
@@ -111,6 +123,10 @@ class Operation:
             try:
                 return _DO[self.kind](store, self, world)
             except QueryError:
+                return "refused"
+            except IngestError as error:
+                if "replaces nothing" not in str(error):
+                    raise
                 return "refused"
 
 
@@ -142,6 +158,13 @@ def _erase_stream(store: Store, it: Operation, world: World) -> str:
     return "done"
 
 
+def _retain(store: Store, it: Operation, world: World) -> str:
+    done = store.retain(it.stream, before=day_name(it.day))
+    if done.day > it.day and (done.rows, done.files, done.carried) != (0, 0, 0):
+        raise AssertionError(f"a retention below the floor has done something: {done}")
+    return f"kept from {done.day} on"
+
+
 def _compact(store: Store, it: Operation, world: World) -> str:
     store.compact(it.stream, progress=False)
     return "done"
@@ -171,6 +194,8 @@ def _backup(store: Store, it: Operation, world: World) -> str:
 
 
 def _query(store: Store, it: Operation, world: World) -> str:
+    with suppress(QueryError):  # the floor may be raised meanwhile
+        lasting(store, it.stream)  # which may keep a snapshot of last values
     return answer(store, it.stream, publish=True)
 
 
@@ -180,6 +205,7 @@ _DO: dict[str, Callable[[Store, Operation, World], str]] = {
     "undo": _undo,
     "erase key": _erase_key,
     "erase stream": _erase_stream,
+    "retain": _retain,
     "compact": _compact,
     "optimize": _optimize,
     "sweep": _sweep,
@@ -209,13 +235,28 @@ def answer(store: Store, stream: str, publish: bool) -> str:
     return json.dumps(found.to_dict()["rows"])
 
 
+def lasting(store: Store, stream: str) -> dict[tuple[Key, str], int]:
+    """For how many seconds each key had each value of ``t`` from the floor on, as ``kills_model.lasting`` says."""
+    metric = df.stream(stream).state_duration("t").group_by("k", "t").agg(up=df.known_time())
+    begin = max(BEGIN, (store.catalogue.snapshot(stream).floor or 0) * DAY)
+    try:
+        found = store.query(metric, begin * 1_000_000, END * 1_000_000, progress=False)
+    except GraphError:
+        return {}
+    rows: list[tuple[Key, str, int]] = found.to_dict()["rows"]
+    return {(key, value): up // 1_000_000 for key, value, up in rows if up}
+
+
 @dataclass(frozen=True)
 class Seen:
-    """A stream as another process sees it: sources in the order of their commits, points by key, the answer."""
+    """A stream as another process sees it: its floor, sources in the order of their commits, points by key, the
+    answers."""
 
+    floor: int
     live: list[str]
     points: dict[Key, list[Row]]
     answer: str
+    lasting: dict[tuple[Key, str], int]
 
 
 @dataclass(frozen=True)
@@ -237,6 +278,10 @@ def look(world: World, to: Path, after_sweep: bool) -> str:
         report = store.verify()
         problems = [] if report.ok else [str(report)]
         problems += _copy_problems(world, store)
+        for name in streams:
+            floor = (store.catalogue.snapshot(name).floor or 0) * DAY * 1_000_000
+            across = [file.path for file in store.files(name) if file.t_min < floor <= file.t_max]
+            problems += [f"{path} has points on both sides of the floor" for path in across]
         explained = {file.path for name in streams for file in store.files(name)}
         entries = [entry for name in streams for entry in store.catalogue.sources(name)]
         explained |= {entry.rejects_path for entry in entries if entry.rejects_path is not None}
@@ -252,7 +297,10 @@ def look(world: World, to: Path, after_sweep: bool) -> str:
     return "done"
 
 
-_OURS = re.compile(r"catalogue\.sqlite(-head)?|queries/[\w-]+/\d+\.json|cache/[0-9a-f]+/[0-9a-f]+/\d+-\d+-[0-9a-f]+")
+_OURS = re.compile(
+    r"catalogue\.sqlite(-head)?|queries/[\w-]+/\d+\.json|cache/[0-9a-f]+/[0-9a-f]+/\d+-\d+-[0-9a-f]+"
+    r"|carry/\w+/writable|carry/\w+/[0-9a-f]+/\d+-[0-9a-f]+(\.[\w.-]+\.points)?"
+)
 
 
 def _seen(store: Store, stream: str) -> Seen:
@@ -265,7 +313,9 @@ def _seen(store: Store, stream: str) -> Seen:
             row: dict[str, Any] = json.loads(line)
             at = int(datetime.fromisoformat(row["ts"]).timestamp())
             found.setdefault(row["k"], []).append(Row(row["k"], at, row["x"], row["n"], row.get("t"), row.get("id")))
-    return Seen([s.entry.name for s in sources], found, answer(store, stream, publish=False))
+    floor = store.catalogue.snapshot(stream).floor or 0
+    live = [s.entry.name for s in sources]
+    return Seen(floor, live, found, answer(store, stream, publish=False), lasting(store, stream))
 
 
 def _copy_problems(world: World, store: Store) -> list[str]:

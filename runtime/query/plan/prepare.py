@@ -198,7 +198,7 @@ def _iso(micros: int) -> str:
 
 
 def _range(snapshot: Snapshot, request: Request) -> tuple[int, int, bool]:
-    first = 0 if snapshot.first_time is None else snapshot.first_time
+    first = _beginning(snapshot)
     last = first if snapshot.last_time is None else snapshot.last_time + 1
     since = first if request.since is None else request.since
     until = last if request.until is None else request.until

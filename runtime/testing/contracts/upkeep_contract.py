@@ -342,6 +342,9 @@ class UpkeepContract:
         add(catalogue, "c", D + 7)
         assert catalogue.raise_floor("s", D + 5, gone, [], new_attempt(), left) == Committed(4)
         assert catalogue.snapshot("s").first_time == (D + 7) * DAY
+        left = left_of(catalogue, [])
+        assert catalogue.raise_floor("s", D + 7, [], [], new_attempt(), left) == Committed(5)
+        assert catalogue.raise_floor("s", D + 6, [], [], new_attempt(), left) is None  # it was raised further
         assert catalogue.audit("s") == []
 
     # Erasure
