@@ -311,7 +311,7 @@ class TakingBack:
 
 def is_retired(snapshot: Snapshot, day: int) -> bool:
     """Whether there are no points before a day: all are retired already, or there never were any."""
-    first = snapshot.first_time
+    first = min((file.t_min for file in snapshot.points), default=None)
     return (snapshot.floor is not None and day <= snapshot.floor) or (first is not None and first >= day * DAY)
 
 
