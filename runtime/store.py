@@ -386,7 +386,7 @@ class Store(KeptStore):
         since: Moment | None,
         until: Moment | None,
         params: Mapping[str, object] | None,
-        below_floor: bool,
+        below_floor: bool = False,
     ) -> Request:
         from dataflow.language.stream import Stream
         from dataflow.values.mistaken import shown

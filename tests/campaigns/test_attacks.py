@@ -55,11 +55,6 @@ from runtime.upkeep.rewrite import Rewriting
 Rewriting.carried = lambda *_: []
 kills.KINDS = ("ingest", "retain")
 """,
-    "points below the floor": """
-from runtime.catalogue.commits import CommitSteps
-CommitSteps._check_floor = lambda *_: None
-kills.KINDS = ("ingest", "retain")
-""",
     "a key that is noted, but stays": """
 from runtime.upkeep.taking_back import RowRemoval, TakingBack
 TakingBack.without_key = lambda back, key: RowRemoval(back.before(0).snapshot, (), (), 0)

@@ -124,6 +124,7 @@ def test_query_passes_everything_on(metric: str, capsys: pytest.CaptureFixture[s
         "executor": "lambda:mine",
         "workers": 2,
         "budget": 0.5,
+        "below_floor": False,
         "cache": None,
     }
     assert call("open") == (("here",), {"create": False})
