@@ -187,6 +187,9 @@ class Store(KeptStore):
         request = self._request(metric, since, until, params, below_floor)
         prepared = prepare_or_explain(self.catalogue, request, self.open_file)
         count, shown = workers or default_workers(), _progress(progress)
+        here = run_by is None
+        pool = run_by if isinstance(run_by, Executor) else None
+        fleet = None if run_by is None or isinstance(run_by, Executor) else run_by
 
         def on_fleet(prepared: Prepared, fleet: Fleet) -> Result:
             from runtime.fleet.fleet_query import check_budget, execute_on, fleet_workers
@@ -196,30 +199,29 @@ class Store(KeptStore):
             return execute_on(fleet, prepared, tasks, self.objects, shown, allow_partial, self.signing())
 
         def run(prepared: Prepared) -> Result:
-            if run_by is not None and not isinstance(run_by, Executor):
-                return on_fleet(prepared, run_by)
+            if fleet is not None:
+                return on_fleet(prepared, fleet)
 
             def answer(tasks: Sequence[Task], files: Sequence[FileEntry], saving: Savings = None) -> Answered:
-                with self.opened.ahead(files if run_by is None else ()):
+                with self.opened.ahead(files if here else ()):
                     return answered(
-                        prepared, tasks, self.open_file, executor=run_by, workers=count, progress=shown,
+                        prepared, tasks, self.open_file, executor=pool, workers=count, progress=shown,
                         allow_partial=allow_partial, saving=saving,
                     )  # fmt: skip
 
             if digest is not None and cache is not False:
                 from runtime.published.incremental import Cached
 
-                return Cached(prepared, self.objects, digest, answer, self.url, count, run_by is None).result()
+                return Cached(prepared, self.objects, digest, answer, self.url, count, here).result()
             tasks = make_tasks(prepared, self.url, count)
             return conclude(prepared, tasks, *answer(tasks, prepared.files))
 
-        on_fleets = run_by is not None and not isinstance(run_by, Executor)
-        if digest is not None and cache is not False and not on_fleets:
+        if digest is not None and cache is not False and fleet is None:
             # Checkpoints are of runs from the start.
             result = run(prepared)
         else:
             # To make a snapshot is work for one machine, for which a fleet's data may be too large.
-            result = with_carry_in(self, prepared, count, not on_fleets, run)
+            result = with_carry_in(self, prepared, count, fleet is None, run)
         result.asked = Asked(self, metric.steps, prepared)
         return result
 

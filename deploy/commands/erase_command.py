@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from deploy.commands.shared import Command, be_sure, json_argument, show_json, store_argument
+from deploy.commands.shared import Command, be_sure, json_argument, show_report, store_argument
 
 
 def _erase_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +25,7 @@ def _erase(options: argparse.Namespace) -> int:
     if not (options.yes or options.dry_run):
         _be_sure(store.erase(options.stream, options.key, dry_run=True).rows, options.stream, options.key)
     report = store.erase(options.stream, options.key, dry_run=options.dry_run)
-    if options.format == "json":
-        show_json(report.to_dict())
-    else:
-        print(report)
+    show_report(report, options.format)
     # Not on standard output: that is the record, and has none of the data.
     if report.names:
         print("the catalogue keeps the names and options of these sources, which have the key:", file=sys.stderr)

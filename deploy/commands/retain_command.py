@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from deploy.commands.shared import Command, UsageError, be_sure, json_argument, show_json, store_argument
+from deploy.commands.shared import Command, UsageError, be_sure, json_argument, show_report, store_argument
 
 
 def _retain_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,32 +22,25 @@ def _retain_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _retain(options: argparse.Namespace) -> int:
     from runtime import Store
-    from runtime.progress import count_of
     from runtime.upkeep import retaining
 
     store = Store(options.store)
-    snapshot = store.catalogue.snapshot(options.stream, 0, 0)
+    store.be_known(options.stream)
     if options.always and options.keep is None:
         raise UsageError("--always is with --keep")
-    if options.for_ever:
-        retaining.set_policy(store.objects, options.stream, None)
+    if options.for_ever and not options.dry_run:
+        retaining.end_policy(store.objects, options.stream)
     if options.keep is None and options.before is None:
-        show = show_json if options.format == "json" else print
-        show(retaining.state_of(store.objects, snapshot, as_json=options.format == "json"))
+        snapshot = store.catalogue.snapshot(options.stream, 0, 0)
+        show_report(retaining.state_of(store.objects, snapshot), options.format)
         return 0
     asked = {"keep": options.keep, "before": options.before}
     if not (options.yes or options.dry_run):
         planned = store.retain(options.stream, **asked, dry_run=True)
-        if planned.rows:
-            day = planned.to_dict()["day"]
-            be_sure(
-                f"this retires {count_of(planned.rows, 'point')} before {day}", options.stream, "nothing was retired"
-            )
-    report = store.retain(options.stream, **asked, always=options.always, dry_run=options.dry_run)
-    if options.format == "json":
-        show_json(report.to_dict())
-    else:
-        print(report)
+        later = f", and later ones as they become older than {options.keep}" if options.always else ""
+        if planned.rows or later:
+            be_sure(f"this retires {planned.points}{later},", options.stream, "nothing was retired")
+    show_report(store.retain(options.stream, **asked, always=options.always, dry_run=options.dry_run), options.format)
     return 0
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from deploy.values import to_json
 
@@ -144,6 +144,22 @@ def terminal_form() -> TerminalForm:
     if not sys.stdout.isatty():
         return {}
     return {"width": shutil.get_terminal_size().columns, "color": use_color(), "max_rows": TERMINAL_ROWS}
+
+
+class PrintedReport(Protocol):
+    """What a command did, as JSON and in words."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        ...
+
+
+def show_report(report: PrintedReport, form: str) -> None:
+    """Print a report in the form that ``json_argument`` asks for."""
+    if form == "json":
+        show_json(report.to_dict())
+    else:
+        print(report)
 
 
 def show_json(value: object) -> None:

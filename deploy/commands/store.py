@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from deploy.commands.shared import Command, json_argument, show_json, show_table, shown_progress, store_argument
+from deploy.commands.shared import (
+    Command,
+    json_argument,
+    show_json,
+    show_report,
+    show_table,
+    shown_progress,
+    store_argument,
+)
 
 
 def _store_listing(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +55,7 @@ def _verify(options: argparse.Namespace) -> int:
 
     with shown_progress() as progress:
         report = Store(options.store).verify(progress=progress)
-    if options.format == "json":
-        show_json(report.to_dict())
-    else:
-        print(report)
+    show_report(report, options.format)
     return 0 if report.ok else 1
 
 
@@ -66,10 +71,7 @@ def _recover(options: argparse.Namespace) -> int:
     from runtime.recovery.recover import recover
 
     report = recover(options.store, options.copy)
-    if options.format == "json":
-        show_json(report.to_dict())
-    else:
-        print(report)
+    show_report(report, options.format)
     return 0
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 
-from deploy.commands.shared import Command, UsageError, json_argument, show_json, store_argument
+from deploy.commands.shared import Command, UsageError, json_argument, show_report, store_argument
 
 
 def _undo_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,10 +34,7 @@ def _undo(options: argparse.Namespace) -> int:
     if not named:
         raise UsageError("name the sources to take back (dataflow sources lists them), or give --last")
     report = store.undo(options.stream, *named, dry_run=options.dry_run)
-    if options.format == "json":
-        show_json(asdict(report))
-    else:
-        print(report)
+    show_report(report, options.format)
     return 0
 
 

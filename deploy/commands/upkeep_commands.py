@@ -9,6 +9,7 @@ from deploy.commands.shared import (
     json_argument,
     positive,
     show_json,
+    show_report,
     show_table,
     shown_progress,
     store_argument,
@@ -50,10 +51,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
     with shown_progress() as progress:
         report = Store(options.store).sweep(options.dry_run, options.allow_many, progress=progress)
-    if options.format == "json":
-        show_json(report.to_dict())
-    else:
-        print(report)
+    show_report(report, options.format)
     return 0
 
 
@@ -68,10 +66,7 @@ def _backup(options: argparse.Namespace) -> int:
     from runtime import Store
 
     report = Store(options.store).backup(options.to, options.force)
-    if options.format == "json":
-        show_json(report.to_dict())
-    else:
-        print(report)
+    show_report(report, options.format)
     return 0
 
 

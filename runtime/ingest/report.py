@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from operators.nearest import listed
 from runtime.errors import IngestError
 from runtime.progress import count_of
 
@@ -215,8 +216,7 @@ class SourceReport:
             return ""
         if not self.replaced:
             return ", in the place of none: no source of this name was in the stream"
-        names = list(dict.fromkeys(self.replaced))
-        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
+        shown = listed(dict.fromkeys(self.replaced), _SHOWN)
         were = "was" if self.replaced_rows == 1 else "were"
         return f", in the place of {count_of(self.replaced_rows, 'row')} of {shown}, which {were} taken back"
 

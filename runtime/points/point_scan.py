@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.catalogue import FileEntry, Snapshot
-from runtime.catalogue.items.entries import DAY
+from runtime.catalogue.items.entries import DAY, day_name
 from runtime.columns import Column, Dictionary
 from runtime.errors import IncompleteResult, QueryError
 from runtime.pointfile import borrowed, hash_keys
@@ -60,7 +60,8 @@ class PointScan:
     order, null where a point has none. Days follow each other; within a day keys are in the order of their hashes, and
     each key's points in the order of time, then of commit: in whichever files they lie. Repeats are resolved by the
     stream's policy across files. Memory is bounded, but for one key's points of one day, and for files that share
-    several days, which are few or small. ``QueryError`` for an unknown stream, or a key of another type.
+    several days, which are few or small. ``QueryError`` for an unknown stream, a key of another type, or a range with
+    an end before the floor.
     """
 
     def __init__(self, store: OpenStore, stream: str, wanted: PointRange, snapshot: Snapshot | None = None) -> None:
@@ -69,6 +70,7 @@ class PointScan:
         self._store = store
         self._opened = OpenedFiles(store.objects)
         self.snapshot = snapshot or store.catalogue.snapshot(stream, wanted.since, wanted.until)
+        _check_floor(self.snapshot, wanted)
         schema = self.snapshot.schema
         self.types: dict[str, Type] = {schema.key: schema.key_type, schema.time: Type.TIME, **schema.columns}
         self.counts = PointCounts()
@@ -264,6 +266,17 @@ def _own(column: Column) -> Column:
     places[occurs] = np.arange(len(occurs))
     words = Dictionary.of([strings[code] for code in occurs.tolist()])
     return Column(column.type, places[column.values.astype(np.int64)], column.valid, words)
+
+
+def _check_floor(snapshot: Snapshot, wanted: PointRange) -> None:
+    """QueryError if the range is of points that are retired."""
+    floor = snapshot.floor
+    ends = [end for end in (wanted.since, wanted.until) if end is not None]
+    if floor is not None and min(ends, default=floor * DAY) < floor * DAY:
+        raise QueryError(
+            f"the points of {snapshot.stream} before {day_name(floor)} are retired: ask from that day on, or without "
+            "a beginning for all that are left"
+        )
 
 
 def _typed_key(key: str | int, name: str, type_: Type) -> Column:

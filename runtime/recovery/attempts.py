@@ -92,8 +92,8 @@ def adopt(
             _commit(catalogue, attempt, unordered, report, replaced_by(attempt, chosen, held))
         is_older = bool(taken) or log is None or not log.reaches(*(head or (0, "")))
         leave_out(catalogue, stream, held, is_older, {f.path for a in attempts for f in a.absent}, report)
-        restore_floor(objects, catalogue, stream, every, report)
         if is_older:
+            restore_floor(objects, catalogue, stream, every, report)
             report.unknown.append(
                 f"{stream}: which sources were taken back, and which keys erased, "
                 + (f"after commit {held.length} of the log that was found" if held.length else "before it was lost")

@@ -7,7 +7,6 @@ replaced files go with the sweep, a day later.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -27,14 +26,15 @@ _TRIES = 20
 class RetainReport:
     """What a retention did, or in a ``dry_run`` would do.
 
-    ``day`` is the first one that is kept (days since 1970-01-01), ``rows`` the points before it that went, in or from
-    ``files`` files; ``carried`` the rows that stand for what is retired. ``policy`` is how long the stream keeps its
-    points from now on, if that was set.
+    ``day`` is the first one that is kept (days since 1970-01-01), ``rows`` of the ``of`` points are before it and went,
+    in or from ``files`` files; ``carried`` the rows that stand for what is retired. ``policy`` is how long the stream
+    keeps its points from now on, if that was set.
     """
 
     stream: str
     day: int
     rows: int
+    of: int
     files: int
     carried: int
     policy: str | None
@@ -44,11 +44,15 @@ class RetainReport:
         """The report as JSON; ``day`` as a date."""
         return asdict(self) | {"day": day_name(self.day)}
 
+    @property
+    def points(self) -> str:
+        """The points that go, in words."""
+        return f"{self.rows:,} of {count_of(self.of, 'point')}, those before {day_name(self.day)}"
+
     def __str__(self) -> str:
-        day, points = day_name(self.day), f"{count_of(self.rows, 'point')} before {day_name(self.day)}"
-        points += f", in {count_of(self.files, 'file')}"
+        points = f"{self.points}, in {count_of(self.files, 'file')}"
         if not self.rows and not self.carried:
-            text = f"there are no points before {day} to retire"
+            text = f"there are no points before {day_name(self.day)} to retire"
         elif self.dry_run:
             return f"{self.stream}: would retire {points}"
         else:
@@ -56,15 +60,28 @@ class RetainReport:
         return f"{self.stream}: {text}" + ("" if self.policy is None else f"; {policy_text(self.policy)}")
 
 
-def state_of(objects: ObjectStore, snapshot: Snapshot, as_json: bool) -> dict[str, Any] | str:
-    """What is retired of a stream, and its policy."""
+@dataclass(frozen=True)
+class RetentionState:
+    """What is retired of a stream (the points before the date ``floor``), and how long it keeps its points."""
+
+    stream: str
+    floor: str | None
+    policy: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        retired = "nothing is retired" if self.floor is None else f"points before {self.floor} are retired"
+        kept = "no policy: all others are kept" if self.policy is None else policy_text(self.policy)
+        return f"{self.stream}: {retired}; {kept}"
+
+
+def state_of(objects: ObjectStore, snapshot: Snapshot) -> RetentionState:
+    """What is retired of the stream of a snapshot, and its policy."""
     floor = None if snapshot.floor is None else day_name(snapshot.floor)
-    policy = policy_of(objects, snapshot.stream)
-    if as_json:
-        return {"stream": snapshot.stream, "floor": floor, "policy": policy}
-    retired = "nothing is retired" if floor is None else f"points before {floor} are retired"
-    kept = "no policy: all others are kept" if policy is None else policy_text(policy)
-    return f"{snapshot.stream}: {retired}; {kept}"
+    return RetentionState(snapshot.stream, floor, policy_of(objects, snapshot.stream))
 
 
 def policy_text(keep: str) -> str:
@@ -76,10 +93,11 @@ def retain(back: TakingBack, stream: str, day: int, policy: str | None, workers:
     """Retire what is before a day; nothing if the stream's floor is there, or higher, already. QueryError if no points
     would be left."""
     removal, adds = (back.before(day), []) if dry_run else back.retain(day, workers)
+    points = sum(file.rows for file in removal.snapshot.points)
     if is_retired(removal.snapshot, day):
-        return RetainReport(stream, max(day, removal.snapshot.floor or day), 0, 0, 0, policy, dry_run)
+        return RetainReport(stream, max(day, removal.snapshot.floor or day), 0, points, 0, 0, policy, dry_run)
     carried = sum(file.rows for file in adds if file.t_max < day * DAY)
-    return RetainReport(stream, day, removal.rows, len(removal.dels), carried, policy, dry_run)
+    return RetainReport(stream, day, removal.rows, points, len(removal.dels), carried, policy, dry_run)
 
 
 def day_to_keep(snapshot: Snapshot, keep: int) -> int | None:
@@ -120,12 +138,14 @@ def policy_of(objects: ObjectStore, stream: str) -> str | None:
 
 def set_policy(objects: ObjectStore, stream: str, keep: str | None) -> None:
     """From now on a stream keeps its points for so long; None: for ever."""
-    for _ in range(_TRIES):
-        number = len(_policies(objects, stream)) + 1
-        with suppress(StoreError):  # another process has just set one
-            objects.put(f"retention/{stream}/{number:06d}.json", json.dumps({"keep": keep}).encode())
+    for tries_left in reversed(range(_TRIES)):
+        path = f"retention/{stream}/{len(_policies(objects, stream)) + 1:06d}.json"
+        try:
+            objects.put(path, json.dumps({"keep": keep}).encode())
             return
-    raise StoreError(f"the policy of stream {stream!r} is set by others all the time: repeat the command")
+        except StoreError:
+            if not tries_left or path not in _policies(objects, stream):
+                raise  # otherwise another process has just set one
 
 
 def end_policy(objects: ObjectStore, stream: str) -> None:

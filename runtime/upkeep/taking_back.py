@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from operators.nearest import listed
 from operators.types import Type
 from runtime.catalogue import Catalogue, Committed, FileEntry, Snapshot, SourceEntry, new_attempt
 from runtime.catalogue.items.changes import Left, TakenBack, key_digest
 from runtime.catalogue.items.compaction_origin import A_TRY, REWRITTEN
 from runtime.catalogue.items.entries import DAY, SEQ, commit_of, day_name
 from runtime.columns import Points
+from runtime.display.text_tables import printable
 from runtime.errors import QueryError, StoreError
 from runtime.objects import ObjectStore
 from runtime.pointfile import Buffers, PointFile
@@ -57,20 +60,19 @@ class UndoReport:
     before: tuple[str, ...] = ()
     """The names of those that had been taken back, or set aside, before."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
     def __str__(self) -> str:
+        before = listed(map(printable, self.before), _LISTED)
         if not self.sources:
-            return (
-                f"{self.stream}: nothing to undo: {listed(self.before) or 'nothing'} had nothing in the stream any more"
-            )
+            why = f": {before} had nothing in the stream any more" if self.before else ""
+            return f"{self.stream}: nothing to undo{why}"
         rows, one = count_of(self.rows, "row"), self.rows == 1
         would = "would be" if self.dry_run else "was" if one else "were"
-        text = f"{self.stream}: {rows} of {listed(self.sources)} {would} taken back"
-        return text + (f"; {listed(self.before)} had been taken back before" if self.before else "")
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first of these names of sources."""
-    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else "")
+        text = f"{self.stream}: {rows} of {listed(map(printable, self.sources), _LISTED)} {would} taken back"
+        return text + (f"; {before} had been taken back before" if self.before else "")
 
 
 class TakingBack:
@@ -106,7 +108,7 @@ class TakingBack:
         return RowRemoval(snapshot, tuple(gone), tuple(cut), rows)
 
     def _check_floor(self, snapshot: Snapshot, sources: Collection[str]) -> None:
-        """QueryError if points of these sources are retired: what is kept of those cannot be told apart."""
+        """QueryError if points of these sources are retired: the last values that remain do not name their sources."""
         if snapshot.floor is None:
             return
         begins: dict[str, int] = {}
@@ -123,8 +125,8 @@ class TakingBack:
                 begins[source_id] = min(first, begins.get(source_id, first))
         if any(begin < snapshot.floor * DAY for begin in begins.values()):
             raise QueryError(
-                f"a source with points before {day_name(snapshot.floor)} cannot be taken back: they are retired, "
-                "and the last values that are kept of them cannot be told from those of others"
+                f"a source with points before {day_name(snapshot.floor)} cannot be taken back: those points are "
+                "retired, and the last values that remain of them do not name their sources"
             )
 
     def undo(self, sources: Sequence[SourceEntry]) -> tuple[list[SourceEntry], int]:

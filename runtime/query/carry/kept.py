@@ -42,7 +42,7 @@ _FEW = 2
 """Snapshots kept per span of days, of which each is twice as long and as old as the next."""
 
 MOST, MOST_BYTES = 64, 256 << 20
-"""Limits of what is kept per stream: snapshots, and bytes."""
+"""The most snapshots of a stream, and the most bytes in them."""
 
 _LARGEST = 1 << 20
 _GRACE = 3_600_000_000

@@ -67,7 +67,7 @@ def floor_notes(prepared: Prepared) -> tuple[str, ...]:
     if any(map(prepared.snapshot.is_carried, prepared.files)):
         return (f"points before {day} are retired; each key's last values from before it are known",)
     if prepared.below_floor:
-        return (f"points before {day} are retired: they are not in this answer, nor what they would have told",)
+        return (f"points before {day} are retired, and this answer does not take them into account",)
     if prepared.since <= prepared.beginning:
         return (f"points before {day} are retired",)
     return ()

@@ -9,6 +9,8 @@ import pytest
 
 from deploy.cli import main
 from runtime import Store
+from runtime.errors import StoreError
+from runtime.upkeep import retaining
 
 DAY = 86_400
 
@@ -40,7 +42,7 @@ def test_points_are_retired(store: Store, capsys: pytest.CaptureFixture[str]) ->
     asked = ("query", "store", "m.py:up", "--since", "2024-01-08", "--format", "json")
     before = json.loads(said(capsys, *asked)[1])
     assert said(capsys, "retain", "store", "s", "--keep", "3d", "--dry-run") == (
-        0, "s: would retire 6 points before 2024-01-07, in 1 file\n", "",
+        0, "s: would retire 6 of 10 points, those before 2024-01-07, in 1 file\n", "",
     )  # fmt: skip
     assert said(capsys, "retain", "store", "s")[1] == "s: nothing is retired; no policy: all others are kept\n"
     code, out, err = said(capsys, "retain", "store", "s", "--keep", "3d")
@@ -49,7 +51,7 @@ def test_points_are_retired(store: Store, capsys: pytest.CaptureFixture[str]) ->
     code, out, err = said(capsys, "retain", "store", "s", "--keep", "3d", "--yes", "--always")
     assert (code, err) == (0, "")
     assert out == (
-        "s: retired 6 points before 2024-01-07, in 1 file; kept 2 rows with each key's last values; "
+        "s: retired 6 of 10 points, those before 2024-01-07, in 1 file; kept 2 rows with each key's last values; "
         "`dataflow optimize` keeps 3d from now on\n"
     )
     assert json.loads(said(capsys, "retain", "store", "s", "--json")[1]) == {
@@ -80,7 +82,8 @@ def test_what_is_below_the_floor_has_to_be_asked_for(store: Store, capsys: pytes
     code, out, err = said(capsys, "query", "store", "m.py:run", "--since", "2024-01-03", "--below-floor")
     assert code == 0
     assert " 42" in out
-    assert "points before 2024-01-04 are retired: they are not in this answer" in out + err
+    note = "points before 2024-01-04 are retired, and this answer does not take them into account"
+    assert note in " ".join((out + err).split())
 
 
 def test_late_rows_are_rejected(store: Store, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -92,7 +95,7 @@ def test_late_rows_are_rejected(store: Store, capsys: pytest.CaptureFixture[str]
     assert "1 x time: column t is before 2024-01-04: earlier points of the stream are retired" in out
     table = {"k": ["c", "c"], "t": [row["t"] for row in rows], "v": [1, 2]}
     assert store.ingest("s", table, unit="s", progress=False).rejected == 1
-    assert [row[:1] for row in store.head("s", 1, since="2024-01-01").to_dict()["rows"]] == [["a"]]
+    assert [row[:1] for row in store.head("s", 1).to_dict()["rows"]] == [["a"]]
     assert store.streams()[0].first_time == (1_704_067_200 + 3 * DAY) * 1_000_000
 
 
@@ -183,3 +186,34 @@ def test_nothing_is_retired_where_nothing_is_old_enough(store: Store, capsys: py
         "s: there are no points before 2021-04-15 to retire\n"
     )
     assert store.catalogue.snapshot("s").floor is None
+
+
+@pytest.mark.parametrize("command", ["head", "describe", "export"])
+def test_points_below_the_floor_are_not_shown_as_if_they_were_none(
+    store: Store, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    said(capsys, "retain", "store", "s", "--before", "2024-01-04", "--yes")
+    more = ("--to", "out.csv") if command == "export" else ()
+    code, out, err = said(capsys, command, "store", "s", "--since", "2024-01-03", *more)
+    assert (code, out) == (1, "")
+    assert "the points of s before 2024-01-04 are retired: ask from that day on" in err
+    assert said(capsys, command, "store", "s", "--since", "2024-01-04", *more)[0] == 0
+
+
+def test_a_policy_is_asked_about_even_if_nothing_goes_today(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = said(capsys, "retain", "store", "s", "--keep", "100d", "--always")
+    assert code == 2
+    assert "give --yes" in err
+    assert "no policy" in said(capsys, "retain", "store", "s")[1]
+    said(capsys, "retain", "store", "s", "--keep", "100d", "--always", "--yes")
+    said(capsys, "retain", "store", "s", "--for-ever", "--dry-run")
+    assert "keeps 100d from now on" in said(capsys, "retain", "store", "s")[1]
+
+
+def test_a_policy_that_cannot_be_written_says_why(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, data: bytes) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(store.objects, "put", refuse)
+    with pytest.raises(StoreError, match="the disk is full"):
+        retaining.set_policy(store.objects, "s", "3d")

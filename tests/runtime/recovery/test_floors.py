@@ -115,3 +115,23 @@ def test_a_backup_from_before_a_retention(tmp_path: Path) -> None:
         assert store.catalogue.snapshot("s").floor == 19_803
         assert answer(store) == before
         assert store.verify().ok
+
+
+def test_a_retention_that_was_never_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log of a store that is not damaged says that it was not: what it had written does not count."""
+    with Store(tmp_path, create=True) as store:
+        fill(store)
+        with monkeypatch.context() as patched:
+            patched.setattr(store.catalogue, "raise_floor", _die)
+            with pytest.raises(KeyboardInterrupt):
+                store.retain("s", before=FIRST + 3 * DAY)
+        store.erase("s")
+        table = {"k": ["new"], "t": [FIRST + 9 * DAY], "state": ["up"]}
+        store.ingest("s", table, key="k", time="t", unit="us", progress=False)
+        report = store.recover()
+        assert store.catalogue.snapshot("s").floor is None, str(report)
+        assert [row[0] for row in store.query(UP, progress=False).to_dict()["rows"]] == ["new"]
+
+
+def _die(*given: object) -> None:
+    raise KeyboardInterrupt

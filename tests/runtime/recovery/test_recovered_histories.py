@@ -116,8 +116,8 @@ class History:
                 (self.folder / FILES[3]).unlink()
         return recover(self.folder)
 
-    def untold(self, way: str) -> int:
-        """Removals that are in no catalogue that is left."""
+    def unknown_removals(self, way: str) -> int:
+        """Undos and erasures that are in no catalogue that is left."""
         return self.taken - (0 if way == "nothing" or self.saved is None else self.saved_taken)
 
     def found(self) -> Counter[str]:
@@ -145,14 +145,14 @@ def check(steps: list[tuple[str, int]], way: str) -> None:
             return  # nothing shows that they were taken back, rather than lost
         after = history.found()
         assert len(report.unknown) < 40, "a report is for people"
-        told = any("repeat these undos and erasures" in line for line in report.unknown)
-        is_older = way == "in place, older head" and history.saved is not None and not told
+        asks_to_repeat = any("repeat these undos and erasures" in line for line in report.unknown)
+        is_older = way == "in place, older head" and history.saved is not None and not asks_to_repeat
         if is_older:  # nothing shows that there were later commits
             assert after == history.saved_points, report
         else:
             assert not right - after, report
             assert not after - history.points(taken=False), report
-            assert after == right or (history.untold(way) and told), report
+            assert after == right or (history.unknown_removals(way) and asks_to_repeat), report
         verified = Store(history.folder).verify()
         if not is_older:
             assert verified.ok, (verified.problems, report)

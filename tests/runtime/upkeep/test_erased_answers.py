@@ -15,13 +15,11 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from runtime import Store
-from runtime.query.plan import make_tasks
-from runtime.query.scan import merge_rows
-from runtime.upkeep import rewrite, spans
 from runtime.upkeep.sweep_plan import SweepRules
 from tests.runtime.query.scan.compacted_files import Row
 from tests.runtime.query.scan.test_compacted import POLICIES, ROWS, answers
 from tests.runtime.upkeep.held_bytes import held
+from tests.runtime.upkeep.small_constants import small_constants
 from tests.runtime.upkeep.test_kept_answers import BASE, TYPES, Kept, table
 
 KEYS = st.sampled_from(["a", "b", "c"])
@@ -45,13 +43,7 @@ NUMBERS = {"a": 4711, "b": -1, "c": 0, "z": 2**63 - 1}
 @pytest.fixture(scope="module", autouse=True)
 def in_small() -> Iterator[None]:
     """Small tasks, tiers and windows."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(make_tasks, "_SMALL", 5)
-        patch.setattr(merge_rows, "FEWEST", 6)
-        patch.setattr(merge_rows, "MOST", 20)
-        for module in (spans, rewrite):
-            patch.setattr(module, "FULL", 12)
-        patch.setattr(spans, "FAN", 2)
+    with small_constants(sparse=False):
         yield
 
 

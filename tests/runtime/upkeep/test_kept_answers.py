@@ -13,13 +13,10 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from runtime import Store
-from runtime.ingest import day_spans
-from runtime.query.plan import make_tasks
-from runtime.query.scan import merge_rows
-from runtime.upkeep import rewrite, spans
 from runtime.upkeep.sweep_plan import SweepRules
 from tests.runtime.query.scan.compacted_files import Row
 from tests.runtime.query.scan.test_compacted import POLICIES, ROWS, answers
+from tests.runtime.upkeep.small_constants import small_constants
 
 LATER = 19_800 * 86_400_000_000
 """Numeric times before 1970 are taken for a wrong unit, so they are moved."""
@@ -43,15 +40,7 @@ STEPS = st.lists(
 @pytest.fixture(scope="module", autouse=True)
 def in_small() -> Iterator[None]:
     """Small tasks, spans, tiers and windows."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(make_tasks, "_SMALL", 5)
-        patch.setattr(merge_rows, "FEWEST", 6)
-        patch.setattr(merge_rows, "MOST", 20)
-        patch.setattr(day_spans, "FEW_DAYS", 1)
-        patch.setattr(day_spans, "SPARSE", 6)
-        for module in (spans, rewrite):
-            patch.setattr(module, "FULL", 12)
-        patch.setattr(spans, "FAN", 2)
+    with small_constants():
         yield
 
 

@@ -14,14 +14,11 @@ from hypothesis import strategies as st
 import dataflow as df
 from runtime import Store
 from runtime.errors import QueryError
-from runtime.ingest import day_spans
 from runtime.query.carry import carrying
-from runtime.query.plan import make_tasks
-from runtime.query.scan import merge_rows
-from runtime.upkeep import rewrite, spans
 from runtime.upkeep.sweep_plan import SweepRules
 from tests.runtime.query.scan.compacted_files import Row
 from tests.runtime.query.scan.test_compacted import DAY, HOUR, METRICS, POLICIES, ROWS, P
+from tests.runtime.upkeep.small_constants import small_constants
 from tests.runtime.upkeep.test_kept_answers import BASE, LATER, TYPES, table
 
 FIRST = LATER // DAY
@@ -45,15 +42,7 @@ SOURCES = st.lists(ROWS, min_size=1, max_size=10)
 @pytest.fixture(scope="module", autouse=True)
 def in_small() -> Iterator[None]:
     """Small tasks, spans, tiers and windows; carry snapshots pay."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(make_tasks, "_SMALL", 5)
-        patch.setattr(merge_rows, "FEWEST", 6)
-        patch.setattr(merge_rows, "MOST", 20)
-        patch.setattr(day_spans, "FEW_DAYS", 1)
-        patch.setattr(day_spans, "SPARSE", 6)
-        for module in (spans, rewrite):
-            patch.setattr(module, "FULL", 12)
-        patch.setattr(spans, "FAN", 2)
+    with small_constants() as patch:
         for name in ("LEAST", "TIMES", "SMALLER"):
             patch.setattr(carrying, name, 0)
         yield
