@@ -159,7 +159,7 @@ class Store(KeptStore):
         ``budget`` dollars raises ``BudgetExceeded`` before anything is invoked; ``result.cost`` holds the actual cost.
 
         Where earlier points are retired (``retain``), a range that begins before that, or a metric that looks back to
-        them, is an error, unless ``below_floor``: then they are as if they had never been.
+        them, is an error, unless ``below_floor``: then the points that are left are all that there is.
 
         A published query caches its partial states unless ``cache`` is False. The next run reads only new files
         (``proof.files_cached`` counts the others) and returns the same bits. If the metric needs a key's rows in order,

@@ -33,7 +33,7 @@ class Request:
     since: int | None
     until: int | None
     below_floor: bool = False
-    """Also if points that it needs are retired: they are as if they had never been."""
+    """Also if points that it needs are retired: from those that are left."""
 
 
 @dataclass(frozen=True)
