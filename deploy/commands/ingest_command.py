@@ -91,7 +91,7 @@ def _ingest(options: argparse.Namespace) -> int:
     if options.retry_rejects:
         return _retry(options)
     if not options.files:
-        raise UsageError("name the files to ingest, or - for standard input (see dataflow ingest --help)")
+        raise UsageError("name the files to ingest, or - for standard input")
     if options.replace_source is not None and (len(options.files) > 1 or options.replace):
         beside = "--replace" if options.replace else f"{len(options.files)} files"
         raise UsageError(f"--replace-source takes one file, which takes the place of the source, not {beside}")

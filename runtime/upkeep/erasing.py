@@ -137,7 +137,7 @@ def typed_key(key: str | int, schema: StreamSchema) -> str | int:
         if not str(key):
             raise QueryError("an empty text is no key: name the key whose points are to be erased")
         return str(key)
-    written = isinstance(key, int) or re.fullmatch(r"-?[0-9]+", key) is not None
+    written = isinstance(key, int) or re.fullmatch(r"-?[0-9]{1,19}", key) is not None
     number = int(key) if written else 2**63
     if isinstance(key, bool) or not -(2**63) <= number < 2**63:
         raise QueryError(f"{key!r} is not a key of this stream: its keys ({schema.key}) are int64")

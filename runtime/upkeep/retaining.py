@@ -101,8 +101,9 @@ def retain(back: TakingBack, stream: str, day: int, policy: str | None, workers:
 
 
 def day_to_keep(snapshot: Snapshot, keep: int) -> int | None:
-    """The first day that is kept if ``keep`` microseconds before the newest event are; None without points."""
-    return None if snapshot.last_time is None else (snapshot.last_time - keep) // DAY
+    """The first day that is kept if ``keep`` microseconds before the newest event are, 1970-01-01 at the earliest; None
+    without points."""
+    return None if snapshot.last_time is None else max(0, (snapshot.last_time - keep) // DAY)
 
 
 def day_of(before: int) -> int:

@@ -75,7 +75,11 @@ def test_an_empty_key_is_refused(store: Store, capsys: pytest.CaptureFixture[str
     assert (store.catalogue.snapshot("s").total_rows, len(list(store.objects.list("rejects/")))) == before
 
 
-@pytest.mark.parametrize("key", ["1_0", " 10", "\uff11\uff10", "+10", ""])
+@pytest.mark.parametrize(
+    "key",
+    ["1_0", " 10", "\uff11\uff10", "+10", "", "9" * 5_000],
+    ids=["underscore", "blank", "wide", "plus", "empty", "long"],
+)
 def test_a_number_is_written_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str) -> None:
     made = Store(tmp_path / "numbers", create=True)
     made.ingest("s", {"k": [10], "t": [T]}, key="k", time="t", unit="us", progress=False)

@@ -185,6 +185,7 @@ def test_nothing_is_retired_where_nothing_is_old_enough(store: Store, capsys: py
     assert said(capsys, "retain", "store", "s", "--keep", "1000d", "--yes")[1] == (
         "s: there are no points before 2021-04-15 to retire\n"
     )
+    assert "before 1970-01-01 to retire" in said(capsys, "retain", "store", "s", "--keep", "3000000d", "--yes")[1]
     assert store.catalogue.snapshot("s").floor is None
 
 
