@@ -105,7 +105,7 @@ class KeptStore(OpenStore):
         from runtime.query.plan.make_tasks import default_workers
         from runtime.upkeep import retaining
 
-        snapshot = self.catalogue.snapshot(stream)
+        snapshot = self.catalogue.snapshot(stream, 0, 0)
         if (keep is None) == (before is None):
             raise QueryError("retain takes either keep or before")
         if always and keep is None:
