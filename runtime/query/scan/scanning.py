@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,10 @@ from operators.types import Type
 from runtime.catalogue import FileEntry
 from runtime.catalogue.items.entries import DAY, SEQ
 from runtime.pointfile import Block, Buffers, Changes, PointFile
-from runtime.query.scan.across_files import resolve
+from runtime.query.scan.across_files import CellRows, resolve
+from runtime.query.scan.gathered_rows import Gathered
 from runtime.query.scan.joined_batches import AT_ONCE, FEW, JoinedBatch, Joiner, OpenSmall, is_small
-from runtime.query.scan.merge_rows import Gathered, commit_orders, windows
+from runtime.query.scan.merge_rows import commit_orders, windows
 from runtime.query.scan.scan_spec import ScanSpec, dtype_of, widened
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.row_batch import RowBatch, Values
@@ -332,7 +334,8 @@ class Scan:
     def _merged_small(self, group: Sequence[FileEntry], joiner: Joiner) -> list[RowBatch] | None:
         """The rows of small files as they were ingested, merged; None if they have to be opened one by one."""
         columns = self._merged_columns()
-        gathered = Gathered({name: dtype_of(kind) for name, kind in columns.items()}, by_seq=False)
+        dtypes = {name: dtype_of(kind) for name, kind in columns.items()}
+        gathered = Gathered(dtypes, False, sum(f.rows for f in group), self._buffers)
         done: list[JoinedBatch] = []
         for some, alike in joiner.alike(sorted(group, key=lambda f: (f.seq, f.ordinal))):
             found = None if alike is None else joiner.joined(some, alike, columns, True)
@@ -358,10 +361,10 @@ class Scan:
 
     def _resolved(self, gathered: Gathered) -> list[RowBatch]:
         """The gathered rows in order, duplicates resolved, as one batch; none without rows."""
-        merged = gathered.merged(len(self.keys))
-        if merged is None:
-            return []
-        rows, dropped = resolve(merged, self.spec.duplicates, self._id)
+        merged = gathered.merged()
+        if merged is None or not self._resolves:
+            return [] if merged is None else [merged]
+        rows, dropped = resolve(_in_full(merged), self.spec.duplicates, self._id)
         self.coverage.dropped += dropped
         edges = np.flatnonzero(np.diff(rows.slot, prepend=np.int32(-1), append=np.int32(-1)))
         return [
@@ -381,14 +384,27 @@ class Scan:
         dtypes = {name: dtype_of(kind) for name, kind in columns.items()}
         named = columns if orders is None else {**columns, SEQ: Type.INT}
         for lo, hi in windows([(p.entry, p.row_hi - p.row_lo) for p in parts]):
-            found = Gathered(dtypes, orders is not None)
-            for n, p in enumerate(parts):
-                if p.entry.t_max < lo or p.entry.t_min >= hi:
-                    continue
+            inside = [n for n, p in enumerate(parts) if p.entry.t_max >= lo and p.entry.t_min < hi]
+            found = Gathered(
+                dtypes, orders is not None, sum(parts[n].row_hi - parts[n].row_lo for n in inside), self._buffers
+            )
+            for n in inside:
+                p = parts[n]
                 cut = None if lo <= p.entry.t_min and p.entry.t_max < hi else (lo, hi)
                 for chunk in self._blocks(p, named, True, of, cut):
                     found.add(chunk, of, cut, None if orders is None else orders[n])
             yield from self._resolved(found)
+
+
+def _in_full(batch: RowBatch) -> CellRows:
+    """The rows of a batch, with an entry of each column for every row."""
+    n = batch.rows
+    columns = {name: (_entries(values, n), _entries(valid, n)) for name, (values, valid) in batch.columns.items()}
+    return CellRows(np.repeat(batch.run_slot, batch.run_len), batch.time, columns)
+
+
+def _entries(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    return array if len(array) == rows else np.full(rows, array[0], array.dtype)
 
 
 def _without(chunk: RowBatch, marked: NDArray[np.bool_]) -> Iterator[RowBatch]:
