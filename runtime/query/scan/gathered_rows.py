@@ -95,8 +95,8 @@ class Gathered:
 
         ``starts`` and ``ends`` of the runs, those of one slot between two ``edges`` in the order of adding.
         """
-        out: Integers = self._buffers.array("segments at", "<i8", len(time))
-        sizes: Integers = self._buffers.array("segments of", "<i8", len(time))
+        out = self._buffers.array("segments at", "<i8", len(time)).view(np.int64)
+        sizes = self._buffers.array("segments of", "<i8", len(time)).view(np.int64)
         heap = np.empty(int(np.diff(edges).max()), np.int64)
         count = np.zeros(1, np.int64)
         _find_segments(starts.copy(), ends, edges, time, seq, heap, out, sizes, count)
