@@ -84,7 +84,7 @@ def test_points_that_were_taken_back_before_are_not_retired(store: Store, erased
     retain(store, 1)
     store.ingest("s", points(0, 3), key="k", time="t", unit="us", progress=False, again=True)
     assert store.undo("s", first).rows == 2
-    with pytest.raises(QueryError, match="they are retired"):
+    with pytest.raises(QueryError, match="those points are retired"):
         store.undo("s", store.sources("s")[1].entry.id)
     assert store.verify().ok
 
