@@ -151,12 +151,13 @@ class Store(KeptStore):
         over the whole stream.
 
         ``executor``: None or "threads" for this machine's cores (``workers`` of them); any
-        ``concurrent.futures.Executor``; a ``runtime.fleet.Fleet``; or "lambda", the fleet of the AWS Lambda function
-        ``antfold-worker`` ("lambda:NAME" for another), with a number of tasks that depends on the bytes to read. Above
-        500 tasks, relays distribute them: invocations of ``antfold-query`` (NAME-query for NAME-worker). More than
-        1,000 run at once only if ``workers`` says so. With ``allow_partial``, failed tasks are omitted and a
-        ``PartialResult`` lists them; otherwise the first failure is raised. A fleet query whose estimated cost exceeds
-        ``budget`` dollars raises ``BudgetExceeded`` before anything is invoked; ``result.cost`` holds the actual cost.
+        ``concurrent.futures.Executor``, on which crashed tasks are repeated; a ``runtime.fleet.Fleet``; or "lambda",
+        the fleet of the AWS Lambda function ``antfold-worker`` ("lambda:NAME" for another), with a number of tasks that
+        depends on the bytes to read. Above 500 tasks, relays distribute them: invocations of ``antfold-query``
+        (NAME-query for NAME-worker). More than 1,000 run at once only if ``workers`` says so. With ``allow_partial``,
+        failed tasks are omitted and a ``PartialResult`` lists them; otherwise the first failure is raised. A fleet
+        query whose estimated cost exceeds ``budget`` dollars raises ``BudgetExceeded`` before anything is invoked;
+        ``result.cost`` holds the actual cost.
 
         Where earlier points are retired (``retain``), a range that begins before that, or a metric that looks back to
         them, is an error, unless ``below_floor``: then the points that are left are all that there is.
@@ -203,10 +204,14 @@ class Store(KeptStore):
                 return on_fleet(prepared, fleet)
 
             def answer(tasks: Sequence[Task], files: Sequence[FileEntry], saving: Savings = None) -> Answered:
-                with self.opened.ahead(files if here else ()):
+                if pool is not None:
+                    from runtime.fleet.executor_query import answered_by
+
+                    return answered_by(pool, prepared, tasks, shown, allow_partial)
+                with self.opened.ahead(files):
                     return answered(
-                        prepared, tasks, self.open_file, executor=pool, workers=count, progress=shown,
-                        allow_partial=allow_partial, saving=saving,
+                        prepared, tasks, self.open_file, workers=count, progress=shown, allow_partial=allow_partial,
+                        saving=saving,
                     )  # fmt: skip
 
             if digest is not None and cache is not False:

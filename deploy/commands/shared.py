@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from deploy.values import to_json
+from operators.errors import Portable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ class TerminalForm(TypedDict, total=False):
     max_rows: int
 
 
-class UsageError(Exception):
+class UsageError(Portable, Exception):
     """Arguments that contradict each other; the script shows the usage and exits with 2."""
 
 

@@ -17,6 +17,7 @@ import os
 from pathlib import Path
 
 from operators import files
+from operators.errors import Portable
 
 MAX_BYTES = 64 << 20
 """The maximum size of a cached file; larger ones are not read."""
@@ -25,7 +26,7 @@ _MAGIC = b"ANTSEAL1"
 _LENGTH = len(_MAGIC) + hashlib.sha256().digest_size
 
 
-class Damaged(OSError):
+class Damaged(Portable, OSError):
     """A cached file that differs from what was written."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from operators.errors import Portable
 from runtime.aws.retry import Fault
 
 CONNECT_SECONDS = 5
@@ -26,7 +27,7 @@ class Access:
     endpoint: str | None = None
 
 
-class RequestFailed(Exception):
+class RequestFailed(Portable, Exception):
     """A failed request that was sent without boto3; it has the same information as boto3's errors."""
 
     def __init__(self, fault: Fault, message: str, code: str = "", status: int = 0) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
-from operators.errors import DataflowError
+from operators.errors import DataflowError, Portable
 from runtime.errors import StoreError
 
 Item = tuple[int, bytes]
@@ -125,7 +125,7 @@ R = TypeVar("R")
 Steps = Generator[Request, Any, R]
 
 
-class ConditionFailed(Exception):
+class ConditionFailed(Portable, Exception):
     """A transaction was refused: the positions in ``Transact.items`` whose condition did not hold."""
 
     def __init__(self, failed: Sequence[int]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from operators.errors import Portable
 from operators.nearest import listed
 from runtime.errors import IngestError
 from runtime.progress import count_of
@@ -360,7 +361,7 @@ class SourcesFailed(IngestError):
         self.report = report
 
 
-class Interrupted(KeyboardInterrupt):
+class Interrupted(Portable, KeyboardInterrupt):
     """An interrupted ingest: ``report`` lists what was done; no source is half done."""
 
     def __init__(self, report: IngestReport, left: Sequence[str]) -> None:

@@ -71,7 +71,6 @@ class Asked:
                 prepared,
                 make_tasks(prepared, self.store.url, workers),
                 self.store.open_file,
-                executor=None,
                 workers=workers,
                 progress=NoProgress(),
                 allow_partial=False,

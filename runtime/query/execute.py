@@ -1,14 +1,13 @@
-"""Runs the tasks of a prepared query on threads or an executor, and merges them into a result."""
+"""Runs the tasks of a prepared query on threads, and merges them into a result; and a task that travels as bytes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Any
 
-from operators.errors import DataflowError
+from operators.errors import DataflowError, as_sent
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError, QueryError
 from runtime.pointfile import PointFile
@@ -45,37 +44,31 @@ def run_payload(payload: bytes) -> bytes:
         raise FormatError("a task was altered on its way to a worker: repeat the query")
     task = Task.from_bytes(data)
     store = OpenStore.shared(task.store)
-    with store.opened.ahead(task.files):
-        return state_bytes.pack(run(task, store.open_file), digest)
-
-
-def _unpacked(reply: object, task: Task) -> Partial:
-    if not isinstance(reply, bytes):
-        raise FormatError(f"the reply of task {task.id} is not bytes: the executor returned a {type(reply).__name__}")
-    return state_bytes.unpack(reply, task.id, task.request_digest)
+    try:
+        with store.opened.ahead(task.files):
+            return state_bytes.pack(run(task, store.open_file), digest)
+    except Exception as error:
+        # One that the caller's process could not read would break a pool.
+        raise as_sent(error) from error.__cause__
 
 
 @contextmanager
 def _submitter(
-    executor: Executor | None, workers: int, run_here: Callable[[Task], Partial], last: Task
-) -> Iterator[Callable[[Task], tuple[Future[Any], Callable[[Any], Partial]]]]:
-    """A function that starts a task (``last`` after all others) and returns its future and a reader for it."""
-    if executor is not None:
-        # Bytes both ways: requests and replies are data for every executor.
-        yield lambda t: (executor.submit(run_payload, payload_of(t)), lambda reply: _unpacked(reply, t))
-        return
+    workers: int, run_here: Callable[[Task], Partial], last: Task
+) -> Iterator[Callable[[Task], Future[Partial]]]:
+    """A function that starts a task (``last`` after all others) and returns its future."""
     pool = ThreadPoolExecutor(max(1, workers - 1), thread_name_prefix="antfold")
 
-    def start(t: Task) -> tuple[Future[Any], Callable[[Any], Partial]]:
+    def start(t: Task) -> Future[Partial]:
         if t is not last:
-            return pool.submit(run_here, t), lambda partial: partial
+            return pool.submit(run_here, t)
         # The calling thread would only wait, so it is a worker, too.
-        future: Future[Any] = Future()
+        future: Future[Partial] = Future()
         try:
             future.set_result(run_here(t))
         except DataflowError as error:
             future.set_exception(error)
-        return future, lambda partial: partial
+        return future
 
     try:
         yield start
@@ -88,14 +81,13 @@ def execute(
     tasks: Sequence[Task],
     open_file: OpenFile,
     *,
-    executor: Executor | None,
     workers: int,
     progress: Progress,
     allow_partial: bool,
 ) -> Result:
     """Run the tasks, merge their partial states, check completeness, and finish."""
     partials, failed = answered(
-        prepared, tasks, open_file, executor=executor, workers=workers, progress=progress, allow_partial=allow_partial
+        prepared, tasks, open_file, workers=workers, progress=progress, allow_partial=allow_partial
     )
     return conclude(prepared, tasks, partials, failed)
 
@@ -105,7 +97,6 @@ def answered(
     tasks: Sequence[Task],
     open_file: OpenFile,
     *,
-    executor: Executor | None,
     workers: int,
     progress: Progress,
     allow_partial: bool,
@@ -125,18 +116,15 @@ def answered(
     bar = progress.start(f"query {prepared.plan.stream}", total, "bytes")
     share = total // max(1, len(tasks))
     try:
-        with _submitter(executor, workers, run_here, tasks[-1]) as submit:
-            pending = {}
-            for t in tasks:
-                future, read = submit(t)
-                pending[future] = (t, read)
+        with _submitter(workers, run_here, tasks[-1]) as submit:
+            pending = {submit(t): t for t in tasks}
             try:
                 while pending:
                     done, _ = wait(pending, return_when=FIRST_COMPLETED)
                     for future in done:
-                        task, read = pending.pop(future)
+                        task = pending.pop(future)
                         try:
-                            partial = read(future.result())
+                            partial = future.result()
                         except DataflowError as error:
                             if not allow_partial:
                                 raise

@@ -2,7 +2,7 @@
 
     python leash.py COMMAND ARGUMENT...
 
-Such a server does not outlive the tests, even if they are killed.
+Such a server does not outlive the tests, even if they are killed. If the input has anything, it is killed itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import sys
 def main(command: list[str]) -> int:
     """Run the command until it ends or standard input does; its return code."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    sys.stdin.buffer.read()
+    if sys.stdin.buffer.read():
+        process.kill()
     process.terminate()
     try:
         return process.wait(2)  # servers would rather wait for connections to end

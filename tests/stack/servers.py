@@ -57,8 +57,8 @@ def environment(endpoint: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(command: list[str], folder: Path, port: int, **variables: str) -> Iterator[None]:
-    """The server while it is needed: up when its port answers, and ended with the block."""
+def running(command: list[str], folder: Path, port: int, *, abruptly: bool = False, **variables: str) -> Iterator[None]:
+    """The server while it is needed: up when its port answers, and ended with the block, ``abruptly`` by SIGKILL."""
     log = folder / "log"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     with log.open("wb") as out:
@@ -72,14 +72,16 @@ def running(command: list[str], folder: Path, port: int, **variables: str) -> It
         )
     assert process.stdin is not None
     try:
-        _await(process, port, log)
+        await_port(process, port, log)
         yield
     finally:
+        process.stdin.write(b"kill" if abruptly else b"")
         process.stdin.close()
         process.wait()
 
 
-def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait until the port of a server answers; if it does not, the test fails with what the server said."""
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         with socket.socket() as probe:
@@ -128,18 +130,18 @@ if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
 
 
 @contextmanager
-def seaweed(folder: Path) -> Iterator[str]:
-    """SeaweedFS's S3; its endpoint."""
+def seaweed(folder: Path, ports: list[int] | None = None, abruptly: bool = False) -> Iterator[str]:
+    """SeaweedFS's S3, on these four ports if given; its endpoint. It goes on with what is in the folder."""
     weed = program("weed")
-    s3, master, volume, filer = free_ports(4)
+    s3, master, volume, filer = ports or free_ports(4)
     identity = {"name": "stack", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    (folder / "data").mkdir()
+    (folder / "data").mkdir(exist_ok=True)
     command = [
         weed, "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
         f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}",
         "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}",
         "-master.volumeSizeLimitMB=64", "-volume.max=32", "-master.telemetry=false",
     ]  # fmt: skip
-    with running(command, folder, s3):
+    with running(command, folder, s3, abruptly=abruptly):
         yield f"http://127.0.0.1:{s3}"

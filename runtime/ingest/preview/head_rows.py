@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from operators.errors import Portable
 from runtime.ingest.columns.assemble import Assembler, Screened
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.columns.samples import Sample
@@ -16,7 +17,7 @@ from runtime.ingest.report import ColumnReport
 from runtime.ingest.text.raw_cells import RawCells
 
 
-class Enough(Exception):
+class Enough(Portable, Exception):
     """The first rows were seen: nothing more is to be read."""
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import isinf
 from typing import Any
 
+from operators.errors import Portable
 from runtime.ingest.text.json_scanner import MAX_DEPTH
 from runtime.pointfile.layout import SEQ
 
@@ -24,7 +25,7 @@ HALF = "half of a surrogate pair"
 NO_NAME = "a field has no name"
 
 
-class NotARecord(ValueError):
+class NotARecord(Portable, ValueError):
     """The reason why a text is not a record, for the report of rejects."""
 
 
