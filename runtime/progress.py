@@ -8,6 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from operators import forking
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -55,9 +57,10 @@ class TerminalProgress:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = forking.reentrant_lock()
         self._display: RichProgress | None = None
         self._shown = 0
+        forking.renew(self, TerminalProgress._renew)
 
     def start(self, label: str, total: int | None, unit: str) -> ProgressTask:
         """Begin a line for the task."""
@@ -69,6 +72,10 @@ class TerminalProgress:
             if self._display is not None:
                 self._display.stop()
                 self._display = None
+
+    def _renew(self) -> None:
+        """In a forked process: the lines, and the thread that draws them, are those of the parent."""
+        self._display, self._shown = None, 0
 
     def _show(self, task: _TerminalTask) -> tuple[RichProgress, TaskID]:
         from rich.console import Console
@@ -105,7 +112,7 @@ class _TerminalTask:
     def __init__(self, owner: TerminalProgress, label: str, total: int | None, unit: str) -> None:
         self.label, self.total, self.unit = label, total, unit
         self._owner = owner
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._begun = time.monotonic()
         self._done = self._rows = 0
         self._finished = False
@@ -113,6 +120,10 @@ class _TerminalTask:
         self._timer = threading.Timer(_QUIET_SECONDS, self._show)
         self._timer.daemon = True
         self._timer.start()
+        forking.renew(self, _TerminalTask._renew)
+
+    def _renew(self) -> None:
+        self._finished, self._line = True, None
 
     def advance(self, n: int, rows: int = 0) -> None:
         with self._lock:

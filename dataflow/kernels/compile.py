@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from types import ModuleType
 
 from dataflow.kernels.generate import Generated, KernelFunction, generate
 from dataflow.plan.stages import Stage
-from operators import files
+from operators import files, forking
 from operators.compiler import cache
 from operators.compiler.targets import Target
 from operators.errors import DataflowError
@@ -59,7 +58,7 @@ def _module(digest: str, source: str) -> ModuleType:
     return module
 
 
-_lock = threading.Lock()
+_lock = forking.lock()
 _loaded: dict[str, tuple[Callable[..., int], Callable[..., int] | None]] = {}
 
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from operators import files
+from operators import files, forking
 from operators.compiler import background, reach, sealed, shared_object
 from operators.compiler.targets import Target, TargetUnavailable, compiler, host, worker
 from operators.errors import DataflowError
@@ -221,6 +221,7 @@ def ready_file(name: str, digest: str) -> Path | None:
     return next((p for folder in (*_read_only(), cache_folder()) if sealed.is_whole(p := folder / file)), None)
 
 
+@forking.unforked()
 def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..., Any]], target: Target) -> Path:
     """The shared object for ``target`` of the loop that ``make`` returns: found in the user's cache, or built now.
 
@@ -248,6 +249,7 @@ def _missing(name: str, digest: str, target: Target) -> KernelMissing:
     )
 
 
+@forking.unforked()  # neither LLVM nor the file that keeps others from compiling it crosses a fork
 def compiled(
     name: str,
     digest: str,

@@ -6,12 +6,12 @@ it, and importing it takes longer than most queries.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import cached_property, update_wrapper
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
+from operators import forking
 from operators.compiler import cache
 from operators.compiler.marks import CALLED_BY_LOOPS, NOINLINE, is_raw
 from operators.compiler.targets import Target
@@ -92,7 +92,7 @@ class Loop:
     def __init__(self, function: Callable[..., Any], signature: str) -> None:
         self.plain = function
         self.signature = signature
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._found: Callable[..., Any] | None = None
         update_wrapper(self, function)
         LOOPS.append(self)

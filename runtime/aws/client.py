@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from operators import forking
 from runtime.aws.access import CONNECT_SECONDS, CONNECTIONS, READ_SECONDS, Access, RequestFailed
 from runtime.aws.retry import AttemptHistory, Budget, Fault, classify, pause
 from runtime.errors import StoreError
@@ -41,21 +41,27 @@ class Client:
         self._prepare = prepare
         self._read_seconds = read_seconds
         self._connections = connections
-        self._lock = threading.Lock()
-        self._owner = 0
+        self._lock = forking.lock()
         self._client: Any = None
+        forking.renew(self, Client._renew)
 
     @property
     def boto(self) -> Any:
         """The boto3 client."""
-        if self._owner != os.getpid():  # connections must not cross a fork
+        client = self._client
+        if client is None:
             with self._lock:
-                if self._owner != os.getpid():
-                    self._client = _make(self.service, self.access, self._read_seconds, self._connections)
+                client = self._client
+                if client is None:
+                    client = _make(self.service, self.access, self._read_seconds, self._connections)
                     if self._prepare is not None:
-                        self._prepare(self._client)
-                    self._owner = os.getpid()
-        return self._client
+                        self._prepare(client)
+                    self._client = client
+        return client
+
+    def _renew(self) -> None:
+        """In a forked process: connections cannot be shared."""
+        self._client = None
 
     def call(self, what: str, attempt: Callable[[Any], T]) -> T:
         """Call ``attempt(boto client)``, retry while the budget lasts, and return its result.
@@ -85,9 +91,9 @@ class Client:
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
         with self._lock:
-            if self._client is not None and self._owner == os.getpid():
+            if self._client is not None:
                 self._client.close()
-            self._client, self._owner = None, 0
+            self._client = None
 
 
 class ServiceFault(StoreError):

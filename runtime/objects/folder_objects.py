@@ -8,13 +8,13 @@ import fcntl
 import os
 import re
 import stat
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
+from operators import forking
 from operators.files import NotAFile, check_regular, open_regular, read_bytes, sync_folder
 from runtime.errors import StoreError
 from runtime.objects.object_store import FileMissing, ObjectInfo, check_path, check_range
@@ -215,7 +215,7 @@ class _Descriptors:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._open: OrderedDict[str, _Descriptor] = OrderedDict()
 
     def get(self, path: str) -> _Descriptor:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any, TypeVar
 
+from operators import forking
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 from runtime.aws.retry import Budget, Fault
@@ -48,7 +48,7 @@ class S3Objects:
         self.client = Client("s3", access or Access(), budget)
         self._before = f"{prefix}/" if prefix else ""
         self.gets = self.bytes_read = 0
-        self._counting = threading.Lock()
+        self._counting = forking.lock()
 
     def put(self, path: str, data: bytes) -> None:
         """Create the object, durably; see ``ObjectStore.put``."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from dataflow.kernels.compile import KernelFile, stage_files
 from dataflow.plan.stages import Plan, Stage
+from operators import forking
 from operators.compiler import cache, sealed
 from operators.compiler.targets import Target, worker
 from operators.errors import DataflowError
@@ -109,7 +109,7 @@ def _path(file: KernelFile | KernelRef, target: str, sha256: str) -> str:
 # ---- publishing, where kernels are compiled
 
 _published: WeakKeyDictionary[ObjectStore, dict[tuple[str, str, str], KernelRef]] = WeakKeyDictionary()
-_lock = threading.Lock()
+_lock = forking.lock()
 
 
 def kernel_files(plan: Plan, after: bool = True) -> tuple[KernelFile, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
+from operators import forking
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
@@ -32,7 +32,8 @@ class OpenedFiles:
         self._fetching: dict[str, Future[bytes]] = {}
         """Small files that are read ahead, to be opened or joined by whoever asks."""
         self._held = 0
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
+        forking.renew(self, OpenedFiles._renew)
 
     def open(self, entry: FileEntry) -> PointFile:
         """The point file of a catalogue entry; a caller waits for a file that another thread is opening."""
@@ -63,6 +64,11 @@ class OpenedFiles:
                 self._held -= self._open.popitem(last=False)[1].held
         mine.set_result(opened)
         return opened
+
+    def _renew(self) -> None:
+        """In a forked process: nobody opens the files there that others wait for."""
+        self._opening, self._fetching = {}, {}
+        self._held = sum(file.held for file in self._open.values())
 
     def __call__(self, entry: FileEntry) -> PointFile:
         """See ``open``."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from operators import forking
 from runtime.catalogue import FileEntry
 from runtime.objects import ObjectStore
 from runtime.storage.locations import locate
@@ -24,7 +24,7 @@ class OpenStore:
     """The part of ``Store`` below queries: the folder or URL, opened on first use. Thread-safe."""
 
     _shared: ClassVar[dict[tuple[type, str], OpenStore]] = {}
-    _shared_lock: ClassVar[threading.Lock] = threading.Lock()
+    _shared_lock = forking.lock()
 
     def __init__(self, url: str | Path, create: bool = False) -> None:
         self._location = locate(url)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from operators import forking
 from operators.files import sync_folder
 from runtime.catalogue import Catalogue, SqliteCatalogue, TableCatalogue
 from runtime.catalogue.items.head_file import HeadFile
@@ -141,6 +142,7 @@ def _copy(source: Path, new: Path) -> None:
     mode = "mode=rw" if os.access(source.parent, os.W_OK) else "immutable=1"
     try:
         with (
+            forking.unforked(),
             closing(sqlite3.connect(f"{source.as_uri()}?{mode}", uri=True, timeout=_PATIENCE)) as held,
             closing(sqlite3.connect(new)) as copy,
         ):

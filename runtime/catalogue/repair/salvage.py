@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from operators import forking
 from operators.errors import DataflowError
 from runtime.catalogue.commits import erased_key
 from runtime.catalogue.index import Mark, in_batches
@@ -68,7 +69,7 @@ def read_items(path: Path) -> Items:
             copied.write_bytes(database_of(data) or b"")
         items: Items = {}
         for order in ("asc", "desc"):  # from both ends, up to the damage
-            with suppress(*_UNREADABLE), closing(sqlite3.connect(copied)) as connection:
+            with suppress(*_UNREADABLE), forking.unforked(), closing(sqlite3.connect(copied)) as connection:
                 statement = f"select partition, sort, number, body from items order by partition {order}, sort {order}"
                 for partition, sort, number, body in connection.execute(statement):
                     if [type(x) for x in (partition, sort, number, body)] == [str, str, int, bytes]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
+from operators import forking
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 from runtime.aws.retry import Budget, Fault, classify
@@ -61,7 +61,7 @@ class DynamoTable:
         self.create = create
         self.client = Client("dynamodb", access or Access(), budget, _check_replies)
         self._before = f"{owner}|"
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
 
     def get(self, request: Get) -> Item | None:
         """Answer a ``Get``."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sqlite3
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from operators import forking
 from operators.files import check_regular, sync_folder
 from runtime.catalogue.items.head_file import HeadFile
 from runtime.catalogue.key_value import (
@@ -63,11 +64,10 @@ class SqliteTable:
         self.head_file = HeadFile(self.path)
         self._in_use = in_use
         self.patience = patience
-        self._lock = threading.Lock()
-        self._owner = 0
+        self._lock = forking.lock()
         self._connection: sqlite3.Connection | None = None
         self._closing: weakref.finalize[[sqlite3.Connection, int], SqliteTable] | None = None
-        self._inherited: list[sqlite3.Connection] = []  # from before a fork: must be neither used nor closed
+        forking.renew(self, SqliteTable._renew)
         self._as_it_lies = False
         try:
             with self._open():
@@ -179,27 +179,29 @@ class SqliteTable:
     def close(self) -> None:
         """Close the file; a later request opens it again."""
         with self._lock:
-            if self._closing is not None and self._owner == os.getpid():
+            if self._closing is not None:
                 self._closing()
-            self._connection = None
+            self._connection = self._closing = None
+
+    def _renew(self) -> None:
+        """In a forked process: SQLite's connections must be neither used nor closed there, only forgotten."""
+        if self._connection is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))  # else Python would close it
+        self._connection = self._closing = None
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """The connection, for exclusive use, with SQLite's errors explained."""
-        with self._lock:
+        with self._lock, forking.unforked():
             try:
                 if self._as_it_lies:
                     with self._lying() as connection:
                         yield connection
                     return
-                if self._connection is None or self._owner != os.getpid():  # a connection must not cross a fork
-                    if self._connection is not None:
-                        self._inherited.append(self._connection)
-                        self._connection = None
+                if self._connection is None:
                     self._connection = self._connect()
-                    self._owner = os.getpid()
                     # A table that is never closed is closed with its last reference, or at process exit.
-                    self._closing = weakref.finalize(self, _close, self._connection, self._owner)
+                    self._closing = weakref.finalize(self, _close, self._connection, os.getpid())
                 yield self._connection
             except (sqlite3.Error, OSError) as error:
                 raise explained(error, self.path) from error
@@ -323,7 +325,8 @@ class SqliteTable:
 
 def _close(connection: sqlite3.Connection, owner: int) -> None:
     if owner == os.getpid():
-        connection.close()
+        with forking.unforked():
+            connection.close()
 
 
 def _fulfilled(connection: sqlite3.Connection, item: Put | Check) -> bool:

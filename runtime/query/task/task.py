@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from dataflow.metrics.bind import StreamColumns, bind
 from dataflow.metrics.json_form import from_dict
 from dataflow.plan.stages import Plan
 from dataflow.times.zones import TZDATA_VERSION
+from operators import forking
 from operators.registry import registrations
 from operators.states.strings import Words
 from runtime.catalogue import FileEntry, StreamSchema
@@ -86,7 +86,7 @@ _REMEMBERED, _LARGEST = 64, 1 << 16
 """How many plans a process caches, and the longest graph text cached (reference tables may be long)."""
 
 _known: OrderedDict[tuple[str, int], Compiled] = OrderedDict()
-_lock = threading.Lock()
+_lock = forking.lock()
 
 
 def compiled_for(schema: StreamSchema, graph: dict[str, Any], params: dict[str, Any]) -> Compiled:

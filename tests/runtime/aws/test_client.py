@@ -136,13 +136,6 @@ def test_without_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
-def test_a_forked_process_makes_its_own_client(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = client.boto
-    assert client.boto is mine
-    monkeypatch.setattr("runtime.aws.client.os.getpid", lambda: -1)
-    assert client.boto is not mine
-
-
 def test_a_closed_client_opens_again(client: Client) -> None:
     client.boto.put_object(Bucket="lake", Key="a", Body=b"1")
     client.close()
