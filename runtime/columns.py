@@ -15,6 +15,10 @@ from operators.aggregates.json_values import as_decimal
 from operators.types import Type
 
 
+_STRING = 57
+"""Bytes of a string in a list, beside its text."""
+
+
 @dataclass(frozen=True)
 class Dictionary:
     """Distinct strings, addressed by code: string ``i`` is ``blob[offsets[i]:offsets[i + 1]]`` in UTF-8.
@@ -42,6 +46,11 @@ class Dictionary:
         edges: list[int] = self.offsets.tolist()
         blob = self.blob
         return [blob[a:b].decode() for a, b in pairwise(edges)]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory, with all strings decoded."""
+        return self.offsets.nbytes + 2 * len(self.blob) + _STRING * len(self)
 
     def slice(self, lo: int, hi: int) -> Dictionary:
         """The dictionary of codes ``lo`` to ``hi - 1``, renumbered from 0."""
