@@ -12,6 +12,7 @@ from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.moments import Moment, microseconds
+from runtime.released_memory import TRIMMER
 from runtime.storage.replaced_files import of_present_files
 from runtime.upkeep.kept_store import KeptStore
 
@@ -103,7 +104,9 @@ class Store(KeptStore):
             duplicates=duplicates, id=id, missing_key=missing_key, preset=preset,  # type: ignore[arg-type]
             progress=_progress(progress), replacing=self.replacing(stream, replace) if replace else None, **reading,
         )  # fmt: skip
-        return self._after(report, progress) if compact else report
+        report = self._after(report, progress) if compact else report
+        TRIMMER.worked()
+        return report
 
     def _after(self, report: IngestReport, progress: bool | Progress) -> IngestReport:
         from runtime.upkeep.after_ingest import compacted
@@ -214,7 +217,7 @@ class Store(KeptStore):
 
                 return Cached(prepared, self.objects, digest, answer, self.url, count, here).result()
             tasks = make_tasks(prepared, self.url, count)
-            return conclude(prepared, tasks, *answer(tasks, prepared.files))
+            return conclude(prepared, tasks, *answer(tasks, prepared.files), spent=True)
 
         if digest is not None and cache is not False and fleet is None:
             # Checkpoints are of runs from the start.
@@ -223,6 +226,7 @@ class Store(KeptStore):
             # To make a snapshot is work for one machine, for which a fleet's data may be too large.
             result = with_carry_in(self, prepared, count, fleet is None, run)
         result.asked = Asked(self, metric.steps, prepared)
+        TRIMMER.worked()
         return result
 
     def unread(

@@ -97,7 +97,7 @@ def execute(
     partials, failed = answered(
         prepared, tasks, open_file, executor=executor, workers=workers, progress=progress, allow_partial=allow_partial
     )
-    return conclude(prepared, tasks, partials, failed)
+    return conclude(prepared, tasks, partials, failed, spent=True)
 
 
 def answered(

@@ -66,7 +66,7 @@ def test_the_limit_is_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert KeptMemory().most == DEFAULT_MB << 20
     for wrong in ("x", "-1", "1.5", "128MB"):
         monkeypatch.setenv(VARIABLE, wrong)
-        with pytest.raises(DataflowError, match="ANTFOLD_CACHE_MB is .*; it is a whole number of megabytes, such as"):
+        with pytest.raises(DataflowError, match=r"ANTFOLD_CACHE_MB is .*; it is a whole number of megabytes, such as"):
             _ = KeptMemory().most
 
 

@@ -24,6 +24,7 @@ from runtime.query.stages.pipeline import RowCollector
 from runtime.query.stages.query_table import QueryTable, joined
 from runtime.query.stages.runner import Runner, TaskContext
 from runtime.query.task.partial import Partial
+from runtime.released_memory import freed
 
 FAN_IN = 8
 """States per node of the merge tree."""
@@ -74,16 +75,21 @@ _EXTENT = ((_START, Type.TIME), (END, Type.TIME), (KNOWN, Type.INT))
 """Columns of intervals in a table."""
 
 
-def merged(plan: Plan, partials: Sequence[Partial], until: int, merging: Merging | None = None) -> QueryTable:
-    """The plan's table from the partial states of all its tasks; ``until`` is the end of the range."""
+def merged(
+    plan: Plan, partials: Sequence[Partial], until: int, merging: Merging | None = None, spent: bool = False
+) -> QueryTable:
+    """The plan's table from the partial states of all its tasks; ``until`` is the end of the range. ``spent``: the
+    partial states are not used afterwards, so the memory of their rows is reused."""
     merging = Merging() if merging is None else merging
     last = plan.stages[-1].sink.grouping()
     if last is not None and not plan.whole_keys:
         table = finished_table(last, [p.groups for p in partials if p.groups is not None], until, plan.stages[-1].step)
     else:
         tables = [p.table for p in partials if p.table is not None]
-        table = joined(tables) if tables else _no_rows(plan)
-        table = table.sorted_by([(name, False) for name in plan.order])
+        table = joined(tables, spent) if tables else _no_rows(plan)
+        if spent:
+            freed(table.nbytes)
+        table = table.sorted_by([(name, False) for name in plan.order], spent=True)
     by = [name for name, _ in last.by] if last is not None else list(plan.order)
     for step in plan.after:
         table = _apply(step, table, merging, [name for name in by if name in table.columns])

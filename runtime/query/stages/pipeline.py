@@ -21,6 +21,7 @@ from runtime.query.stages.past import Past, marked
 from runtime.query.stages.query_table import QueryTable, TableColumn
 from runtime.query.stages.row_batch import RowBatch, Values
 from runtime.query.stages.runner import Runner, TaskContext, with_prefix
+from runtime.released_memory import freed
 
 
 class Pipeline:
@@ -119,7 +120,10 @@ class Pipeline:
             self._pass(self.runners[at].finish(), at)
         strings = self.context.words.strings
         if self.rows is not None:
-            return None, self.rows.table(strings).compact()
+            table = self.rows.table(strings, spent=True).compact(spent=True)
+            # The parts that it was made of.
+            freed(table.nbytes)
+            return None, table
         groups = self.runners[-1].groups
         assert groups is not None
         group = self.plan.stages[-1].sink.grouping()
@@ -165,12 +169,13 @@ class RowCollector:
 
     def __init__(self, columns: Sequence[tuple[str, Any]]) -> None:
         self._columns: list[tuple[str, Type]] = [(n, e.type) for n, e in columns]
-        self._chunks: list[RowBatch] = []
+        self._chunks: list[dict[str, Values]] = []
+        self._rows = 0
 
     def add(self, chunk: RowBatch) -> None:
         """Keep a copy of the chunk's columns."""
-        copies = {n: (v.copy(), k.copy()) for n, (v, k) in chunk.columns.items()}
-        self._chunks.append(RowBatch(chunk.run_slot, chunk.run_len, chunk.time.copy(), copies))
+        self._chunks.append({n: (v.copy(), k.copy()) for n, (v, k) in chunk.columns.items()})
+        self._rows += chunk.rows
 
     def check(self, rows: int, columns: Mapping[str, Values], strings: int) -> None:
         """ValueError or KeyError if these cannot be rows of this sink."""
@@ -179,12 +184,13 @@ class RowCollector:
         for name, kind in self._columns:
             check_column(name, kind, *columns[name], rows, strings)
 
-    def table(self, strings: list[str]) -> QueryTable:
-        """All rows so far."""
+    def table(self, strings: list[str], spent: bool = False) -> QueryTable:
+        """All rows so far; ``spent``: no more are added, and memory is released column by column."""
         columns: dict[str, TableColumn] = {}
         for name, kind in self._columns:
+            parts = [c.pop(name) if spent else c[name] for c in self._chunks]
             empty = np.zeros(0, np.float64 if value_array(kind).startswith("f8") else np.int64)
-            values = np.concatenate([empty, *(c.columns[name][0] for c in self._chunks)])
-            valid = np.concatenate([np.zeros(0, np.uint8), *(c.columns[name][1] for c in self._chunks)])
+            values = np.concatenate([empty, *(v for v, _ in parts)])
+            valid = np.concatenate([np.zeros(0, np.uint8), *(k for _, k in parts)])
             columns[name] = (kind, values, valid)
-        return QueryTable(sum(c.rows for c in self._chunks), columns, strings)
+        return QueryTable(self._rows, columns, strings)
