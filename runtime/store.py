@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runtime.progress import Progress
     from runtime.published import Published
     from runtime.published.incremental import Answered, Savings
+    from runtime.query.merge.spilling import Spill
     from runtime.query.plan.prepare import Prepared, Request
     from runtime.query.task.task import Task
     from runtime.recovery.recover import RecoverReport
@@ -172,6 +173,7 @@ class Store(KeptStore):
         from runtime.query.carry.carrying import with_carry_in
         from runtime.query.execute import answered
         from runtime.query.merge.conclude import conclude
+        from runtime.query.merge.spilling import spilling
         from runtime.query.plan.make_tasks import default_workers, make_tasks
         from runtime.query.plan.number_texts import prepare_or_explain
 
@@ -205,11 +207,13 @@ class Store(KeptStore):
             if fleet is not None:
                 return on_fleet(prepared, fleet)
 
-            def answer(tasks: Sequence[Task], files: Sequence[FileEntry], saving: Savings = None) -> Answered:
+            def answer(
+                tasks: Sequence[Task], files: Sequence[FileEntry], saving: Savings = None, spill: Spill | None = None
+            ) -> Answered:
                 with self.opened.ahead(files if here else ()):
                     return answered(
                         prepared, tasks, self.open_file, executor=pool, workers=count, progress=shown,
-                        allow_partial=allow_partial, saving=saving,
+                        allow_partial=allow_partial, saving=saving, spill=spill,
                     )  # fmt: skip
 
             if digest is not None and cache is not False:
@@ -217,7 +221,8 @@ class Store(KeptStore):
 
                 return Cached(prepared, self.objects, digest, answer, self.url, count, here).result()
             tasks = make_tasks(prepared, self.url, count)
-            return conclude(prepared, tasks, *answer(tasks, prepared.files), spent=True)
+            with spilling(prepared.plan, len(tasks), here) as spill:
+                return conclude(prepared, tasks, *answer(tasks, prepared.files, spill=spill), spent=True, spill=spill)
 
         if digest is not None and cache is not False and fleet is None:
             # Checkpoints are of runs from the start.

@@ -13,6 +13,7 @@ from runtime.catalogue import set_hash
 from runtime.columns import Column
 from runtime.errors import IncompleteResult
 from runtime.query.merge.merging import Merging, merged
+from runtime.query.merge.spilling import Spill
 from runtime.query.merge.state_form import checked
 from runtime.query.plan.notes import floor_notes, order_notes, sparse_notes, taken_out, twin_notes
 from runtime.query.plan.prepare import Prepared
@@ -30,11 +31,13 @@ def conclude(
     failed: Mapping[str, DataflowError],
     files_cached: int = 0,
     spent: bool = False,
+    spill: Spill | None = None,
 ) -> Result:
     """The result of the finished tasks (some may have failed): merged, checked for completeness, finished.
 
     Only the number of tasks matters: a partial state may cover several. ``files_cached``: the number of files whose
-    states come from the cache. ``spent``: the partial states are not used afterwards.
+    states come from the cache. ``spent``: the partial states are not used afterwards. ``spill``:
+    where tasks put groups.
     """
     total = Coverage()
     for p in partials:
@@ -46,7 +49,7 @@ def conclude(
             raise IncompleteResult(f"stream {prepared.plan.stream}: not all keys of {part} were read; repeat the query")
     merging = Merging()
     with checked(prepared.plan, partials):
-        table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging, spent))
+        table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging, spent, spill))
         size = table.nbytes
         columns = table.result_columns(spent=True)
     freed(size)

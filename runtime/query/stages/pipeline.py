@@ -16,6 +16,7 @@ from dataflow.typed.hidden_columns import EARLY
 from operators.states.groups import GroupState
 from operators.types import Type
 from runtime.query.merge.finish import finished_groups
+from runtime.query.merge.spilling import Spill
 from runtime.query.merge.state_form import check_column
 from runtime.query.stages.past import Past, marked
 from runtime.query.stages.query_table import QueryTable, TableColumn
@@ -44,6 +45,7 @@ class Pipeline:
             n: Past(plan.stages[n - 1].sink, context.since) for n, sees in enumerate(self._sees) if sees and n <= count
         }
         """The ``Past`` of each stage that sees rows before the range, by its number."""
+        self._counted_before = np.zeros(2 * len(plan.sparse), np.int64)
         columns = plan.stages[-1].sink.written()
         self.rows = None if columns is None else RowCollector(columns)
 
@@ -56,8 +58,13 @@ class Pipeline:
     def tally(self) -> tuple[int, ...]:
         """Rows and nulls of each of the plan's ``sparse`` columns, as seen by the first stage."""
         first = self.runners[0]
-        out = np.zeros(2 * len(self.plan.sparse), np.int64)
+        out = self._counted()
         out[: len(first.tally)] = first.tally
+        return tuple(out.tolist())
+
+    def _counted(self) -> NDArray[np.int64]:
+        """Of those that the groups count: also in the groups that were spilled."""
+        first, out = self.runners[0], self._counted_before.copy()
         for n, column in enumerate(self.plan.sparse):
             if column.counted is not None:
                 by, count = column.counted
@@ -65,8 +72,17 @@ class Pipeline:
                 size = len(first.groups)
                 rows = first.groups.cells.argument(count, "field", "n")[:size]
                 is_null = (first.groups.keys[:size, -1] >> by) & 1 != 0
-                out[2 * n : 2 * n + 2] = rows.sum(), rows[is_null].sum()
-        return tuple(out.tolist())
+                out[2 * n : 2 * n + 2] += rows.sum(), rows[is_null].sum()
+        return out
+
+    def spill(self, to: Spill) -> None:
+        """Write the groups to disk if they have become too large for memory."""
+        last = self.runners[-1]
+        if last.groups is not None and last.groups.nbytes > to.most:
+            self._counted_before = self._counted()
+            group = self.plan.stages[-1].sink.grouping()
+            assert group is not None
+            to.add(group, last.taken_groups())
 
     def push(self, chunk: RowBatch) -> None:
         """Send points through all stages."""
