@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from operators.aggregates.json_values import as_decimal
 from operators.types import Type
 
+_STRING = 57
+"""Bytes of a string in a list, beside its text."""
+
 
 @dataclass(frozen=True)
 class Dictionary:
@@ -42,6 +45,19 @@ class Dictionary:
         edges: list[int] = self.offsets.tolist()
         blob = self.blob
         return [blob[a:b].decode() for a, b in pairwise(edges)]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory, with all strings decoded."""
+        return self.offsets.nbytes + 2 * len(self.blob) + _STRING * len(self)
+
+    def some(self, codes: NDArray[np.int64]) -> list[str]:
+        """The strings of these codes; the others are not decoded."""
+        if "strings" in self.__dict__:
+            strings = self.strings
+            return [strings[code] for code in codes.tolist()]
+        blob, edges = self.blob, zip(self.offsets[codes].tolist(), self.offsets[codes + 1].tolist(), strict=True)
+        return [blob[a:b].decode() for a, b in edges]
 
     def slice(self, lo: int, hi: int) -> Dictionary:
         """The dictionary of codes ``lo`` to ``hi - 1``, renumbered from 0."""
@@ -72,13 +88,36 @@ class Column:
 
     def texts(self) -> list[str | None]:
         """The texts of a column of strings or JSON; None for null."""
-        words = self.words.strings if self.words is not None else []
-        # An all-null column may have no words.
-        out = [words[c] if c < len(words) else None for c in self.values.tolist()]
+        places, words = self.coded()
+        # The place of null is -1, the last.
+        known = [*words, None]
+        return [known[place] for place in places.tolist()]
+
+    def coded(self) -> tuple[NDArray[np.int64], list[str]]:
+        """A column of text as places (-1 for null) in the list of its distinct texts, in the order of their codes."""
+        codes = self.values.astype(np.int64)
         if self.valid is not None:
-            for i in np.flatnonzero(~self.valid).tolist():
-                out[i] = None
-        return out
+            codes[~self.valid] = -1
+        # An all-null column may have no words.
+        words, count = self.words, 0 if self.words is None else len(self.words)
+        codes[codes >= count] = -1
+        if words is None or not count:
+            return codes, []
+        if count <= 4 * len(codes):
+            occurs = np.zeros(count + 1, np.bool_)
+            occurs[codes] = True
+            occurs[-1] = False
+            used = np.flatnonzero(occurs)
+            place = np.full(count + 1, -1, np.int64)
+            place[used] = np.arange(len(used))
+            return place[codes], words.some(used)
+        used = np.unique(codes[codes >= 0])
+        return np.where(codes >= 0, np.searchsorted(used, codes), -1), words.some(used)
+
+    def part(self, lo: int, hi: int) -> Column:
+        """The rows ``lo`` to ``hi - 1``, in the memory of this column."""
+        valid = None if self.valid is None else self.valid[lo:hi]
+        return Column(self.type, self.values[lo:hi], valid, self.words)
 
     def take(self, index: NDArray[np.intp]) -> Column:
         """The rows at ``index``, in that order."""

@@ -12,6 +12,7 @@ from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.moments import Moment, microseconds
+from runtime.released_memory import TRIMMER
 from runtime.storage.replaced_files import of_present_files
 from runtime.upkeep.kept_store import KeptStore
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from runtime.progress import Progress
     from runtime.published import Published
     from runtime.published.incremental import Answered, Savings
+    from runtime.query.merge.spilling import Spill
     from runtime.query.plan.prepare import Prepared, Request
     from runtime.query.task.task import Task
     from runtime.recovery.recover import RecoverReport
@@ -103,7 +105,9 @@ class Store(KeptStore):
             duplicates=duplicates, id=id, missing_key=missing_key, preset=preset,  # type: ignore[arg-type]
             progress=_progress(progress), replacing=self.replacing(stream, replace) if replace else None, **reading,
         )  # fmt: skip
-        return self._after(report, progress) if compact else report
+        report = self._after(report, progress) if compact else report
+        TRIMMER.worked()
+        return report
 
     def _after(self, report: IngestReport, progress: bool | Progress) -> IngestReport:
         from runtime.upkeep.after_ingest import compacted
@@ -170,6 +174,7 @@ class Store(KeptStore):
         from runtime.query.carry.carrying import with_carry_in
         from runtime.query.execute import answered
         from runtime.query.merge.conclude import conclude
+        from runtime.query.merge.spilling import spilling
         from runtime.query.plan.make_tasks import default_workers, make_tasks
         from runtime.query.plan.number_texts import prepare_or_explain
 
@@ -203,7 +208,9 @@ class Store(KeptStore):
             if fleet is not None:
                 return on_fleet(prepared, fleet)
 
-            def answer(tasks: Sequence[Task], files: Sequence[FileEntry], saving: Savings = None) -> Answered:
+            def answer(
+                tasks: Sequence[Task], files: Sequence[FileEntry], saving: Savings = None, spill: Spill | None = None
+            ) -> Answered:
                 if pool is not None:
                     from runtime.fleet.executor_query import answered_by
 
@@ -211,7 +218,7 @@ class Store(KeptStore):
                 with self.opened.ahead(files):
                     return answered(
                         prepared, tasks, self.open_file, workers=count, progress=shown, allow_partial=allow_partial,
-                        saving=saving,
+                        saving=saving, spill=spill,
                     )  # fmt: skip
 
             if digest is not None and cache is not False:
@@ -219,7 +226,8 @@ class Store(KeptStore):
 
                 return Cached(prepared, self.objects, digest, answer, self.url, count, here).result()
             tasks = make_tasks(prepared, self.url, count)
-            return conclude(prepared, tasks, *answer(tasks, prepared.files))
+            with spilling(prepared.plan, len(tasks), here) as spill:
+                return conclude(prepared, tasks, *answer(tasks, prepared.files, spill=spill), spent=True, spill=spill)
 
         if digest is not None and cache is not False and fleet is None:
             # Checkpoints are of runs from the start.
@@ -228,6 +236,7 @@ class Store(KeptStore):
             # To make a snapshot is work for one machine, for which a fleet's data may be too large.
             result = with_carry_in(self, prepared, count, fleet is None, run)
         result.asked = Asked(self, metric.steps, prepared)
+        TRIMMER.worked()
         return result
 
     def unread(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from deploy.commands.shared import UsageError, shown, terminal_form
 from deploy.values import to_json
@@ -58,45 +59,53 @@ def show_result(result: Result | Explanation, form: str, output: str | None) -> 
         from operators.files import whole_file
 
         with whole_file(Path(output), replace=True) as out:
-            out.write(_content(result, form))
+            _write(result, form, out)
         print(f"result written to {output}", file=sys.stderr)
         return
     with shown():
-        if form == "parquet":
-            sys.stdout.buffer.write(_content(result, form))
-        elif form == "table":
-            print(_table(result))
+        if form == "table" and sys.stdout.isatty():
+            print(result.to_text(**terminal_form()))
+        elif form == "parquet" or hasattr(sys.stdout, "buffer"):
+            sys.stdout.flush()
+            _write(result, form, sys.stdout.buffer)
         else:
-            sys.stdout.write(_content(result, form).decode())
+            out = io.BytesIO()
+            _write(result, form, out)
+            sys.stdout.write(out.getvalue().decode())
 
 
-def _content(result: Result | Explanation, form: str) -> bytes:
-    """The file of this format; its rows, of a provenance in a format that holds nothing else."""
+def _write(result: Result | Explanation, form: str, out: BinaryIO) -> None:
+    """Write the file of this format, a few rows at a time; its rows, of a provenance in a format that holds nothing
+    else."""
+    from runtime.display.pieces import batched_text
     from runtime.display.table_files import write_table
-    from runtime.display.text_tables import markdown_table
     from runtime.result.result import Explanation
 
     rows = result.rows if isinstance(result, Explanation) else result
-    match form:
-        case "table":
-            return f"{_whole_table(result)}\n".encode()
-        case "json":
-            return f"{to_json(result.to_dict())}\n".encode()
-        case "csv":
-            return (rows.to_csv() or "").encode()
-        case "markdown":
-            return f"{markdown_table(rows.columns)}\n".encode()
-        case _:
-            out = io.BytesIO()
-            write_table(out, form, rows.columns)
-            return out.getvalue()
+    if form in ("parquet", "ndjson"):
+        write_table(out, form, rows.columns)
+        return
+    for some in batched_text(_text(result, rows, form)):
+        out.write(some)
 
 
-def _table(result: Result | Explanation) -> str:
-    return result.to_text(**terminal_form()) if sys.stdout.isatty() else _whole_table(result)
-
-
-def _whole_table(result: Result | Explanation) -> str:
+def _text(result: Result | Explanation, rows: Result, form: str) -> Iterator[str]:
+    from runtime.display.export import csv_lines
+    from runtime.display.json_form import json_pieces
+    from runtime.display.text_tables import markdown_lines
     from runtime.result.result import Explanation
 
-    return result.to_text(all_files=True) if isinstance(result, Explanation) else result.to_text()
+    match form:
+        case "csv":
+            yield from csv_lines(rows.columns)
+        case "json" if isinstance(result, Explanation):
+            yield f"{to_json(result.to_dict())}\n"
+        case "json":
+            yield from json_pieces(rows)
+            yield "\n"
+        case "markdown":
+            yield from (f"{line}\n" for line in markdown_lines(rows.columns))
+        case _ if isinstance(result, Explanation):
+            yield f"{result.to_text(all_files=True)}\n"
+        case _:
+            yield from (f"{line}\n" for line in rows.text_lines())

@@ -230,6 +230,11 @@ class AggregateStates:
         """An array argument of aggregate ``number``'s step: a field, or a part of a sum or table."""
         return self._cells[number].argument(part, name)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for c in self._cells for array in c.arguments())
+
     def make_room(self, rows: int = 1) -> None:
         """Make room for ``rows`` more rows in every aggregate's tables."""
         for c in self._cells:

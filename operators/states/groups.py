@@ -51,6 +51,11 @@ class Groups:
     def __len__(self) -> int:
         return int(self.used[0])
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays, also of those for groups to come."""
+        return self.keys.nbytes + self.slots.nbytes + self.cells.nbytes
+
     def make_room(self) -> None:
         """Grow full arrays, so that one more group and one more pair per set fit."""
         if len(self) >= len(self.keys):
@@ -78,8 +83,13 @@ class Groups:
     def export(self, strings: list[str]) -> GroupState:
         """The settled state, with a dictionary of only the strings that it uses; ``strings`` are those of the codes."""
         n = len(self)
-        keys = self.keys[:n].copy()
-        states = self.cells.export(n)
+        return self._with_used(self.keys[:n].copy(), self.cells.export(n), strings)
+
+    def with_used_strings(self, state: GroupState) -> GroupState:
+        """A state of such groups with a dictionary of only the strings that it uses; its arrays are changed."""
+        return self._with_used(state.keys, state.states, state.strings)
+
+    def _with_used(self, keys: NDArray[np.int64], states: list[State], strings: list[str]) -> GroupState:
         used: list[NDArray[np.int64]] = []
         self._each_code(keys, states, lambda a, ok: used.append(a[ok]))
         present = np.unique(np.concatenate(used)) if used else np.zeros(0, np.int64)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.columns import Column
+from runtime.display.pieces import pieces
 
 if TYPE_CHECKING:
     import pandas
@@ -50,7 +51,8 @@ def safe_text(text: str) -> str:
 def csv_lines(columns: Mapping[str, Column]) -> Iterator[str]:
     """The lines of a CSV file for spreadsheets, its header first; see ``safe_text``."""
     yield csv_header(columns, safe_text)
-    yield from csv_rows(columns, safe_text)
+    for piece in pieces(columns):
+        yield from csv_rows(piece, safe_text)
 
 
 def csv_header(names: Iterable[str], text_as: Callable[[str], str] = str) -> str:
@@ -67,7 +69,7 @@ def csv_rows(columns: Mapping[str, Column], text_as: Callable[[str], str] = str)
 
 def _csv_cells(column: Column, text_as: Callable[[str], str]) -> list[str]:
     if column.type.is_text:
-        codes, words = _compact(column)
+        codes, words = column.coded()
         quoted = [*(_quoted(text_as(word)) for word in words), ""]  # the last is for null
         return [quoted[code] for code in codes.tolist()]
     values = column.to_list()
@@ -94,18 +96,6 @@ def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if _SPECIAL.search(text) else text
 
 
-def _compact(column: Column) -> tuple[NDArray[np.int64], list[str]]:
-    """A string column's codes (-1 for null) into the distinct strings that occur, in order of first code."""
-    codes = column.values.astype(np.int64)
-    if column.valid is not None:
-        codes[~column.valid] = -1
-    words = column.words.strings if column.words is not None else []
-    used = np.unique(codes[codes >= 0])
-    position = np.full(len(words) + 1, -1, np.int64)
-    position[used] = np.arange(len(used))
-    return position[codes], [words[i] for i in used.tolist()]
-
-
 def to_pandas(columns: Mapping[str, Column]) -> pandas.DataFrame:
     """See ``Result.to_pandas``."""
     pd = need("pandas", "pandas")
@@ -116,7 +106,7 @@ def to_pandas(columns: Mapping[str, Column]) -> pandas.DataFrame:
             return pd.Series(column.to_list(), dtype=object)
         match column.type:
             case Type.STRING | Type.JSON:
-                codes, words = _compact(column)
+                codes, words = column.coded()
                 return pd.Series(pd.Categorical.from_codes(codes, categories=pd.Index(words, dtype=object)))
             case Type.TIME:
                 times = values.astype("M8[us]")
@@ -150,7 +140,7 @@ def to_polars(columns: Mapping[str, Column]) -> polars.DataFrame:
             return pl.Series(name, column.to_list(), pl.Decimal(_DECIMAL_DIGITS, column.type.places))
         match column.type:
             case Type.STRING | Type.JSON:
-                codes, words = _compact(column)
+                codes, words = column.coded()
                 made = pl.Series(name, words, pl.String).gather(np.maximum(codes, 0) if words else codes[:0])
                 if not words:
                     made = pl.Series(name, [None] * len(codes), pl.String)
@@ -193,7 +183,7 @@ def to_arrow(columns: Mapping[str, Column]) -> pyarrow.Table:
         if column.type.places is not None:
             return pa.array(column.to_list(), pa.decimal128(_DECIMAL_DIGITS, column.type.places))
         if column.type.is_text:
-            codes, words = _compact(column)
+            codes, words = column.coded()
             indices = pa.array(codes.astype(np.int32), pa.int32(), mask=codes < 0)
             return pa.DictionaryArray.from_arrays(indices, pa.array(words, pa.string()))
         values = column.values.astype(np.bool_) if column.type is Type.BOOL else column.values

@@ -19,6 +19,7 @@ from operators.nearest import meant
 from operators.types import Type
 from runtime.columns import Column
 from runtime.display.export import csv_header, csv_rows, iso_times, need, to_arrow
+from runtime.display.pieces import pieces
 
 Types = Mapping[str, Type]
 
@@ -73,9 +74,10 @@ def table_file(form: str, out: BinaryIO, types: Types, name: str = "") -> TableF
 
 
 def write_table(out: BinaryIO, form: str, columns: Mapping[str, Column]) -> None:
-    """A whole table in memory, as a file of this form."""
+    """A whole table in memory, as a file of this form, written a piece at a time."""
     table = table_file(form, out, {name: column.type for name, column in columns.items()})
-    table.write(columns)
+    for piece in pieces(columns):
+        table.write(piece)
     table.finish()
 
 

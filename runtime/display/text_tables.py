@@ -7,13 +7,15 @@ import math
 import re
 import textwrap
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from operators.types import Type
 from runtime.columns import Column
+from runtime.display.pieces import PIECE, parts
 from runtime.progress import count_of
 
 NULL = "—"
@@ -21,6 +23,9 @@ _GAP = "   "
 _EPOCH = datetime(1970, 1, 1)
 _MAX_CELL = 48
 _SECOND = 1_000_000
+_DATE = 10
+"""Characters of a time without its time of day."""
+
 _DAY = 86_400 * _SECOND
 _BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 _LEFT = (Type.STRING, Type.TIME, Type.BOOL, Type.JSON)
@@ -54,20 +59,21 @@ def printable(text: str, limit: int | None = _MAX_CELL) -> str:
     return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
 
 
-def format_column(column: Column, limit: int | None = _MAX_CELL) -> list[str]:
-    """The cells of one column as text, numbers all to the same decimals, strings cut to ``limit`` characters."""
-    values = column.to_list()
-    ints = [v for v in values if isinstance(v, int)]
+def format_column(column: Column, limit: int | None = _MAX_CELL, written: int | None = None) -> list[str]:
+    """The cells of one column as text, numbers all to the same decimals, strings cut to ``limit`` characters.
+
+    ``written`` is what ``_written`` says of a column of which this is a part.
+    """
+    written = _written(column) if written is None else written
+    values = column.to_list() if column.type is not Type.JSON else []
     match column.type:
         case Type.FLOAT:
-            decimals = _decimals([v for v in values if isinstance(v, float)])
-            return [_float(v, decimals) if isinstance(v, float) else NULL for v in values]
+            return [_float(v, written) if isinstance(v, float) else NULL for v in values]
         case Type.TIME:
-            cut = 10 if all(v % _DAY == 0 for v in ints) else _end_of_time(ints)
-            return [(iso(v)[:cut] + ("Z" if cut > 10 else "")) if isinstance(v, int) else NULL for v in values]
+            end = "Z" if written > _DATE else ""
+            return [iso(v)[:written] + end if isinstance(v, int) else NULL for v in values]
         case Type.DURATION:
-            digits = _fraction_digits(ints)
-            return [human_duration(v, digits) if isinstance(v, int) else NULL for v in values]
+            return [human_duration(v, written) if isinstance(v, int) else NULL for v in values]
         case Type.BOOL:
             return [NULL if v is None else "true" if v else "false" for v in values]
         case Type.JSON:
@@ -78,25 +84,35 @@ def format_column(column: Column, limit: int | None = _MAX_CELL) -> list[str]:
             return [NULL if v is None else printable(str(v), limit) for v in values]
 
 
-def _fraction_digits(values: list[int]) -> int:
-    if all(v % _SECOND == 0 for v in values):
+def _written(column: Column) -> int:
+    """How all values of a column are written: decimals of floats, characters of times, digits of durations' seconds."""
+    if column.type not in (Type.FLOAT, Type.TIME, Type.DURATION):
         return 0
-    return 3 if all(v % 1000 == 0 for v in values) else 6
+    values = column.values if column.valid is None else column.values[column.valid]
+    if column.type is Type.FLOAT:
+        return _decimals(values.astype(np.float64))
+    whole = values.astype(np.int64)
+    if column.type is Type.DURATION:
+        return _fraction_digits(whole)
+    digits = _fraction_digits(whole)
+    return _DATE if not (whole % _DAY).any() else 19 + (digits + 1 if digits else 0)
 
 
-def _end_of_time(values: list[int]) -> int:
-    digits = _fraction_digits(values)
-    return 19 + (digits + 1 if digits else 0)
+def _fraction_digits(values: NDArray[np.int64]) -> int:
+    if not (values % _SECOND).any():
+        return 0
+    return 6 if (values % 1000).any() else 3
 
 
-def _decimals(values: list[float]) -> int:
-    finite = [abs(v) for v in values if math.isfinite(v) and v]
-    if not finite:
+def _decimals(values: NDArray[np.float64]) -> int:
+    finite = np.abs(values[np.isfinite(values) & (values != 0)])
+    if not len(finite):
         return 1
-    whole = max(0, math.floor(math.log10(max(finite))) + 1)
+    whole = max(0, math.floor(math.log10(float(finite.max()))) + 1)
     limit = min(6, max(2, 6 - whole))
     for decimals in range(1, limit):
-        if all(round(v, decimals) == v for v in finite):
+        some = (finite[at : at + PIECE].tolist() for at in range(0, len(finite), PIECE))
+        if all(round(v, decimals) == v for part in some for v in part):
             return decimals
     return limit
 
@@ -150,58 +166,100 @@ def text_table(
     footer: Sequence[str] = (),
     noun: str = "row",
 ) -> str:
-    """The columns as lines of text, without a line end after the last.
+    """The lines of ``text_lines``, without a line end after the last."""
+    return "\n".join(text_lines(columns, width=width, color=color, max_rows=max_rows, footer=footer, noun=noun))
+
+
+class _Cells:
+    """The cells of one column as text, a piece at a time, all as wide as the widest one."""
+
+    def __init__(self, name: str, column: Column, written: Callable[[Column, int], list[str]], least: int = 0) -> None:
+        self._column, self._written = column, written
+        self._how = _written(column)
+        self.title = name
+        self.left = column.type in _LEFT
+        self._whole = [written(column, self._how)] if len(column) <= PIECE else None
+        self.width = max(least, cell_width(name), *(max(map(cell_width, body), default=0) for body in self._bodies()))
+
+    def _bodies(self) -> Iterable[list[str]]:
+        return self._whole or (self._written(part, self._how) for part in parts(self._column))
+
+    def pieces(self) -> Iterator[list[str]]:
+        """The padded cells."""
+        for body in self._bodies():
+            yield [self.padded(cell) for cell in body]
+
+    def padded(self, text: str) -> str:
+        """The text, as wide as the column."""
+        return _pad(text, self.width, self.left)
+
+
+def text_lines(
+    columns: Mapping[str, Column],
+    *,
+    width: int | None = None,
+    color: bool = False,
+    max_rows: int | None = None,
+    footer: Sequence[str] = (),
+    noun: str = "row",
+) -> Iterator[str]:
+    """The columns as lines of text.
 
     Columns that do not fit in ``width`` and rows past ``max_rows`` are omitted, and the line after the table says how
     many. ``footer`` are lines below that; ``noun`` is what a row is called.
     """
     shown, rows, hidden_rows = _head(columns, max_rows)
     limit = None if width is None else max(_MAX_CELL, width // 2)
-    cells: list[tuple[str, list[str], int, bool]] = []
+    cells: list[_Cells] = []
     used = 1
     for name, column in shown.items():
-        body = format_column(column, limit)
-        title = printable(name)
-        wide = max(cell_width(c) for c in [title, *body])
-        needed = used + wide + (len(_GAP) if cells else 0)
+        cell = _Cells(printable(name), column, lambda part, how: format_column(part, limit, how))
+        needed = used + cell.width + (len(_GAP) if cells else 0)
         if width is not None and cells and needed > width:
             break
         used = needed
-        cells.append((title, body, wide, column.type in _LEFT))
+        cells.append(cell)
 
     def style(text: str, code: str) -> str:
         return f"{code}{text}{_PLAIN}" if color else text
 
-    lines = []
     if cells:
-        lines.append(style((" " + _GAP.join(_pad(t, w, left) for t, _, w, left in cells)).rstrip(), _BOLD))
-        lines.append(style(" " + _GAP.join("─" * w for _, _, w, _ in cells), _DIM))
-    for i in range(rows - hidden_rows):
-        line = (" " + _GAP.join(_pad(body[i], w, left) for _, body, w, left in cells)).rstrip()
-        lines.append(line.replace(NULL, style(NULL, _DIM)) if color else line)
+        yield style((" " + _GAP.join(cell.padded(cell.title) for cell in cells)).rstrip(), _BOLD)
+        yield style(" " + _GAP.join("─" * cell.width for cell in cells), _DIM)
+    for bodies in zip(*(cell.pieces() for cell in cells), strict=True):
+        for row in zip(*bodies, strict=True):
+            line = (" " + _GAP.join(row)).rstrip()
+            yield line.replace(NULL, style(NULL, _DIM)) if color else line
     note = count_of(rows, noun)
     if hidden_rows:
-        lines.append(" ⋮")
+        yield " ⋮"
         note += f", {hidden_rows:,} of them not shown"
     if len(cells) < len(shown):
         names = ", ".join(printable(n) for n in list(shown)[len(cells) :])
         note += f"; {count_of(len(shown) - len(cells), 'column')} not shown: {names}"
     for line in (note, *footer):
-        lines += [style(f" {part}", _DIM) for part in _wrapped(printable(line, None), width)]
-    return "\n".join(lines)
+        for part in _wrapped(printable(line, None), width):
+            yield style(f" {part}", _DIM)
 
 
 def markdown_table(columns: Mapping[str, Column]) -> str:
+    """The lines of ``markdown_lines``, without a line end after the last."""
+    return "\n".join(markdown_lines(columns))
+
+
+def markdown_lines(columns: Mapping[str, Column]) -> Iterator[str]:
     """The columns as a table of GitHub's Markdown, every text escaped, numbers to the right."""
-    lines: list[list[str]] = [[] for _ in range(2 + (len(next(iter(columns.values()))) if columns else 0))]
-    for name, column in columns.items():
-        cells = [_markdown(cell) for cell in [printable(name, None), *format_column(column, None)]]
-        left = column.type in _LEFT
-        width = max(3, *map(cell_width, cells))
-        cells.insert(1, f":{'-' * (width - 1)}" if left else f"{'-' * (width - 1)}:")
-        for line, cell in zip(lines, cells, strict=True):
-            line.append(_pad(cell, width, left))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    cells = [_Cells(_markdown(printable(name, None)), column, _escaped, 3) for name, column in columns.items()]
+    rule = [f":{'-' * (c.width - 1)}" if c.left else f"{'-' * (c.width - 1)}:" for c in cells]
+    yield f"| {' | '.join(c.padded(c.title) for c in cells)} |"
+    yield f"| {' | '.join(rule)} |"
+    for bodies in zip(*(c.pieces() for c in cells), strict=True):
+        for row in zip(*bodies, strict=True):
+            yield f"| {' | '.join(row)} |"
+
+
+def _escaped(part: Column, how: int) -> list[str]:
+    return [_markdown(cell) for cell in format_column(part, None, how)]
 
 
 def _markdown(text: str) -> str:

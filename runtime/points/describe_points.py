@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from operators.types import Type
 from runtime.columns import Column, Dictionary
+from runtime.display.json_form import plain_values
 from runtime.points.point_scan import Group, PointRange, PointScan
-from runtime.result.result import plain_values
 from runtime.storage.open_store import OpenStore
 
 TOP = 3

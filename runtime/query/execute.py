@@ -13,6 +13,7 @@ from runtime.errors import FormatError, QueryError
 from runtime.pointfile import PointFile
 from runtime.progress import Progress
 from runtime.query.merge.conclude import conclude
+from runtime.query.merge.spilling import Spill
 from runtime.query.plan.prepare import Prepared
 from runtime.query.task import state_bytes
 from runtime.query.task.partial import Partial
@@ -89,7 +90,7 @@ def execute(
     partials, failed = answered(
         prepared, tasks, open_file, workers=workers, progress=progress, allow_partial=allow_partial
     )
-    return conclude(prepared, tasks, partials, failed)
+    return conclude(prepared, tasks, partials, failed, spent=True)
 
 
 def answered(
@@ -101,14 +102,15 @@ def answered(
     progress: Progress,
     allow_partial: bool,
     saving: Mapping[str, Saving] | None = None,
+    spill: Spill | None = None,
 ) -> tuple[list[Partial], dict[str, DataflowError]]:
     """The partial states of the tasks (at least one), and the failed tasks; ``saving``: checkpoints of local tasks, by
-    id."""
+    id. ``spill``: where local tasks put groups that do not fit in memory."""
     # Compiled here, so that an error is raised once; the processes that run tasks find the kernel.
     compiled = prepared.compiled.ready()
 
     def run_here(task: Task) -> Partial:
-        return run(task, open_file, compiled, None if saving is None else saving[task.id])
+        return run(task, open_file, compiled, None if saving is None else saving[task.id], spill)
 
     partials: dict[str, Partial] = {}
     failed: dict[str, DataflowError] = {}

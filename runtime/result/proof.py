@@ -88,7 +88,7 @@ def merged_files(files: Sequence[FileEntry], covered: Mapping[str, int]) -> list
     return [f.path for f in files if covered.get(f.path, 0) == f.rows]
 
 
-def digest(*parts: bytes) -> str:
+def digest(*parts: bytes | memoryview) -> str:
     """SHA-256 over length-prefixed parts, hex."""
     out = hashlib.sha256()
     for p in parts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ from operators.errors import DataflowError
 from operators.nearest import listed, meant
 from operators.types import Type
 from runtime.columns import Column
-from runtime.display.text_tables import html_table, iso, text_table
+from runtime.display.json_form import json_pieces, plain_rows
+from runtime.display.pieces import batched_text
+from runtime.display.text_tables import html_table, text_lines
 from runtime.errors import QueryError
 from runtime.progress import count_of
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from runtime.display.plot import Plot
     from runtime.result.cost import Cost
 
-_EXACT = 2**53  # every JSON reader is exact for integers up to this
 _REPR_ROWS, _REPR_FILES = 40, 10
 
 
@@ -103,7 +103,13 @@ class Result:
 
         ``width`` and ``max_rows`` limit the table; the line after it says what is not shown.
         """
-        return text_table(self.columns, width=width, color=color, max_rows=max_rows, footer=self._footer())
+        return "\n".join(self.text_lines(width=width, color=color, max_rows=max_rows))
+
+    def text_lines(
+        self, *, width: int | None = None, color: bool = False, max_rows: int | None = None
+    ) -> Iterator[str]:
+        """The lines of ``to_text``, one by one: of a large result they take much more memory than the result."""
+        return text_lines(self.columns, width=width, color=color, max_rows=max_rows, footer=self._footer())
 
     def to_dict(self) -> dict[str, object]:
         """The result as plain JSON values: ``{"columns", "types", "rows", "proof"}``.
@@ -111,34 +117,36 @@ class Result:
         Durations are integer microseconds, times ISO-8601 UTC with microseconds, integers beyond 2**53 strings, and
         floats that JSON cannot represent the strings ``NaN``, ``Infinity`` and ``-Infinity``.
         """
-        plain = [plain_values(column) for column in self.columns.values()]
+        return {**self.form(), "rows": plain_rows(self.columns)}
+
+    def form(self) -> dict[str, object]:
+        """``to_dict``, but with None for the rows."""
         return {
             "columns": list(self.columns),
             "types": {name: column.type.value for name, column in self.columns.items()},
-            "rows": [list(row) for row in zip(*plain, strict=True)],
+            "rows": None,
             "proof": self.proof.to_dict(),
         }
 
+    def to_json(self, path: str | Path | None = None) -> str | None:
+        """``to_dict`` as JSON text on one line, decimals as text: written to ``path``, or returned without one.
+
+        The file is written a few rows at a time, and appears whole or not at all; one that is there is replaced.
+        """
+        return _written(json_pieces(self), path, "\n")
+
     def to_csv(self, path: str | Path | None = None) -> str | None:
-        """The result as CSV with a header: written to ``path``, or returned without one.
+        """The result as CSV with a header: written to ``path``, a few rows at a time, or returned without one.
 
         Null is an empty field, the empty string ``""``. Strings that a spreadsheet would run as a formula (those that
         begin with ``= + - @``, a tab or a line break) are prefixed with an apostrophe.
         """
         from runtime.display.export import csv_lines
 
-        lines = csv_lines(self.columns)
-        if path is None:
-            return "".join(lines)
-        try:
-            with open(path, "w", encoding="utf-8", newline="") as out:
-                out.writelines(lines)
-        except OSError as e:
-            raise DataflowError(f"cannot write {path}: {e.strerror}; choose another file") from e
-        return None
+        return _written(csv_lines(self.columns), path)
 
     def to_parquet(self, path: str | Path) -> None:
-        """Write the result as Parquet to ``path``, all at once; a file that is there is replaced.
+        """Write the result as Parquet to ``path``, which appears whole or not at all; a file that is there is replaced.
 
         Times are timestamps in UTC with microseconds, durations Arrow's durations (int64 microseconds), text plain
         strings, decimals decimals. Needs the extra ``antfold[parquet]``.
@@ -244,9 +252,9 @@ class PartialResult(Result):
 
         return f"{super()._repr_html_()}\n<p><b>Partial:</b> {escape(self._note())}</p>"
 
-    def to_dict(self) -> dict[str, object]:
+    def form(self) -> dict[str, object]:
         """As for a complete result, plus the list ``missing``."""
-        return {**super().to_dict(), "missing": list(self.missing)}
+        return {**super().form(), "missing": list(self.missing)}
 
     def _note(self) -> str:
         return f"{len(self.missing)} not read: {', '.join(self.missing)}"
@@ -313,21 +321,20 @@ class Explanation:
         return f"{first}{counts[0]} of {counts[1]}, from {counts[2]}:"
 
 
-def plain_values(column: Column) -> list[object]:
-    """The values of a column as JSON values."""
-    values = column.to_list()
-    match column.type:
-        case Type.TIME:
-            return [iso(v) if isinstance(v, int) else None for v in values]
-        case Type.FLOAT:
-            return [_plain_float(v) if isinstance(v, float) else None for v in values]
-        case Type.INT | Type.DURATION:
-            return [str(v) if isinstance(v, int) and not -_EXACT <= v <= _EXACT else v for v in values]
-        case _:
-            return values
+def _written(text: Iterator[str], path: str | Path | None, end: str = "") -> str | None:
+    """The pieces of a text and its ``end`` in a file, whole or not at all; without a path, the text itself."""
+    if path is None:
+        return "".join(text)
+    from operators.files import whole_file
 
-
-def _plain_float(value: float) -> object:
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    place = Path(path)
+    try:
+        # A pipe or a terminal has to be written into.
+        is_special = place.is_fifo() or place.is_char_device()
+        with place.open("wb") if is_special else whole_file(place, replace=True) as out:
+            for some in batched_text(text):
+                out.write(some)
+            out.write(end.encode())
+    except OSError as e:
+        raise DataflowError(f"cannot write {path}: {e.strerror}; choose another file") from e
+    return None

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from weakref import WeakValueDictionary
 
 from operators import forking
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
+from runtime.kept_memory import KEPT, KeptMemory
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
 from runtime.pointfile.reading.joined_files import SMALL_BYTES, SmallFile
 
-MOST_FILES = 4096
-MOST_BYTES = 512 << 20
-"""Limits on open files: how many, and their total bytes in memory."""
-
-_AHEAD_BYTES = MOST_BYTES // 2
-
 
 class OpenedFiles:
-    """Open files of ``objects`` by catalogue entry; thread-safe."""
+    """Open files of ``objects`` by catalogue entry; thread-safe.
 
-    def __init__(self, objects: ObjectStore) -> None:
+    They are in the memory that the process keeps (``runtime.kept_memory``). A file that is no longer kept stays open as
+    long as somebody uses it.
+    """
+
+    def __init__(self, objects: ObjectStore, kept: KeptMemory = KEPT) -> None:
         self._objects = objects
-        self._open: OrderedDict[str, PointFile] = OrderedDict()
+        self._kept = kept
+        self._owner = kept.owner(self)
+        self._used: WeakValueDictionary[str, PointFile] = WeakValueDictionary()
         self._opening: dict[str, Future[PointFile]] = {}
         self._fetching: dict[str, Future[bytes]] = {}
         """Small files that are read ahead, to be opened or joined by whoever asks."""
-        self._held = 0
         self._lock = forking.lock()
         forking.renew(self, OpenedFiles._renew)
 
@@ -39,9 +39,10 @@ class OpenedFiles:
         """The point file of a catalogue entry; a caller waits for a file that another thread is opening."""
         path = entry.path
         with self._lock:
-            found = self._open.get(path)
+            found: PointFile | None = self._kept.get(self._owner, path)
+            if found is None and (found := self._used.get(path)) is not None:
+                self._keep(path, found)
             if found is not None:
-                self._open.move_to_end(path)
                 return found
             waited = self._opening.get(path)
             if waited is None:
@@ -58,17 +59,24 @@ class OpenedFiles:
             raise
         with self._lock:
             del self._opening[path]
-            self._open[path] = opened
-            self._held += opened.held
-            while len(self._open) > MOST_FILES or self._held > MOST_BYTES:
-                self._held -= self._open.popitem(last=False)[1].held
+            self._used[path] = opened
+            self._keep(path, opened)
         mine.set_result(opened)
         return opened
 
     def _renew(self) -> None:
         """In a forked process: nobody opens the files there that others wait for."""
         self._opening, self._fetching = {}, {}
-        self._held = sum(file.held for file in self._open.values())
+
+    def _keep(self, path: str, file: PointFile) -> None:
+        kept, owner = self._kept, self._owner
+        file.on_growth = lambda grown: kept.resized(owner, path, grown, grown.held)
+        kept.put(owner, path, file, file.held)
+
+    @property
+    def held(self) -> int:
+        """Bytes kept in memory for files of this store."""
+        return self._kept.held(self._owner)
 
     def __call__(self, entry: FileEntry) -> PointFile:
         """See ``open``."""
@@ -86,19 +94,25 @@ class OpenedFiles:
         """Release these files and what was read of them; they are opened again on use."""
         with self._lock:
             for entry in files:
-                found = self._open.pop(entry.path, None)
-                self._held -= 0 if found is None else found.held
+                self._kept.drop(self._owner, entry.path)
+                self._used.pop(entry.path, None)
+
+    def close_all(self) -> None:
+        """Release all files."""
+        with self._lock:
+            self._kept.drop_all(self._owner)
+            self._used.clear()
 
     @contextmanager
     def ahead(self, files: Iterable[FileEntry]) -> Iterator[None]:
         """While the block runs, open these files in order, several at once where that pays off.
 
-        At most half of the limit is used. A failure surfaces when the file is requested.
+        At most half of the memory that the process keeps is used. A failure surfaces when the file is requested.
         """
         chosen, size = [], 0
         for entry in files:
             size += min(entry.bytes, self._objects.gap)
-            if size > _AHEAD_BYTES:
+            if size > self._kept.most // 2:
                 break
             chosen.append(entry)
         if self._objects.at_once < 2 or len(chosen) < 2:
@@ -109,7 +123,7 @@ class OpenedFiles:
             for entry in chosen:
                 if entry.bytes > SMALL_BYTES:
                     pool.submit(self._try, entry)
-                elif entry.path not in self._open:
+                elif entry.path not in self._used:
                     self._fetching[entry.path] = pool.submit(self._objects.read, entry.path, 0, entry.bytes)
             yield
         finally:

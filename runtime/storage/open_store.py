@@ -65,7 +65,8 @@ class OpenStore:
         if "objects" in self.__dict__:
             self.objects.close()
             del self.__dict__["objects"]
-            self.__dict__.pop("opened", None)
+        if (opened := self.__dict__.pop("opened", None)) is not None:
+            opened.close_all()
 
     def __enter__(self) -> Self:
         return self

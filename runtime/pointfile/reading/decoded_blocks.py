@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.kept_memory import KEPT, KeptMemory
 from runtime.pointfile.reading.skip_unchanged import changes
 from runtime.pointfile.reading.unpack import unpack_blocks
 from runtime.pointfile.zstd import ZstdContext
@@ -16,6 +18,10 @@ from runtime.pointfile.zstd import ZstdContext
 Array = NDArray[np.generic]
 Maps = Mapping[str, NDArray[np.int32]]
 """For string columns: the new code for each code of the file's dictionary."""
+
+
+_CONTEXT = 160 << 10
+"""Bytes of a decompression context of zstd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +79,52 @@ class Buffers:
         array = self._arrays[name, dtype] = np.empty([max(1, n) for n in shape], dtype)
         return array
 
+    @property
+    def held(self) -> int:
+        """Bytes of the arrays, and of the zstd context."""
+        return _CONTEXT + sum(array.nbytes for array in self._arrays.values())
+
     def clear(self) -> None:
         """Release the memory."""
         self._arrays.clear()
 
 
-_idle: list[Buffers] = []
-_KEPT = 64
-"""Buffers kept for the next scan; each has some 30 MB, mostly from its last scan."""
+class IdleBuffers:
+    """Buffers kept for the next scan, in at most half of the memory that a process keeps (``runtime.kept_memory``)."""
+
+    def __init__(self, kept: KeptMemory) -> None:
+        self._kept = kept
+        self._owner = kept.owner(self)
+        self._names: list[int] = []
+        self._numbers = itertools.count()
+
+    def take(self) -> Buffers:
+        """The ones used last that are still kept, or new ones."""
+        while self._names:
+            try:
+                found: Buffers | None = self._kept.drop(self._owner, self._names.pop())
+            except IndexError:
+                break
+            if found is not None:
+                return found
+        return Buffers()
+
+    def give_back(self, buffers: Buffers) -> None:
+        """Keep them, if there is room."""
+        size = buffers.held
+        if self._kept.held(self._owner) + size <= self._kept.most // 2:
+            name = next(self._numbers)
+            self._kept.put(self._owner, name, buffers, size)
+            self._names.append(name)
+
+
+_idle = IdleBuffers(KEPT)
 
 
 @contextmanager
 def borrowed() -> Iterator[Buffers]:
     """Buffers for the duration of one scan: fresh memory costs a page fault every 4 KB, more than zstd's work."""
-    try:
-        buffers = _idle.pop()
-    except IndexError:
-        buffers = Buffers()
+    buffers = _idle.take()
     yield buffers
     # Not returned after an error, when arrays in them may still be in use.
-    if len(_idle) < _KEPT:
-        _idle.append(buffers)
+    _idle.give_back(buffers)

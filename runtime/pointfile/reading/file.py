@@ -78,6 +78,10 @@ class PointFile:
         self._shard_keys = np.concatenate(([0], np.cumsum(footer.shard_keys)))
         self._shard_rows = np.concatenate(([0], np.cumsum(footer.shard_rows)))
         self._header_seen = False
+        self.on_growth: Callable[[PointFile], None] | None = None
+        """Called when more of the file is held than before."""
+        directory = (footer.chunks, footer.blocks, footer.frames, places.offsets, places.chunk_frames, self.blocks)
+        self._counted: dict[object, int] = {"": len(tail) + sum(array.nbytes for array in directory)}
         self._dictionaries: dict[str, Dictionary] = {}
         self._tables: dict[str, NDArray[np.int32]] = {}
         self._asked: dict[tuple[tuple[str, ...], bool], Columns] = {}
@@ -129,8 +133,13 @@ class PointFile:
 
     @property
     def held(self) -> int:
-        """Bytes of the file kept in memory while it is open."""
-        return len(self._tail)
+        """Bytes in memory while it is open: what was read of it, decoded dictionaries, arrays for compiled loops."""
+        return sum(list(self._counted.values()))
+
+    def _count(self, what: object, size: int) -> None:
+        self._counted[what] = size
+        if self.on_growth is not None:
+            self.on_growth(self)
 
     def key_span(self, lo: int, hi: int) -> tuple[int, int, int, int]:
         """The keys whose hashes are in ``[lo, hi)`` and their rows: (key_lo, key_hi, row_lo, row_hi).
@@ -165,6 +174,7 @@ class PointFile:
             what = f"the dictionary of column {column!r}"
             found = self._words(self._footer.words[column], self.places.words[column], what)
             self._dictionaries[column] = found
+            self._count(("words", column), found.nbytes)
         return found
 
     def text_lengths(self, column: str) -> NDArray[np.int64]:
@@ -260,6 +270,7 @@ class PointFile:
         found = self._asked.get(key)
         if found is None:
             found = self._asked[key] = Columns.of(self, columns, time)
+            self._count(("columns", *key), found.chunks.nbytes)
         return found
 
     def has_changes(self, columns: Sequence[str], reported: Sequence[str]) -> NDArray[np.bool_]:
@@ -268,6 +279,7 @@ class PointFile:
         found = self._changing.get(key)
         if found is None:
             found = self._changing[key] = with_changes(self, columns, reported)
+            self._count(("changing", *key), found.nbytes)
         return found
 
     @cached_property
@@ -279,6 +291,7 @@ class PointFile:
         for i, (name, _) in enumerate(layout.CHUNK_FIELDS[: unpack.FRAME]):
             out[..., i] = chunks[name].view(np.int64) if name == "tick" else chunks[name]
         out[..., unpack.FRAME] = self.places.chunk_frames[:, :-1]
+        self._count("chunks", out.nbytes)
         return out
 
     @cached_property
@@ -301,21 +314,29 @@ class PointFile:
         wrong = starts[-1] != footer.rows or (starts[self._shard_keys] != self._shard_rows).any()
         if wrong or (first != self.blocks["first_key"]).any() or (last - first + 1 != self.blocks["runs"]).any():
             raise FormatError(f"{self.name} is damaged: the keys' row counts contradict its directory")
+        self._count("starts", starts.nbytes)
         return starts
 
     @cached_property
     def _hashes(self) -> NDArray[np.uint64]:
-        return hash_distinct(self.key_column(0, self.keys))
+        hashes = hash_distinct(self.key_column(0, self.keys))
+        self._count("hashes", hashes.nbytes)
+        return hashes
 
     @cached_property
     def _key_words(self) -> Dictionary:
         assert self._footer.key_words is not None
-        return self._words(self._footer.key_words, self.places.keys, "the dictionary of keys")
+        words = self._words(self._footer.key_words, self.places.keys, "the dictionary of keys")
+        # Only slices of it are decoded, which are not kept.
+        self._count("keys", words.offsets.nbytes + len(words.blob))
+        return words
 
     @cached_property
     def _key_numbers(self) -> NDArray[np.int64]:
         footer = self._footer
-        return self._integers(self.places.keys, footer.keys, footer.key_width, footer.key_base, "the keys")
+        numbers = self._integers(self.places.keys, footer.keys, footer.key_width, footer.key_base, "the keys")
+        self._count("keys", numbers.nbytes)
+        return numbers
 
     def _boundary(self, at: int) -> tuple[int, int]:
         """The first key, and its row, whose hash is not below ``at``."""
@@ -408,6 +429,7 @@ class PointFile:
         table = self._tables.get(column)
         if table is None:
             table = self._tables[column] = np.arange(size, dtype=np.int32)
+            self._count(("table", column), table.nbytes)
         return table
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dataflow.times.zones import TZDATA_VERSION
 from operators.errors import DataflowError
@@ -10,11 +13,13 @@ from runtime.catalogue import set_hash
 from runtime.columns import Column
 from runtime.errors import IncompleteResult
 from runtime.query.merge.merging import Merging, merged
+from runtime.query.merge.spilling import Spill
 from runtime.query.merge.state_form import checked
 from runtime.query.plan.notes import floor_notes, order_notes, sparse_notes, taken_out, twin_notes
 from runtime.query.plan.prepare import Prepared
 from runtime.query.task.coverage import WHOLE, Coverage
 from runtime.query.task.partial import Partial, summed
+from runtime.released_memory import freed
 from runtime.result.proof import Proof, check_coverage, digest, merged_files
 from runtime.result.result import PartialResult, Result
 
@@ -25,11 +30,14 @@ def conclude(
     partials: Sequence[Partial],
     failed: Mapping[str, DataflowError],
     files_cached: int = 0,
+    spent: bool = False,
+    spill: Spill | None = None,
 ) -> Result:
     """The result of the finished tasks (some may have failed): merged, checked for completeness, finished.
 
     Only the number of tasks matters: a partial state may cover several. ``files_cached``: the number of files whose
-    states come from the cache.
+    states come from the cache. ``spent``: the partial states are not used afterwards. ``spill``:
+    where tasks put groups.
     """
     total = Coverage()
     for p in partials:
@@ -41,8 +49,10 @@ def conclude(
             raise IncompleteResult(f"stream {prepared.plan.stream}: not all keys of {part} were read; repeat the query")
     merging = Merging()
     with checked(prepared.plan, partials):
-        table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging))
-        columns = table.result_columns()
+        table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging, spent, spill))
+        size = table.nbytes
+        columns = table.result_columns(spent=True)
+    freed(size)
     sparse = sparse_notes(prepared.plan, summed(p.tally for p in partials))
     notes = (
         *partial_windows,
@@ -102,9 +112,17 @@ def _proof(
 
 
 def _result_digest(columns: Mapping[str, Column]) -> str:
-    parts: list[bytes] = []
-    for name, c in columns.items():
-        valid = b"" if c.valid is None else c.valid.tobytes()
-        text = b"" if c.words is None else c.words.blob + c.words.offsets.tobytes()
-        parts += [name.encode(), c.type.encode(), c.values.tobytes(), valid, text]
-    return digest(*parts)
+    def parts() -> Iterator[bytes | memoryview]:
+        for name, c in columns.items():
+            yield name.encode()
+            yield c.type.encode()
+            yield _bytes(c.values)
+            yield b"" if c.valid is None else _bytes(c.valid)
+            yield b"" if c.words is None else c.words.blob + c.words.offsets.tobytes()
+
+    return digest(*parts())
+
+
+def _bytes(values: NDArray[np.generic]) -> memoryview:
+    """The bytes of an array, without a copy."""
+    return np.ascontiguousarray(values).view(np.uint8).data if len(values) else memoryview(b"")

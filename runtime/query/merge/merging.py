@@ -13,20 +13,26 @@ from dataflow.plan.stages import Plan, SortBy, Stage, Sweep, TableStep, Take
 from dataflow.typed.hidden_columns import END, KNOWN
 from dataflow.typed.nodes import column
 from operators.states.groups import Groups, GroupState
+from operators.states.state_parts import nbytes
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.query.merge.concurrency import swept
 from runtime.query.merge.empty_buckets import bucket_keys
 from runtime.query.merge.finish import finished_groups
+from runtime.query.merge.spilling import Spill, in_parts, parts_of
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.overflow import in_table
 from runtime.query.stages.pipeline import RowCollector
 from runtime.query.stages.query_table import QueryTable, joined
 from runtime.query.stages.runner import Runner, TaskContext
 from runtime.query.task.partial import Partial
+from runtime.released_memory import freed
 
 FAN_IN = 8
 """States per node of the merge tree."""
+
+_LARGE = 64 << 20
+"""Bytes of states that are merged a part at a time: merging them takes several times as many."""
 
 _ALL_TIME = 2**62
 
@@ -61,6 +67,15 @@ def finished_table(sink: Grouping, states: Sequence[GroupState], until: int, ste
     return finished_groups(sink, groups, words, step)
 
 
+def _finished_in_parts(sink: Grouping, states: Sequence[GroupState], spill: Spill | None, step: str) -> QueryTable:
+    """``finished_table``, for a part of the groups at a time."""
+    tables = []
+    for part in parts_of(sink, states, spill):
+        groups, words = _gathered(sink, part)
+        tables.append(finished_groups(sink, groups, words, step).compact())
+    return joined(tables, spent=True).sorted_by([(name, False) for name, _ in sink.by], spent=True)
+
+
 @dataclass
 class Merging:
     """Counters while states are merged and finished."""
@@ -74,16 +89,31 @@ _EXTENT = ((_START, Type.TIME), (END, Type.TIME), (KNOWN, Type.INT))
 """Columns of intervals in a table."""
 
 
-def merged(plan: Plan, partials: Sequence[Partial], until: int, merging: Merging | None = None) -> QueryTable:
-    """The plan's table from the partial states of all its tasks; ``until`` is the end of the range."""
+def merged(
+    plan: Plan,
+    partials: Sequence[Partial],
+    until: int,
+    merging: Merging | None = None,
+    spent: bool = False,
+    spill: Spill | None = None,
+) -> QueryTable:
+    """The plan's table from the partial states of all its tasks; ``until`` is the end of the range. ``spent``: the
+    partial states are not used afterwards, so the memory of their rows is reused."""
     merging = Merging() if merging is None else merging
     last = plan.stages[-1].sink.grouping()
     if last is not None and not plan.whole_keys:
-        table = finished_table(last, [p.groups for p in partials if p.groups is not None], until, plan.stages[-1].step)
+        states = [p.groups for p in partials if p.groups is not None]
+        is_spilled = spill is not None and spill.is_used
+        if is_spilled or (in_parts(last) and sum(map(nbytes, states)) > _LARGE):
+            table = _finished_in_parts(last, states, spill, plan.stages[-1].step)
+        else:
+            table = finished_table(last, states, until, plan.stages[-1].step)
     else:
         tables = [p.table for p in partials if p.table is not None]
-        table = joined(tables) if tables else _no_rows(plan)
-        table = table.sorted_by([(name, False) for name in plan.order])
+        table = joined(tables, spent) if tables else _no_rows(plan)
+        if spent:
+            freed(table.nbytes)
+        table = table.sorted_by([(name, False) for name in plan.order], spent=True)
     by = [name for name, _ in last.by] if last is not None else list(plan.order)
     for step in plan.after:
         table = _apply(step, table, merging, [name for name in by if name in table.columns])

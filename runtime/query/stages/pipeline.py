@@ -16,11 +16,13 @@ from dataflow.typed.hidden_columns import EARLY
 from operators.states.groups import GroupState
 from operators.types import Type
 from runtime.query.merge.finish import finished_groups
+from runtime.query.merge.spilling import Spill
 from runtime.query.merge.state_form import check_column
 from runtime.query.stages.past import Past, marked
 from runtime.query.stages.query_table import QueryTable, TableColumn
 from runtime.query.stages.row_batch import RowBatch, Values
 from runtime.query.stages.runner import Runner, TaskContext, with_prefix
+from runtime.released_memory import freed
 
 
 class Pipeline:
@@ -43,6 +45,7 @@ class Pipeline:
             n: Past(plan.stages[n - 1].sink, context.since) for n, sees in enumerate(self._sees) if sees and n <= count
         }
         """The ``Past`` of each stage that sees rows before the range, by its number."""
+        self._counted_before = np.zeros(2 * len(plan.sparse), np.int64)
         columns = plan.stages[-1].sink.written()
         self.rows = None if columns is None else RowCollector(columns)
 
@@ -55,8 +58,13 @@ class Pipeline:
     def tally(self) -> tuple[int, ...]:
         """Rows and nulls of each of the plan's ``sparse`` columns, as seen by the first stage."""
         first = self.runners[0]
-        out = np.zeros(2 * len(self.plan.sparse), np.int64)
+        out = self._counted()
         out[: len(first.tally)] = first.tally
+        return tuple(out.tolist())
+
+    def _counted(self) -> NDArray[np.int64]:
+        """Of those that the groups count: also in the groups that were spilled."""
+        first, out = self.runners[0], self._counted_before.copy()
         for n, column in enumerate(self.plan.sparse):
             if column.counted is not None:
                 by, count = column.counted
@@ -64,8 +72,17 @@ class Pipeline:
                 size = len(first.groups)
                 rows = first.groups.cells.argument(count, "field", "n")[:size]
                 is_null = (first.groups.keys[:size, -1] >> by) & 1 != 0
-                out[2 * n : 2 * n + 2] = rows.sum(), rows[is_null].sum()
-        return tuple(out.tolist())
+                out[2 * n : 2 * n + 2] += rows.sum(), rows[is_null].sum()
+        return out
+
+    def spill(self, to: Spill) -> None:
+        """Write the groups to disk if they have become too large for memory."""
+        last = self.runners[-1]
+        if last.groups is not None and last.groups.nbytes > to.most:
+            self._counted_before = self._counted()
+            group = self.plan.stages[-1].sink.grouping()
+            assert group is not None
+            to.add(group, last.taken_groups())
 
     def push(self, chunk: RowBatch) -> None:
         """Send points through all stages."""
@@ -119,7 +136,10 @@ class Pipeline:
             self._pass(self.runners[at].finish(), at)
         strings = self.context.words.strings
         if self.rows is not None:
-            return None, self.rows.table(strings).compact()
+            table = self.rows.table(strings, spent=True).compact(spent=True)
+            # The parts that it was made of.
+            freed(table.nbytes)
+            return None, table
         groups = self.runners[-1].groups
         assert groups is not None
         group = self.plan.stages[-1].sink.grouping()
@@ -165,12 +185,13 @@ class RowCollector:
 
     def __init__(self, columns: Sequence[tuple[str, Any]]) -> None:
         self._columns: list[tuple[str, Type]] = [(n, e.type) for n, e in columns]
-        self._chunks: list[RowBatch] = []
+        self._chunks: list[dict[str, Values]] = []
+        self._rows = 0
 
     def add(self, chunk: RowBatch) -> None:
         """Keep a copy of the chunk's columns."""
-        copies = {n: (v.copy(), k.copy()) for n, (v, k) in chunk.columns.items()}
-        self._chunks.append(RowBatch(chunk.run_slot, chunk.run_len, chunk.time.copy(), copies))
+        self._chunks.append({n: (v.copy(), k.copy()) for n, (v, k) in chunk.columns.items()})
+        self._rows += chunk.rows
 
     def check(self, rows: int, columns: Mapping[str, Values], strings: int) -> None:
         """ValueError or KeyError if these cannot be rows of this sink."""
@@ -179,12 +200,13 @@ class RowCollector:
         for name, kind in self._columns:
             check_column(name, kind, *columns[name], rows, strings)
 
-    def table(self, strings: list[str]) -> QueryTable:
-        """All rows so far."""
+    def table(self, strings: list[str], spent: bool = False) -> QueryTable:
+        """All rows so far; ``spent``: no more are added, and memory is released column by column."""
         columns: dict[str, TableColumn] = {}
         for name, kind in self._columns:
+            parts = [c.pop(name) if spent else c[name] for c in self._chunks]
             empty = np.zeros(0, np.float64 if value_array(kind).startswith("f8") else np.int64)
-            values = np.concatenate([empty, *(c.columns[name][0] for c in self._chunks)])
-            valid = np.concatenate([np.zeros(0, np.uint8), *(c.columns[name][1] for c in self._chunks)])
+            values = np.concatenate([empty, *(v for v, _ in parts)])
+            valid = np.concatenate([np.zeros(0, np.uint8), *(k for _, k in parts)])
             columns[name] = (kind, values, valid)
-        return QueryTable(sum(c.rows for c in self._chunks), columns, strings)
+        return QueryTable(self._rows, columns, strings)

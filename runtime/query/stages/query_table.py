@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,17 +26,37 @@ class QueryTable:
     columns: dict[str, TableColumn]
     strings: list[str]
 
-    def take(self, index: NDArray[np.intp]) -> QueryTable:
-        """The rows at ``index``, in that order."""
-        columns = {n: (t, v[index], k[index]) for n, (t, v, k) in self.columns.items()}
+    def shared(self) -> QueryTable:
+        """The same columns in a table of its own, which may be ``spent``."""
+        return QueryTable(self.rows, dict(self.columns), self.strings)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns."""
+        return sum(v.nbytes + k.nbytes for _, v, k in self.columns.values())
+
+    def _each(self, spent: bool) -> Iterator[tuple[str, TableColumn]]:
+        """The columns; if ``spent``, the table loses each as it is passed, so that its memory can be reused."""
+        for name in list(self.columns):
+            yield name, self.columns.pop(name) if spent else self.columns[name]
+
+    def take(self, index: NDArray[np.intp], spent: bool = False) -> QueryTable:
+        """The rows at ``index``, in that order; ``spent``: this table is not used afterwards."""
+        columns = {n: (t, v[index], k[index]) for n, (t, v, k) in self._each(spent)}
         return QueryTable(len(index), columns, self.strings)
 
-    def compact(self) -> QueryTable:
-        """The same table in one canonical form: its dictionary sorted and without unused strings, zero where null."""
-        used = [v[k != 0] for t, v, k in self.columns.values() if t.is_text]
+    def compact(self, spent: bool = False) -> QueryTable:
+        """The same table in one canonical form: its dictionary sorted and without unused strings, zero where null.
+
+        ``spent``: this table is not used afterwards.
+        """
+        used = [v if k.all() else v[k != 0] for t, v, k in self.columns.values() if t.is_text]
         place, texts = _places(used, self.strings)
         columns: dict[str, TableColumn] = {}
-        for name, (t, v, k) in self.columns.items():
+        for name, (t, v, k) in self._each(spent):
+            if k.all():
+                columns[name] = (t, place[v] if t.is_text else v, k)
+                continue
             ok = k != 0
             values = np.zeros(len(v), np.int64 if t.is_text else v.dtype)
             values[ok] = place[v[ok]] if t.is_text else v[ok]
@@ -52,8 +72,11 @@ class QueryTable:
                 columns[name] = (t, codes[v] if len(codes) else v, k)
         return QueryTable(self.rows, columns, words.strings)
 
-    def sorted_by(self, by: Sequence[tuple[str, bool]]) -> QueryTable:
-        """Rows ordered by (column, descending): stable; nulls first, last when descending; strings by code point."""
+    def sorted_by(self, by: Sequence[tuple[str, bool]], spent: bool = False) -> QueryTable:
+        """Rows ordered by (column, descending): stable; nulls first, last when descending; strings by code point.
+
+        ``spent``: this table is not used afterwards.
+        """
         if not by or self.rows < 2:
             return self
         words: list[_Word] = []
@@ -65,9 +88,9 @@ class QueryTable:
         if not words:
             return self
         order = np.argsort(words.pop()[0], kind="stable")
-        for ranks, _ in reversed(words):
-            order = order[np.argsort(ranks[order], kind="stable")]
-        return self.take(order)
+        while words:
+            order = order[np.argsort(words.pop()[0][order], kind="stable")]
+        return self.take(order, spent)
 
     def chunk(self) -> RowBatch:
         """The table as one run of rows without a key; the time of an interval is ``$start``, other rows have none."""
@@ -75,15 +98,15 @@ class QueryTable:
         time = self.columns["$start"][1] if "$start" in self.columns else np.zeros(self.rows, np.int64)
         return RowBatch(np.zeros(1, np.int32), np.array([self.rows], np.int64), time, columns)
 
-    def result_columns(self) -> dict[str, Column]:
-        """The columns of a ``Result``."""
-        small = self.compact()
+    def result_columns(self, spent: bool = False) -> dict[str, Column]:
+        """The columns of a ``Result``; ``spent``: this table is not used afterwards."""
+        small = self.compact(spent)
         words = Dictionary.of(small.strings)
         out: dict[str, Column] = {}
-        for name, (kind, values, valid) in small.columns.items():
+        for name, (kind, values, valid) in small._each(spent=True):
             mask = None if valid.all() else valid != 0
             text = words if kind.is_text else None
-            out[name] = Column(kind, np.ascontiguousarray(values.astype(kind.dtype)), mask, text)
+            out[name] = Column(kind, np.ascontiguousarray(values, kind.dtype), mask, text)
         return out
 
 
@@ -100,9 +123,15 @@ def _ranks(kind: Type, values: NDArray[Any], valid: NDArray[np.uint8], strings: 
     ok = valid != 0
     if not ok.any():
         return []
+    whole = bool(ok.all())
     if kind.is_text:
-        keys = np.zeros(len(values), np.int64)
-        keys[ok] = _places([values[ok]], strings)[0][values[ok]]
+        some = values if whole else values[ok]
+        place = _places([some], strings)[0]
+        if whole:
+            keys = place[values]
+        else:
+            keys = np.zeros(len(values), np.int64)
+            keys[ok] = place[some]
     elif kind is Type.FLOAT:
         # Floats sort like their bits as integers, once those of negative ones are flipped. Zeros are made equal, and so
         # are NaNs, which sort last.
@@ -110,13 +139,22 @@ def _ranks(kind: Type, values: NDArray[Any], valid: NDArray[np.uint8], strings: 
         keys = bits ^ ((bits >> 63) & np.int64(2**63 - 1))
     else:
         keys = values.astype(np.int64)
-    least, most = int(keys[ok].min()), int(keys[ok].max())
+    least, most = _extent(keys, ok, whole)
     parts = [keys] if most - least < 2**62 else [keys >> 32, keys & np.int64(2**32 - 1)]
     out = []
     for part in parts:
-        least, most = int(part[ok].min()), int(part[ok].max())
-        out.append((np.where(ok, part - least + 1, 0), most - least + 2))
+        least, most = _extent(part, ok, whole)
+        ranks = part - least
+        ranks += 1
+        if not whole:
+            ranks[~ok] = 0
+        out.append((ranks, most - least + 2))
     return out
+
+
+def _extent(keys: NDArray[np.int64], ok: NDArray[np.bool_], whole: bool) -> tuple[int, int]:
+    some = keys if whole else keys[ok]
+    return int(some.min()), int(some.max())
 
 
 def _places(codes: Sequence[NDArray[np.int64]], strings: list[str]) -> tuple[NDArray[np.int64], list[str]]:
@@ -130,12 +168,19 @@ def _places(codes: Sequence[NDArray[np.int64]], strings: list[str]) -> tuple[NDA
     return place, [strings[c] for c in found]
 
 
-def joined(tables: Sequence[QueryTable]) -> QueryTable:
-    """All rows of tables with equal columns, with codes of one dictionary."""
+def joined(tables: Sequence[QueryTable], spent: bool = False) -> QueryTable:
+    """All rows of tables with equal columns, with codes of one dictionary; ``spent``: they are not used afterwards."""
+    if len(tables) == 1:
+        return tables[0].shared()
     words = Words()
-    recoded = [t.recoded(words) for t in tables]
+    codes = [words.codes(t.strings) for t in tables]
     columns: dict[str, TableColumn] = {}
-    for name, (kind, _, _) in tables[0].columns.items():
-        parts = [t.columns[name] for t in recoded]
-        columns[name] = (kind, np.concatenate([v for _, v, _ in parts]), np.concatenate([k for _, _, k in parts]))
+    for found in zip(*(t._each(spent) for t in tables), strict=True):
+        name, (kind, _, _) = found[0]
+        columns[name] = (kind, *_one_column([column for _, column in found], codes))
     return QueryTable(sum(t.rows for t in tables), columns, words.strings)
+
+
+def _one_column(parts: list[TableColumn], codes: Sequence[NDArray[np.int32]]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    values = [c[v] if kind.is_text and len(c) else v for c, (kind, v, _) in zip(codes, parts, strict=True)]
+    return np.concatenate(values), np.concatenate([k for _, _, k in parts])

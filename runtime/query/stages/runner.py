@@ -61,7 +61,6 @@ _FRESH = frozenset(
 )
 """Roles of arguments that differ from chunk to chunk."""
 
-
 _EVER = -(2**62)
 
 
@@ -129,7 +128,6 @@ class Runner:
             self._free_count[0] = self.cells.capacity
         self._flags = np.zeros(3, np.int64)
         """Overflow flags of the two kinds of numbers, and the group's number plus one."""
-
         tallies = [op.number for op in all_ops(stage) if isinstance(op, NullTally)]
         self.tally = np.zeros(2 * (max(tallies, default=-1) + 1), np.int64)
         """Rows and nulls of each ``NullTally``, by number."""
@@ -281,6 +279,15 @@ class Runner:
             self._make_room()
         if self.groups is not None and self.groups.counted(chunk.rows):
             self._kept.clear()
+
+    def taken_groups(self) -> GroupState:
+        """The settled state of all groups, which begin anew."""
+        assert self.groups is not None
+        state = self.groups.export(self.context.words.strings)
+        self.groups = Groups(self.groups.key_types, self.groups.cells.aggregates)
+        self.cells = self.groups.cells
+        self._kept.clear()
+        return state
 
     def flush(self) -> Iterator[RowBatch]:
         """Output that is not passed on yet."""

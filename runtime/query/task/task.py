@@ -23,6 +23,7 @@ from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reading.columns_of_file import NO_HOLD
+from runtime.query.merge.spilling import Spill
 from runtime.query.scan.scan_spec import Elision, ScanSpec
 from runtime.query.scan.scanning import Scan, scan_order
 from runtime.query.stages.keys import Keys
@@ -156,8 +157,10 @@ def run(
     open_file: Callable[[FileEntry], PointFile],
     compiled: Compiled | None = None,
     saving: Saving | None = None,
+    spill: Spill | None = None,
 ) -> Partial:
-    """Run ``task`` on this thread; ``compiled`` is the task's compiled plan, if known already."""
+    """Run ``task`` on this thread; ``compiled`` is the task's compiled plan, if known already. Groups that become too
+    large go to ``spill``."""
     if task.tzdata != TZDATA_VERSION:
         raise QueryError(
             f"the query needs tzdata {task.tzdata}, and this worker has {TZDATA_VERSION}; "
@@ -196,6 +199,8 @@ def run(
         for stretch in scan.stretches(scan_order(task.files, schema.id)[done:], stops):
             for chunk in scan.read(stretch):
                 pipeline.push(chunk)
+                if spill is not None:
+                    pipeline.spill(spill)
             n += len(stretch)
             scan.coverage.times_outside = before + pipeline.times_outside
             if saving is not None:

@@ -195,6 +195,6 @@ def test_memory_does_not_grow_with_the_days(tmp_path: Path) -> None:
     write(tmp_path, [[{"k": "a", "t": START + n * DAY, "s": f"text {n}"} for n in range(40)]])
     with Store(tmp_path) as store:
         scan = PointScan(store, "s", PointRange())
-        most = max(len(scan._opened._open) for _ in scan.batches())
+        most = max(len(scan._opened._used) for _ in scan.batches())
         assert most == 1
-        assert len(store.opened._open) == 0
+        assert store.opened.held == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,11 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
+import dataflow as df
 from runtime import Store
 from runtime.errors import StoreError
 from runtime.ingest import day_spans
+from runtime.kept_memory import KEPT, KeptMemory
 from runtime.objects import FileMissing, FolderObjects
 from runtime.storage.open_files import OpenedFiles
 
@@ -97,19 +100,65 @@ def test_no_threads_on_a_folder(store: Store, tmp_path: Path) -> None:
     before = threading.active_count()
     with opened.ahead(store.files("s")):
         assert threading.active_count() == before
-        assert opened._open == {}
+        assert opened.held == 0
 
 
-def test_what_is_kept_is_bounded(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_is_bounded(store: Store, tmp_path: Path) -> None:
     files, slow = list(store.files("s")), Slow(tmp_path)
-    monkeypatch.setattr("runtime.storage.open_files.MOST_BYTES", files[0].bytes * 5)
-    monkeypatch.setattr("runtime.storage.open_files._AHEAD_BYTES", files[0].bytes * 5 // 2)
-    opened = OpenedFiles(slow)
+    one = OpenedFiles(FolderObjects(tmp_path), KeptMemory(1 << 30)).open(files[0]).held
+    kept = KeptMemory(5 * one)
+    opened = OpenedFiles(slow, kept)
     with opened.ahead(files):
         time.sleep(0.2)
-    assert len(slow.reads) == 2
+    assert len(slow.reads) == one * 5 // 2 // files[0].bytes
     for entry in files:
         opened.open(entry)
-        assert sum(f.held for f in opened._open.values()) == opened._held <= files[0].bytes * 5
-    assert 3 <= len(opened._open) <= 6
-    assert [f.path for f in files[-2:]] == list(opened._open)[-2:]
+        assert opened.held == kept.held() <= 5 * one
+    names = kept.names(opened._owner)
+    assert 3 <= len(names) <= 6
+    assert [f.path for f in files[-2:]] == names[-2:]
+
+
+def test_decoded_dictionaries_count(store: Store, tmp_path: Path) -> None:
+    words = [f"word number {i} of very many" for i in range(50_000)]
+    columns = {"device": np.zeros(50_000, np.int64), "ts": np.arange(50_000), "word": words}
+    store.ingest("w", columns, key="device", time="ts", unit="us", progress=False)
+    (entry,) = store.files("w")
+    opened = OpenedFiles(FolderObjects(tmp_path), kept := KeptMemory(64 << 20))
+    file = opened.open(entry)
+    before = opened.held
+    strings = file.dictionary("word").strings
+    size = sum(map(sys.getsizeof, strings)) + sys.getsizeof(strings)
+    assert size < opened.held - before < 1.5 * size
+    assert opened.held == kept.held() == file.held
+    kept.most = size  # too little for the file: it is closed, but stays the same file to whoever uses it
+    assert (opened.held, opened.open(entry) is file) == (0, True)
+
+
+def test_one_limit_for_all_open_stores(store: Store, tmp_path: Path) -> None:
+    files = list(store.files("s"))
+    one = OpenedFiles(FolderObjects(tmp_path), KeptMemory(1 << 30)).open(files[0]).held
+    kept = KeptMemory(6 * one)
+    first, second = (OpenedFiles(FolderObjects(tmp_path), kept) for _ in range(2))
+    for entry in files[:4]:
+        first.open(entry)
+    assert first.held > 3 * one
+    for entry in files[:5]:
+        second.open(entry)
+    assert (second.held > 4 * one, first.held < 2 * one, kept.held() <= 6 * one) == (True, True, True)
+    second.close_all()
+    assert kept.held() == first.held
+    del first
+    assert kept.held() == 0
+
+
+def test_a_closed_store_keeps_nothing(tmp_path: Path) -> None:
+    store, rows = Store(tmp_path / "large"), np.arange(50_000)
+    store.ingest("s", {"device": rows % 7, "ts": rows, "x": rows}, key="device", time="ts", unit="us", progress=False)
+    store.query(df.stream("s").agg(x=df.sum("x")), progress=False)
+    owner, before = store.opened._owner, KEPT.held()
+    mine = store.opened.held
+    assert mine > 0
+    store.close()
+    assert (KEPT.held(owner), KEPT.held()) == (0, before - mine)
+    assert store.query(df.stream("s").agg(x=df.sum("x")), progress=False)["x"] == [rows.sum()]
