@@ -43,7 +43,6 @@ class Turns:
     run: Invocation
     given: Mapping[str, Any]
     verb: str
-    now: Callable[[], float] = time.time
     _failed: list[str] = field(default_factory=list)
 
     @classmethod
@@ -95,11 +94,15 @@ class Turns:
         """The streams that are left, or all of them; each run begins with another one, so that none always waits."""
         if "left" in self.given:
             return [stream for stream in self.given["left"] if stream in set(streams)]
-        first = int(self.now() // 900) % max(1, len(streams))
+        first = int(_now() // 900) % max(1, len(streams))
         return [*streams[first:], *streams[:first]]
 
     def _goes_on(self, rows: int) -> bool:
         return self.run.seconds_left() > _RESERVE + rows / _RATE
+
+
+def _now() -> float:
+    return time.time()
 
 
 def invoke_again(context: Any) -> Callable[[bytes], None]:
