@@ -1,4 +1,4 @@
-"""Queries on a fleet that fails, while compactions, retention, sweeps and ingests run: the same bits, or a named error."""
+"""Queries on a fleet that fails, while upkeep and ingests run: the same bits, or a named error."""
 
 from __future__ import annotations
 

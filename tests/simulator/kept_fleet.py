@@ -126,8 +126,8 @@ class KeptFleet:
         try:
             prepared = prepare(self.store.catalogue, request)
         except QueryError as error:
-            assert since < floor * DAY, f"{error}, and the floor is {floor}"
-            assert "retired" in str(error)
+            if since >= floor * DAY or "retired" not in str(error):
+                raise AssertionError(f"the floor is {floor}: {error}") from error
             self.seen["below the floor"] += 1
             return
         right = self.plain.query(metric, since, workers=1, progress=False).proof.result
