@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 import dataflow as df
 import runtime.aws.client
 from deploy.handlers import compact, sweep, turns
-from deploy.handlers import ingest as ingest_module
 from deploy.handlers.ingest import handler as ingest
+from runtime.catalogue.stores.sqlite import SqliteTable
+from runtime.objects.folder_objects import FolderObjects
 from runtime.result.cost import US_EAST_1
 from runtime.storage.open_store import OpenStore
 from runtime.store import Store
@@ -58,6 +58,31 @@ class Requests:
             return client
 
         monkeypatch.setattr(runtime.aws.client, "_make", made)
+
+    def of_a_folder(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Count what a store in a folder does as the requests that it would be."""
+
+        def counted(owner: Any, method: str, name: str) -> None:
+            real = getattr(owner, method)
+
+            def call(it: Any, *given: Any, **named: Any) -> Any:
+                counts = self.counts.setdefault(self.who, Counter())
+                counts[name] += 1
+                if method == "transact":
+                    counts["items written"] += len(given[0].items)
+                self._before()
+                done = real(it, *given, **named)
+                self._after()
+                return done
+
+            monkeypatch.setattr(owner, method, call)
+
+        for method, name in (("get", "GetItem"), ("query", "Query"), ("transact", "TransactWriteItems")):
+            counted(SqliteTable, method, name)
+        for method, name in (("put", "PutObject"), ("list", "ListObjectsV2"), ("delete", "DeleteObject")):
+            counted(FolderObjects, method, name)
+        counted(FolderObjects, "read", "GetObject")
+        counted(FolderObjects, "read_into", "GetObject")
 
     def _count(self, params: Any, model: Any, **_: object) -> None:
         counts = self.counts.setdefault(self.who, Counter())
@@ -111,8 +136,9 @@ def minute(number: int) -> bytes:
     )
 
 
-def live() -> int:
-    return len(Store(STORE).files("s"))
+def live(url: str = STORE) -> int:
+    with Store(url) as store:
+        return len(store.files("s"))
 
 
 def whole(folder: Path, minutes: int) -> Store:
@@ -124,7 +150,9 @@ def whole(folder: Path, minutes: int) -> Store:
     return store
 
 
-def _day(minutes: int, requests: Requests, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def _day(
+    minutes: int, requests: Requests, monkeypatch: pytest.MonkeyPatch, folder: Path, url: str = STORE
+) -> None:  # fmt: skip
     most = 0
     for number in range(minutes):
         requests.who = "ingest"
@@ -133,17 +161,18 @@ def _day(minutes: int, requests: Requests, monkeypatch: pytest.MonkeyPatch, fold
             requests.who = "compact"
             monkeypatch.setattr(turns, "_now", lambda number=number: number * 60.0)
             assert compact.handler({}, Context())["left"] == []
-            most = max(most, live())
+            most = max(most, live(url))
     requests.who = "query"
-    with Store(STORE) as store, whole(folder, minutes) as right:
-        files = live()
+    with Store(url) as store, whole(folder, minutes) as right:
+        files = live(url)
         for metric in (SUM, UP):
             assert store.query(metric, progress=False).proof.result == right.query(metric, progress=False).proof.result
         assert store.verify().ok
     requests.who = "sweep"
     with later(monkeypatch, 26 * 3_600):
         removed = sweep.handler({}, Context())["removed"]
-    left = [info.path for info in Store(STORE).objects.list("data/")]
+    with Store(url) as store:
+        left = [info.path for info in store.objects.list("data/")]
     assert len(left) == files
     print(f"{minutes} objects: {files} files at the end, {most} at most after a run, {removed} removed")
     for who in ("ingest", "compact", "sweep"):
@@ -160,8 +189,14 @@ def test_some_hours(requests: Requests, monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 @pytest.mark.nightly
-def test_a_day(requests: Requests, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    _day(1_440, requests, monkeypatch, tmp_path)
+def test_a_day(deployed: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All of it, over a store in a folder: what it does is counted as requests."""
+    requests = Requests()
+    requests.of_a_folder(monkeypatch)
+    monkeypatch.setenv("ANTFOLD_STORE", str(tmp_path / "kept"))
+    with Store(tmp_path / "kept", create=True) as store:
+        assert store.streams() == []  # which makes it
+    _day(1_440, requests, monkeypatch, tmp_path, str(tmp_path / "kept"))
 
 
 def test_ingest_itself_compacts_nothing(requests: Requests) -> None:
@@ -178,42 +213,45 @@ class Stopped(BaseException):
 
 @pytest.mark.parametrize("error", [Stopped(), MemoryError("out of memory")])
 def test_ingest_that_is_stopped_leaves_nothing(
-    error: BaseException, requests: Requests, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, deployed: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Before and after each request; some have committed by then, and the others can be ingested later."""
+    url = str(tmp_path / "kept")
+    monkeypatch.setenv("ANTFOLD_STORE", url)
+    with Store(url, create=True) as made:
+        assert made.streams() == []  # which makes it
+    requests = Requests(error=error)
+    requests.of_a_folder(monkeypatch)
     bodies: list[str] = []
     stopped = 0
-    for after in (False, True) if isinstance(error, Stopped) else (True,):
-        for step in range(1, 60):
+    for after in (False, True):
+        for step in range(1, 80):
             OpenStore._shared.clear()
-            ingest_module._s3.cache_clear()
             data = records(len(bodies) * 2, len(bodies) * 2 + 1) + b'{"k": 5'
             bodies.append(event(land(f"in/s/{len(bodies)}", data)))
-            requests.left, requests.after, requests.error = step, after, error
+            requests.left, requests.after = step, after
             try:
-                failed = failures(ingest(batch(bodies[-1]), Context()))
+                stopped += bool(failures(ingest(batch(bodies[-1]), Context())))
             except Stopped:
                 stopped += 1
-            else:
-                stopped += bool(failed)
             if requests.left > 0:
                 break
+        else:
+            pytest.fail("an ingest has more requests than were tried")
     requests.left = None
     assert stopped > 12
-    store = Store(STORE)
+    with Store(url) as store:
 
-    def unexplained() -> list[str]:
-        held = {f.path for f in store.files("s")} | {s.rejects_path for s in store.catalogue.sources("s")}
-        return [i.path for p in ("data/", "rejects/") for i in store.objects.list(p) if i.path not in held]
+        def unexplained() -> list[str]:
+            held = {f.path for f in store.files("s")} | {s.rejects_path for s in store.catalogue.sources("s")}
+            return [i.path for p in ("data/", "rejects/") for i in store.objects.list(p) if i.path not in held]
 
-    assert unexplained()
-    with later(monkeypatch, 8 * 86_400):
-        assert sweep.handler({}, Context())["left"] == 0
-    assert unexplained() == []
-    assert store.verify().ok
-    for body in bodies:
-        assert failures(ingest(batch(body), Context())) == []
-    found = Counter(store.query(df.stream("s").select("n"), progress=False)["n"])
-    assert found == Counter(range(2 * len(bodies)))
-    buckets = boto3.client("s3").list_objects_v2(Bucket="lake", Prefix="store/data/")
-    assert buckets["KeyCount"] == len(store.files("s"))
+        assert unexplained()
+        with later(monkeypatch, 8 * 86_400):
+            assert sweep.handler({"allow_many": True}, Context())["left"] == 0
+        assert unexplained() == []
+        assert store.verify().ok
+        for body in bodies:
+            assert failures(ingest(batch(body), Context())) == []
+        found = Counter(store.query(df.stream("s").select("n"), progress=False)["n"])
+        assert found == Counter(range(2 * len(bodies)))

@@ -218,3 +218,7 @@ def test_a_sweep_of_too_many(deployed: Store, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(time, "time_ns", lambda: real() + 8 * 86_400 * 1_000_000_000)
     with pytest.raises(TooManyOrphans, match="nothing was removed"):
         sweep.handler({}, Context())
+    for event in ([], {"allow_many": False}, {"allow_many": None, "x": 1}):
+        with pytest.raises(DataflowError, match="an event of this function"):
+            sweep.handler(event, Context())
+    assert sweep.handler({"allow_many": True}, Context())["removed"] == 17
