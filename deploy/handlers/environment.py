@@ -10,8 +10,8 @@ from typing import Any
 
 from operators.errors import DataflowError
 
-STORE, WORKER, STREAMS, LANDING, QUEUE, ALERTS = (
-    f"ANTFOLD_{name}" for name in ("STORE", "WORKER", "STREAMS", "LANDING", "QUEUE", "ALERTS")
+STORE, WORKER, STREAMS, LANDING, QUEUE, ALERTS, KEEP = (
+    f"ANTFOLD_{name}" for name in ("STORE", "WORKER", "STREAMS", "LANDING", "QUEUE", "ALERTS", "KEEP")
 )
 
 
@@ -53,6 +53,19 @@ def required(name: str) -> str:
     if not value:
         raise EnvironmentFault(f"{name} is not set: restore this function's environment (dataflow deploy).")
     return value
+
+
+def keep() -> dict[str, str]:
+    """How long streams keep their points by the deployment's settings (``"400d"``); others keep them for ever."""
+    from runtime.upkeep.retaining import length_of
+
+    try:
+        by_stream = json.loads(required(KEEP))
+        for length in by_stream.values():
+            length_of(length)
+    except (ValueError, AttributeError, DataflowError) as error:
+        raise EnvironmentFault(f'{KEEP} must be an object such as {{"telemetry": "400d"}} ({error}).') from None
+    return dict(by_stream)
 
 
 _NEEDED = {"key", "time"}

@@ -39,6 +39,12 @@ METRICS: Mapping[str, str] = {
     "ObjectsListed": "Count",
     "ObjectsEnqueued": "Count",
     "ObjectsUnknown": "Count",
+    "StreamsFailed": "Count",
+    "RowsRewritten": "Count",
+    "FilesReplaced": "Count",
+    "RowsRetired": "Count",
+    "FilesRemoved": "Count",
+    "BytesRemoved": "Bytes",
 }
 """The unit of every metric."""
 

@@ -43,8 +43,6 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     too) and ``after`` (the key to resume after). A run that does not finish invokes the function again for the rest.
     """
     given = event if isinstance(event, Mapping) else {}
-    if "compact" in given or "sweep" in given:
-        raise DataflowError("compaction and the sweep are not built yet: this function only reconciles.")
     with invocation(context) as run:
         access = Access()
         reconciler = Reconciler(

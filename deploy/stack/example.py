@@ -33,6 +33,7 @@ unit = "ms"                   # s, ms, us, ns or iso
 # format = "auto"             # auto, or one that `dataflow formats` lists
 # preset = "segment"          # the options for a well-known source, key and time among them; `dataflow formats`
 # duplicates = "keep"         # keep, exact or latest
+# keep = "400d"               # retire older points every day; default: never, or as `dataflow retain --always` says
 # id = "..."
 # missing_key = "..."
 # time_zone = "Europe/Berlin" # ... and all other options of `dataflow ingest` that say how records are read,

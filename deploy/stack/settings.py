@@ -53,7 +53,7 @@ class SettingsError(DataflowError):
 class StreamSettings:
     """How the points of one stream are ingested; names as in ``dataflow ingest``: ``key`` and ``time`` are needed
     unless the ``preset`` or format has them. ``reading``: the options of ``runtime.ingest.Reading``, which stand beside
-    the others in the file."""
+    the others in the file. ``keep``: how long points are kept ("400d"); None: as the stream's own policy says."""
 
     key: str | None = None
     time: str | None = None
@@ -63,12 +63,14 @@ class StreamSettings:
     id: str | None = None
     missing_key: str | None = None
     preset: str | None = None
+    keep: str | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
 
     def options(self) -> dict[str, Any]:
         """The arguments of ``runtime.ingest.ingest`` that are given."""
         given = asdict(self)
         reading = given.pop("reading")
+        del given["keep"]
         return {name: value for name, value in {**given, **reading}.items() if value is not None}
 
 
@@ -264,7 +266,7 @@ def _check(settings: StackSettings, where: str) -> None:
                 )
     for name, stream in settings.streams.items():
         _check_stream(name, stream, f"{where}: [streams.{name}]")
-    seen = {"reconcile"}
+    seen = {"reconcile", "compact", "retain", "sweep"}
     for i, schedule in enumerate(settings.schedules, 1):
         place = f"{where}: [[schedules]] number {i}"
         if schedule.title in seen:
@@ -306,9 +308,12 @@ def _check_schedule(schedule: ScheduleSettings, name: str, place: str) -> None:
 def _check_stream(name: str, stream: StreamSettings, place: str) -> None:
     from runtime.catalogue.items.entries import check_stream
     from runtime.ingest.inputs.settings import Settings as Ingest
+    from runtime.upkeep.retaining import length_of
 
     try:
         none = dict.fromkeys(("unit", "duplicates", "id", "missing_key"))
         Ingest.of(None, check_stream(name), **{**none, **stream.options()})
+        if stream.keep is not None:
+            length_of(stream.keep)
     except DataflowError as error:
         raise SettingsError(f"{place}: {error}") from None

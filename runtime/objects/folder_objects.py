@@ -152,6 +152,10 @@ class FolderObjects:
                 found.append(ObjectInfo(shown, info.st_size, info.st_mtime_ns // 1000))
         return found
 
+    def discard_deleted(self, prefix: str, dry_run: bool = False) -> Sequence[ObjectInfo]:
+        """Nothing: a deleted file is gone."""
+        return ()
+
     def close(self) -> None:
         """Close the files that are open."""
         self._cache.clear()

@@ -81,6 +81,14 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def discard_deleted(self, prefix: str, dry_run: bool = False) -> Sequence[ObjectInfo]:
+        """Remove what a store that keeps versions still has of deleted objects whose path starts with ``prefix``.
+
+        Returns those removed (the size is that of all versions together), or, with ``dry_run``, those that would be.
+        None where a deleted object is gone.
+        """
+        ...
+
     def close(self) -> None:
         """Release open resources; they are reopened on use."""
         ...

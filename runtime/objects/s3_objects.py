@@ -152,6 +152,18 @@ class S3Objects:
         """Nothing: S3 shows an object whole or not at all."""
         return ()
 
+    def discard_deleted(self, prefix: str, dry_run: bool = False) -> Sequence[ObjectInfo]:
+        """Remove all versions of deleted objects below ``prefix``; see ``ObjectStore.discard_deleted``."""
+        versions = list(self._versions(prefix))
+        deleted = {path for path, entry in versions if entry.get("IsLatest") and "Size" not in entry}
+        sizes = dict.fromkeys(sorted(deleted), 0)
+        for path, entry in versions:
+            if path in deleted:
+                sizes[path] += int(entry.get("Size", 0))
+        for path in () if dry_run else sizes:
+            self.delete(path, versions=True)
+        return [ObjectInfo(path, size, 0) for path, size in sizes.items()]
+
     def close(self) -> None:
         """Close the connections; they open again when used."""
         self.client.close()
@@ -173,6 +185,23 @@ class S3Objects:
             for version in found:
                 self._call(what, partial(self._delete_version, key, version))
             more = bool(found) and bool(page.get("IsTruncated"))
+
+    def _versions(self, prefix: str) -> Iterator[tuple[str, Any]]:
+        """The versions and delete markers (which have no size) of the objects below a prefix, with their paths."""
+        token: dict[str, str] = {}
+        while True:
+
+            def attempt(s3: Any, token: dict[str, str] = token) -> Any:
+                return s3.list_object_versions(Bucket=self.bucket, Prefix=self._before + prefix, **token)
+
+            page = self._call(f"list the versions of {prefix!r}", attempt)
+            for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                path = str(entry["Key"]).removeprefix(self._before)
+                if not _foreign(path):
+                    yield path, entry
+            if not page.get("IsTruncated"):
+                return
+            token = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
 
     def _delete_version(self, key: str, version: str, s3: Any) -> None:
         s3.delete_object(Bucket=self.bucket, Key=key, VersionId=version)

@@ -13,10 +13,16 @@ from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
 from runtime.progress import Progress, count_of
 from runtime.upkeep.rewrite import Rewriting
-from runtime.upkeep.spans import Job, all_due, due, year_of
+from runtime.upkeep.spans import FULL, Job, all_due, due, year_of
+
+GoesOn = Callable[[int], bool]
+"""Whether there is time for another part, of so many rows."""
 
 _ROUNDS = 64
 """How often the jobs are planned anew: each round leaves a fraction of the files."""
+
+_MOST_ROWS = 32 * FULL
+"""Rows of one part, where there may be little time: a part that was interrupted is begun anew."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class CompactionReport:
     jobs: int = 0
     lost: int = 0
     """Jobs that gave way to another commit of the same files."""
+    unfinished: bool = False
+    """Whether it stopped with work left, because ``goes_on`` said so."""
 
     def __str__(self) -> str:
         if not self.jobs:
@@ -78,31 +86,43 @@ class Compaction:
         """Compact the whole stream, whatever it costs."""
         return self._rounds(None, None, lambda snapshot: all_due(snapshot.points))
 
-    def what_is_due(self, first: int | None = None, last: int | None = None) -> CompactionReport:
+    def what_is_due(
+        self, first: int | None = None, last: int | None = None, goes_on: GoesOn | None = None
+    ) -> CompactionReport:
         """Compact what pays off in the years of these event times (None: all): some log n times the work of its
-        ingest, at most."""
+        ingest, at most. With ``goes_on``, which is asked before each part, it stops where there is no time for it."""
 
         def jobs(snapshot: Snapshot) -> list[Job]:
             newest = snapshot.last_time
             return [] if newest is None else due(snapshot.points, newest)
 
         since, until = None if first is None else year_of(first).begin, None if last is None else year_of(last).end
-        return self._rounds(since, until, jobs)
+        return self._rounds(since, until, jobs, goes_on)
 
     def _rounds(
-        self, since: int | None, until: int | None, jobs_of: Callable[[Snapshot], list[Job]]
+        self,
+        since: int | None,
+        until: int | None,
+        jobs_of: Callable[[Snapshot], list[Job]],
+        goes_on: GoesOn | None = None,
     ) -> CompactionReport:
         begun = snapshot = self._catalogue.snapshot(self._stream, since, until)
         rows = before = after = jobs = lost = 0
+        unfinished = False
         for _ in range(_ROUNDS):
             todo = jobs_of(snapshot)
-            if not todo:
+            if goes_on is not None:
+                todo = [_part(job) for job in todo]
+            if not todo or unfinished:
                 break
             task = self._progress.start(
                 f"compacting {self._stream}", sum(f.rows for j in todo for f in j.files), "rows"
             )
             try:
                 for job in todo:
+                    if goes_on is not None and not goes_on(sum(f.rows for f in job.files)):
+                        unfinished = True
+                        break
                     done = self._run(job, snapshot)
                     jobs += 1
                     if done is None:
@@ -116,7 +136,7 @@ class Compaction:
                 task.finish()
             snapshot = self._catalogue.snapshot(self._stream, since, until)
         return CompactionReport(
-            self._stream, len(begun.points), len(snapshot.points), rows, before, after, jobs, lost
+            self._stream, len(begun.points), len(snapshot.points), rows, before, after, jobs, lost, unfinished
         )  # fmt: skip
 
     def _run(self, job: Job, snapshot: Snapshot) -> Sequence[FileEntry] | None:
@@ -132,3 +152,13 @@ class Compaction:
                 with suppress(StoreError):  # without permission to delete, the sweep removes it
                     self._objects.delete(file.path)
         return None
+
+
+def _part(job: Job) -> Job:
+    """The job, or as many of its files as have ``_MOST_ROWS`` rows, two at least."""
+    rows = 0
+    for number, file in enumerate(job.files):
+        rows += file.rows
+        if rows > _MOST_ROWS and number >= 2:
+            return Job(job.files[:number], job.spans)
+    return job

@@ -7,6 +7,7 @@ replaced files go with the sweep, a day later.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -20,6 +21,9 @@ from runtime.progress import count_of
 from runtime.upkeep.taking_back import TakingBack, is_retired
 
 _TRIES = 20
+
+STEP = 32 << 20
+"""Rows that are retired by one commit where there may be little time."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,41 @@ def retain(back: TakingBack, stream: str, day: int, policy: str | None, workers:
         return RetainReport(stream, max(day, removal.snapshot.floor or day), 0, points, 0, 0, policy, dry_run)
     carried = sum(file.rows for file in adds if file.t_max < day * DAY)
     return RetainReport(stream, day, removal.rows, points, len(removal.dels), carried, policy, dry_run)
+
+
+def retain_in_steps(
+    back: TakingBack, snapshot_of: Callable[[], Snapshot], keep: int, workers: int, goes_on: Callable[[int], bool]
+) -> tuple[list[RetainReport], bool]:
+    """Retire all but the last ``keep`` microseconds, some ``STEP`` rows a commit: what is done stays done.
+
+    ``goes_on`` says whether there is time for a step of so many rows. The reports, and whether something is left.
+    """
+    done: list[RetainReport] = []
+    while True:
+        snapshot = snapshot_of()
+        day = day_to_keep(snapshot, keep)
+        if day is None or is_retired(snapshot, day):
+            return done, False
+        floor, rows = _next_floor(snapshot, day)
+        if not goes_on(rows):
+            return done, True
+        done.append(retain(back, snapshot.stream, floor, None, workers, dry_run=False))
+
+
+def _next_floor(snapshot: Snapshot, day: int) -> tuple[int, int]:
+    """The day to raise the floor to next, on the way to ``day``, and how many rows are read for it."""
+    rows = 0
+    first = None
+    for file in sorted(snapshot.files, key=lambda file: file.t_min):
+        begins = file.t_min // DAY
+        if begins >= day:
+            break
+        if first is None and not snapshot.is_carried(file):
+            first = begins
+        if first is not None and begins > first and rows + file.rows > STEP:
+            return begins, rows
+        rows += file.rows
+    return day, rows
 
 
 def day_to_keep(snapshot: Snapshot, keep: int) -> int | None:

@@ -25,6 +25,7 @@ from runtime.upkeep.sweep_plan import (
     STANDARD,
     STATE,
     TEMPORARY,
+    VERSION,
     OrphanedAttempt,
     Sweepable,
     SweepPlan,
@@ -38,6 +39,7 @@ _ABOUT = {
     ORPHAN: "of ingests that never committed",
     TEMPORARY: "that interrupted writes left",
     STATE: "that queries kept which may have begun before an erasure",
+    VERSION: "that were deleted before something was erased, and could be brought back from their versions",
 }
 _LATER = {
     REPLACED: "replaced less than {grace} ago",
@@ -131,6 +133,7 @@ def sweep(
     for file in () if dry_run else late:
         objects.delete(file.path, versions=True)
     removed += late
+    removed += _versions(objects, plan, dry_run)
     old = objects.discard_temporary(now - rules.temporary_age, dry_run)
     removed += [Sweepable(info.path, info.size, TEMPORARY) for info in old]
     return SweepReport(tuple(removed), tuple(plan.later), tuple(left), dry_run, many, rules)
@@ -140,6 +143,18 @@ def _late_states(states_of: Callable[[str], Iterable[ObjectInfo]], stream: str, 
     """States of queries over a stream that may have begun before it was erased from: written before ``end``."""
     states = states_of(stream) if now >= end else ()
     return [Sweepable(info.path, info.size, STATE, stream) for info in states if info.modified < end]
+
+
+def _versions(objects: ObjectStore, plan: SweepPlan, dry_run: bool) -> Iterator[Sweepable]:
+    """What the bucket still has of deleted files of streams from which something was erased.
+
+    A file that was swept before the erasure is in no log of replaced files that the erasure could have changed, and its
+    versions have what was erased.
+    """
+    for stream in plan.erased:
+        for folder in ("data", "rejects"):
+            for info in objects.discard_deleted(f"{folder}/{stream}/", dry_run):
+                yield Sweepable(info.path, info.size, VERSION, stream)
 
 
 def too_many(plan: SweepPlan, rules: SweepRules) -> str | None:

@@ -20,9 +20,10 @@ from runtime.objects import ObjectInfo, ObjectStore
 from runtime.pointfile import PointFile
 from runtime.storage.locations import has_points
 
-REPLACED, ORPHAN, TEMPORARY, STATE = "replaced", "orphan", "temporary", "state"
+REPLACED, ORPHAN, TEMPORARY, STATE, VERSION = "replaced", "orphan", "temporary", "state", "version"
 """Why a file can go: a commit replaced it; no commit ever named it; a put did not finish; it is the state of a query
-that may have begun before an erasure."""
+that may have begun before an erasure; it is what a bucket with versions still has of a deleted file of a stream from
+which something was erased."""
 
 HOUR = 3_600_000_000
 _POINTS = re.compile(r"data/([A-Za-z0-9_][A-Za-z0-9_.-]{0,99})/\d{4}-\d\d-\d\d/[a-z0-9]{1,64}-\d+\.points")

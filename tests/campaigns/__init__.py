@@ -23,6 +23,7 @@ CAMPAIGNS = {
     "files": "point files swapped, repeated, cut, changed, and those of another store",
     "places": "a FIFO, socket, device, folder or link in the place of a file",
     "kernels": "damaged files of the kernel cache, each try a process with a time-out",
+    "upkeep": "queries on a fleet that fails, while compactions, retention, sweeps and ingests run",
     "times": "functions of time in 40 zones, from 1900 to 2261, against the datetime module",
 }
 """The name of each campaign, which is its module's, and what it tries."""
@@ -37,6 +38,8 @@ class Report:
 
     tried: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    seen: dict[str, int] = field(default_factory=dict)
+    """What happened in the examples, where that says whether they mean something."""
 
     def count(self, kind: str, examples: int = 1) -> None:
         """Add ``examples`` of this kind to those that were tried."""
@@ -44,8 +47,9 @@ class Report:
 
     def lines(self) -> list[str]:
         """The report as text: one line for each kind, then the failures."""
-        width = max([len("examples"), *(len(kind) for kind in self.tried)])
+        width = max([len("examples"), *(len(kind) for kind in {**self.tried, **self.seen})])
         out = [f"{kind:{width}}  {n:>12,}" for kind, n in self.tried.items()]
+        out += [f"  {kind:{width}}  {n:>10,}" for kind, n in sorted(self.seen.items())]
         out.append(f"{'examples':{width}}  {sum(self.tried.values()):>12,}")
         out.append(f"{'failures':{width}}  {len(self.failures):>12,}")
         return out + [f"failed: {line}" for line in self.failures]

@@ -377,7 +377,17 @@ def test_destroy(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: py
     (held,) = deployed.status()["streams"]
     assert main(["destroy", "--dry-run"]) == 0
     removed = {line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith(" Remove")}
-    assert {"Worker", "Ingest", "Query", "Reconcile", "Queue", "DeliveryMesh", "ScheduleUptime"} < removed
+    assert {
+        "Worker",
+        "Ingest",
+        "Query",
+        "Reconcile",
+        "Compact",
+        "Sweep",
+        "Queue",
+        "DeliveryMesh",
+        "ScheduleUptime",
+    } < removed
     assert not {"DataBucket", "LandingBucket", "Table", "Key", "SigningKey"} & removed
     assert main(["destroy", "--yes"]) == 0
     printed = capsys.readouterr().out

@@ -90,7 +90,7 @@ class Deployment:
         client = Client("lambda", self.access)
         limits = client.call("read the account's limits", lambda aws: aws.get_account_settings())["AccountLimit"]
         limit = int(limits["ConcurrentExecutions"])
-        wanted = sum(f.concurrency for f in functions(self.settings) if f.built)
+        wanted = sum(f.concurrency for f in functions(self.settings))
         fitting = limit - _UNRESERVED - (wanted - self.settings.worker_concurrency)
         if fitting < self.settings.worker_concurrency:
             less = f"set worker_concurrency to {fitting:,} or less, or " if fitting >= 2 else ""

@@ -37,14 +37,14 @@ def watch(settings: StackSettings) -> dict[str, Resource]:
         ),
     }  # fmt: skip
     for function in functions(settings):
-        if not function.built:
-            continue
         name, title = {"FunctionName": places.function(function.name)}, function.name.capitalize()
         if function.name == "worker":
             continue  # throttles pace fleets, and failed tasks are repeated: queries report both
         found[f"{title}ErrorsAlarm"] = _alarm(
             f"The {function.name} function failed: its log says why.", "AWS/Lambda", "Errors", name, 0, "Sum"
         )
+        if function.concurrency == 1:
+            continue  # it runs one at a time, and a second start waits: Lambda repeats it for hours
         found[f"{title}ThrottlesAlarm"] = _alarm(
             f"The {function.name} function is throttled: raise its concurrency, or the account's.",
             "AWS/Lambda", "Throttles", name, 0, "Sum",
@@ -111,7 +111,7 @@ def _alarm(
 
 def _dashboard(settings: StackSettings) -> Value:
     places = ResourceNames(settings.name)
-    deployed = [places.function(f.name) for f in functions(settings) if f.built]
+    deployed = [places.function(f.name) for f in functions(settings)]
     ingest = places.function("ingest")
     rows = [
         [NAMESPACE, metric, "Function", ingest] for metric in ("RowsIngested", "RowsRejected", "SourcesQuarantined")

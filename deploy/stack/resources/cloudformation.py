@@ -59,8 +59,7 @@ class Resource:
 class FunctionResource:
     """A function of Lambda, its role's grants and its environment.
 
-    ``built``: false for a function that is not written yet: listed, but not deployed. ``repeats``: it invokes itself on
-    purpose, which Lambda otherwise stops after 16 times.
+    ``repeats``: it invokes itself on purpose, which Lambda otherwise stops after 16 times.
     """
 
     name: str
@@ -70,7 +69,6 @@ class FunctionResource:
     concurrency: int
     grants: tuple[Grant, ...]
     environment: Mapping[str, Value] = field(default_factory=dict)
-    built: bool = True
     repeats: bool = False
 
 

@@ -34,11 +34,14 @@ _LOST = {
     "ingest": "the queue keeps the events, and has its own dead-letter queue.",
     "query": "its caller waits for the reply; a scheduled run is repeated, and an alarm reports errors.",
     "reconcile": "the next run finds what this one missed.",
+    "compact": "the next run goes on with it, and an alarm reports errors.",
+    "retain": "the next run goes on with it, and an alarm reports errors.",
+    "sweep": "the next run removes what this one did not, and an alarm reports errors.",
 }
 
 
 def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
-    """Every function, also those that are not built yet."""
+    """Every function."""
     grants = Grants(settings)
     places = ResourceNames(settings.name)
     store = {"ANTFOLD_STORE": places.store_url}
@@ -70,11 +73,21 @@ def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
                 "ANTFOLD_QUEUE": ref("Queue"),
             },
         ),
+        # The three below run one at a time: two would only get in each other's way.
         FunctionResource(
-            "compact", "makes few files of many", s.ingest_memory, 900, 1, grants.compact(), store, built=False,
+            "compact", "makes few files of many", s.ingest_memory, 900, 1, grants.compact(), store, repeats=True,
         ),
-        FunctionResource("sweep", "deletes what nothing refers to", 512, 900, 1, grants.sweep(), store, built=False),
+        FunctionResource(
+            "retain", "retires old points", s.ingest_memory, 900, 1, grants.retain(),
+            store | {"ANTFOLD_KEEP": _keep(settings)}, repeats=True,
+        ),
+        FunctionResource("sweep", "deletes what nothing refers to", s.ingest_memory, 900, 1, grants.sweep(), store),
     )  # fmt: skip
+
+
+def _keep(settings: StackSettings) -> str:
+    said = {name: stream.keep for name, stream in sorted(settings.streams.items()) if stream.keep is not None}
+    return json.dumps(said, sort_keys=True)
 
 
 def _streams(settings: StackSettings) -> str:
@@ -92,8 +105,7 @@ def resources(settings: StackSettings) -> dict[str, Resource]:
     """The deployed functions, their roles and logs, and the roles of the services that invoke them."""
     found: dict[str, Resource] = {}
     for function in functions(settings):
-        if function.built:
-            found |= _function(settings, function)
+        found |= _function(settings, function)
     grants = Grants(settings)
     found["FirehoseRole"] = role("firehose.amazonaws.com", grants.delivery())
     found["SchedulerRole"] = role("scheduler.amazonaws.com", grants.scheduler())

@@ -70,16 +70,43 @@ class Grants:
             self._write("data/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
             self._commit(),
+            Grant(("lambda:InvokeFunction",), (self.places.function_arn("compact"),)),  # itself, for the rest
+            self._seal(),
+        )
+
+    def retain(self) -> tuple[Grant, ...]:
+        """Writes what is left of files that a floor crosses, and last values; the sweep deletes the replaced ones."""
+        return (
+            self._read("data/*", "retention/*"),
+            self._list("data", f"{STORE}/retention/*"),
+            self._write("data/*"),
+            self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
+            self._commit(),
+            Grant(("lambda:InvokeFunction",), (self.places.function_arn("retain"),)),  # itself, for the rest
             self._seal(),
         )
 
     def sweep(self) -> tuple[Grant, ...]:
-        """Deletes unreferenced files: the only role that deletes."""
+        """Deletes what nothing needs any more, of what was erased all versions: the only role that deletes.
+
+        After an erasure it also deletes the states of queries that may have begun before it; which these are is known
+        from the published queries.
+        """
+        deletes = ("data/*", "rejects/*", "cache/*", "carry/*")
         return (
-            Grant(("s3:DeleteObject",), (self.places.store_arn("data/*"),)),
-            self._list("data", f"{STORE}/data/*"),
+            Grant(
+                ("s3:DeleteObject", "s3:DeleteObjectVersion"), tuple(self.places.store_arn(path) for path in deletes)
+            ),
+            self._list("data", *(f"{STORE}/{path}" for path in (*deletes, "queries/*", "results/*"))),
+            Grant(
+                ("s3:ListBucketVersions",),
+                (self.places.bucket_arn("data"),),
+                {"StringLike": {"s3:prefix": [f"{STORE}/{path}" for path in deletes]}},
+            ),
+            self._read("data/*", "queries/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
-            self._commit(),
+            self._commit("dynamodb:PutItem"),  # the claims of what was never committed
+            Grant(("kms:Decrypt",), (self.key,)),
         )
 
     def delivery(self) -> tuple[Grant, ...]:
@@ -96,11 +123,8 @@ class Grants:
 
     def scheduler(self) -> tuple[Grant, ...]:
         """EventBridge Scheduler: invokes the scheduled functions."""
-        return (
-            Grant(
-                ("lambda:InvokeFunction",), (self.places.function_arn("query"), self.places.function_arn("reconcile"))
-            ),
-        )
+        scheduled = ("query", "reconcile", "compact", "retain", "sweep")
+        return (Grant(("lambda:InvokeFunction",), tuple(map(self.places.function_arn, scheduled))),)
 
     def tenant(self, name: str) -> tuple[Grant, ...]:
         """One tenant: reads its own prefix and its own part of the catalogue."""
@@ -129,19 +153,20 @@ class Grants:
         """Lets S3 report a missing object as missing, not as denied: that needs permission to list, by any prefix."""
         return Grant(("s3:ListBucket",), (self.places.bucket_arn(bucket),))
 
-    def _list(self, bucket: str, prefix: str) -> Grant:
-        return Grant(("s3:ListBucket",), (self.places.bucket_arn(bucket),), {"StringLike": {"s3:prefix": [prefix]}})
+    def _list(self, bucket: str, *prefixes: str) -> Grant:
+        return Grant(
+            ("s3:ListBucket",), (self.places.bucket_arn(bucket),), {"StringLike": {"s3:prefix": list(prefixes)}}
+        )
 
     def _catalogue(self, *actions: str, owner: str | None = None) -> Grant:
         """Reads of one store's items; ``ForAllValues`` is true for no values, so ``Null`` requires some."""
         return Grant(actions, (self.places.table_arn,), self._owned(owner))
 
-    def _commit(self) -> Grant:
-        """Writes to the catalogue, in transactions only."""
+    def _commit(self, *actions: str) -> Grant:
+        """Writes to the catalogue, in transactions only; commits check items, too."""
         together = {"StringEquals": {"dynamodb:EnclosingOperation": "TransactWriteItems"}}
-        return Grant(
-            ("dynamodb:PutItem", "dynamodb:ConditionCheckItem"), (self.places.table_arn,), self._owned() | together
-        )
+        asked = actions or ("dynamodb:PutItem", "dynamodb:ConditionCheckItem")
+        return Grant(asked, (self.places.table_arn,), self._owned() | together)
 
     def _owned(self, owner: str | None = None) -> dict[str, Value]:
         return {

@@ -47,6 +47,10 @@ def flow(settings: StackSettings) -> dict[str, Resource]:
         ),
         "QueryUrl": Resource("AWS::Lambda::Url", {"TargetFunctionArn": arn("Query"), "AuthType": "AWS_IAM"}),
         "ReconcileSchedule": _schedule(settings, "reconcile", "rate(1 hour)", "UTC", "Reconcile", {}),
+        "CompactSchedule": _schedule(settings, "compact", "rate(15 minutes)", "UTC", "Compact", {}),
+        # The sweep after it: what is retired one day goes on the next.
+        "RetainSchedule": _schedule(settings, "retain", "cron(10 2 * * ? *)", "UTC", "Retain", {}),
+        "SweepSchedule": _schedule(settings, "sweep", "cron(40 3 * * ? *)", "UTC", "Sweep", {}),
     }
     for name in sorted(settings.streams):
         found[logical("Delivery", name)] = _delivery(settings, name)

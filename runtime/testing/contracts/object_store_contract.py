@@ -83,6 +83,18 @@ class ObjectStoreContract:
         objects.delete("never/was", versions=True)
         assert [o.path for o in objects.list("")] == ["a/bc"]
 
+    def test_discard_deleted(self, objects: ObjectStore) -> None:
+        """What is there stays, and so does what was deleted below another prefix."""
+        for path in ("data/s/a", "data/s/b", "data/st/c"):
+            objects.put(path, b"1")
+        objects.delete("data/s/a")
+        objects.delete("data/st/c")
+        for dry_run in (True, False, False):
+            assert {o.path for o in objects.discard_deleted("data/s/", dry_run)} <= {"data/s/a"}
+            assert [o.path for o in objects.list("")] == ["data/s/b"]
+        assert objects.read("data/s/b", 0, 1) == b"1"
+        assert not objects.discard_deleted("data/s/")
+
     def test_what_is_whole_is_not_temporary(self, objects: ObjectStore) -> None:
         objects.put("data/x", b"1")
         for dry_run in (True, False):

@@ -83,8 +83,6 @@ def test_recent_and_settled(deployed: Store, monkeypatch: pytest.MonkeyPatch) ->
     assert since_of({"since": "2024-03-01"}) == datetime(2024, 3, 1, tzinfo=UTC)
     with pytest.raises(DataflowError, match="'yesterday' is not a time"):
         handler({"since": "yesterday"}, Context())
-    with pytest.raises(DataflowError, match="not built yet"):
-        handler({"compact": True}, Context())
 
 
 def test_in_many_runs(deployed: Store) -> None:

@@ -163,8 +163,10 @@ def _s3_needs(operation: str, given: Mapping[str, Any], key: str) -> Iterator[Ne
         yield "kms:GenerateDataKey", key, {}
     elif operation == "ListObjectsV2":
         yield "s3:ListBucket", bucket, {"s3:prefix": [given.get("Prefix", "")]}
+    elif operation == "ListObjectVersions":
+        yield "s3:ListBucketVersions", bucket, {"s3:prefix": [given.get("Prefix", "")]}
     elif operation == "DeleteObject":
-        yield "s3:DeleteObject", where, {}
+        yield "s3:DeleteObjectVersion" if "VersionId" in given else "s3:DeleteObject", where, {}
     else:
         raise AssertionError(f"s3:{operation} is asked, and not judged here")
 

@@ -91,7 +91,7 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
     whole = template(SETTINGS)
     policy = whole["Resources"]["DataBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     denials = [s for s in filled(policy, named) if s["Effect"] == "Deny"]
-    environments = {f.name: filled(dict(f.environment), named) for f in functions(SETTINGS) if f.built}
+    environments = {f.name: filled(dict(f.environment), named) for f in functions(SETTINGS)}
     iam = Iam(statements(whole, named), denials, named["Key.Arn"])
     iam.install(monkeypatch)
     store = Store(environments["query"]["ANTFOLD_STORE"], create=True)

@@ -282,3 +282,26 @@ def test_more_versions_than_a_page(objects: S3Objects, monkeypatch: pytest.Monke
     objects.delete("a", versions=True)
     assert len(pages) >= 3
     assert not s3.list_object_versions(Bucket="lake").get("Versions")
+
+
+def test_versions_of_deleted_objects_go(objects: S3Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also over several pages; those of objects that are there, or were put again, stay."""
+    s3 = boto3.client("s3")
+    s3.put_bucket_versioning(Bucket="lake", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket="lake", Key="data/s/other", Body=b"1")  # of another store
+    s3.delete_object(Bucket="lake", Key="data/s/other")
+    for name in ("a", "b", "again", "there"):
+        objects.put(f"data/s/{name}", b"22")
+    for name in ("a", "b", "again"):
+        objects.delete(f"data/s/{name}")
+    objects.put("data/s/again", b"333")
+    client = objects.client.boto
+    real: Callable[..., Any] = client.list_object_versions
+    monkeypatch.setattr(client, "list_object_versions", lambda **asked: real(**asked, MaxKeys=2))
+    would = objects.discard_deleted("data/s/", dry_run=True)
+    assert [(info.path, info.size) for info in would] == [("data/s/a", 2), ("data/s/b", 2)]
+    assert objects.discard_deleted("data/s/") == would
+    monkeypatch.undo()
+    versions = s3.list_object_versions(Bucket="lake")
+    left = sorted(v["Key"] for v in (*versions["Versions"], *versions["DeleteMarkers"]))
+    assert left == ["data/s/other"] * 2 + ["p/data/s/again"] * 3 + ["p/data/s/there"]

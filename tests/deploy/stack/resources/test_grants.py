@@ -14,7 +14,7 @@ from deploy.stack.resources import function_resources as functions_
 from deploy.stack.resources.cloudformation import Grant
 from deploy.stack.resources.grants import Grants
 from deploy.stack.resources.template import template
-from deploy.stack.settings import StackSettings, load
+from deploy.stack.settings import load
 
 SETTINGS = load(Path(__file__).resolve().parents[2] / "golden" / "antfold.toml")
 
@@ -22,6 +22,8 @@ DELETES = re.compile(r"Delete|Abort|Remove|PutLifecycle|PutBucketVersioning|Batc
 REMOVALS = {
     ("Ingest", "sqs:DeleteMessage"): "takes news that is dealt with from the queue; no data is in it",
     ("FirehoseRole", "s3:AbortMultipartUpload"): "gives up an upload of its own that was never finished",
+    ("Sweep", "s3:DeleteObject"): "it removes what no commit names any more, after its grace",
+    ("Sweep", "s3:DeleteObjectVersion"): "what was erased must not come back from older versions",
 }
 STARS = {
     "objects below a prefix": re.compile(r"arn:\$\{AWS::Partition\}:s3:::[^*/]+/[^*]+/\*"),
@@ -55,6 +57,21 @@ EXPECTED = {
     "Reconcile": {
         "s3:ListBucket", "dynamodb:GetItem", "dynamodb:Query", "sqs:SendMessage", "lambda:InvokeFunction",
         "kms:Decrypt", "logs:CreateLogStream", "logs:PutLogEvents",
+    },
+    "Compact": {
+        "s3:GetObject", "s3:PutObject", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem",
+        "dynamodb:ConditionCheckItem", "lambda:InvokeFunction", "kms:Decrypt", "kms:GenerateDataKey",
+        "logs:CreateLogStream", "logs:PutLogEvents",
+    },
+    "Retain": {
+        "s3:GetObject", "s3:ListBucket", "s3:PutObject", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem",
+        "dynamodb:ConditionCheckItem", "lambda:InvokeFunction", "kms:Decrypt", "kms:GenerateDataKey",
+        "logs:CreateLogStream", "logs:PutLogEvents",
+    },
+    "Sweep": {
+        "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucket", "s3:ListBucketVersions", "s3:GetObject",
+        "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "kms:Decrypt", "logs:CreateLogStream",
+        "logs:PutLogEvents",
     },
 }  # fmt: skip
 
@@ -116,7 +133,11 @@ def _statement_findings(who: str, statement: dict[str, Any]) -> Iterator[str]:
             if keys.get("Null") != {"dynamodb:LeadingKeys": "false"} or "ForAllValues:StringLike" not in keys:
                 yield f"{action} on other stores"
         prefixes = statement.get("Condition", {}).get("StringLike", {})
-        if action == "s3:ListBucket" and "s3:prefix" not in prefixes and who not in WHOLE_BUCKET:
+        if (
+            action in ("s3:ListBucket", "s3:ListBucketVersions")
+            and "s3:prefix" not in prefixes
+            and who not in WHOLE_BUCKET
+        ):
             yield "lists a whole bucket"
     for resource in map(named, statement["Resource"]):
         if "*" in resource and not any(pattern.fullmatch(resource) for pattern in STARS.values()):
@@ -170,7 +191,6 @@ def test_every_exception_is_needed() -> None:
 
 
 def test_only_the_sweeper_deletes() -> None:
-    """Of all that is in the table, built or not yet."""
     deleting = {
         function.name
         for function in functions_.functions(SETTINGS)
@@ -179,7 +199,12 @@ def test_only_the_sweeper_deletes() -> None:
         if DELETES.search(action) and action != "sqs:DeleteMessage"
     }
     assert deleting == {"sweep"}
-    assert not next(f for f in functions_.functions(SETTINGS) if f.name == "sweep").built
+    assert deletes("Sweep") == {"store/data/*", "store/rejects/*", "store/cache/*", "store/carry/*"}
+
+
+def deletes(who: str) -> set[str]:
+    statements = roles(template(SETTINGS))[who]
+    return {named(r).partition("/")[2] for s in statements if "s3:DeleteObject" in s["Action"] for r in s["Resource"]}
 
 
 def writes(who: str) -> set[str]:
@@ -191,7 +216,8 @@ def test_where_each_writes() -> None:
     assert writes("Worker") == {"store/spill/*"}
     assert writes("Ingest") == {"store/data/*", "store/rejects/*"}
     assert writes("Query") == {"store/spill/*", "store/results/*", "store/cache/*", "store/carry/*"}
-    assert writes("Reconcile") == set()
+    assert writes("Reconcile") == writes("Sweep") == set()
+    assert writes("Compact") == writes("Retain") == {"store/data/*"}
     assert writes("FirehoseRole") == {"landing/*", "errors/*"}
 
 
@@ -259,6 +285,9 @@ def adding(role: str, *grants: Grant) -> Callable[[pytest.MonkeyPatch], None]:
         ),
         (adding("tenant", Grant(("dynamodb:Query",), ("arn",))), "TenantAcme: dynamodb:Query on other stores"),
         (adding("reconcile", Grant(("s3:ListBucket",), ("arn",))), "Reconcile: lists a whole bucket"),
+        (adding("sweep", Grant(("s3:ListBucketVersions",), ("arn",))), "Sweep: lists a whole bucket"),
+        (adding("compact", Grant(("s3:DeleteObject",), ("arn",))), "Compact: deletes: s3:DeleteObject"),
+        (adding("retain", Grant(("s3:DeleteObjectVersion",), ("arn",))), "Retain: deletes: s3:DeleteObjectVersion"),
     ],
 )
 def test_a_grant_too_many_is_found(
@@ -306,9 +335,3 @@ def test_roles_are_taken_on_by_their_own() -> None:
         else:  # a caller that names an account must name this one
             assert set(principal) == {"Service"}
             assert trust["Condition"] == {"StringEqualsIfExists": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
-
-
-def test_what_is_not_built_is_not_deployed() -> None:
-    kept = {f.name for f in functions_.functions(StackSettings()) if not f.built}
-    assert kept == {"compact", "sweep"}
-    assert not {name.capitalize() for name in kept} & set(template(StackSettings())["Resources"])
