@@ -16,7 +16,10 @@ GONE = "'...'"
 
 _NOUNS = "aggregate|bucket|column|encoding|field|format|function|parameter|preset|query|queue|setting|stream|table|unit"
 _NAMED = re.compile(rf"\b(?:{_NOUNS})s? \Z")
-"""What stands before a name."""
+"""What stands before a name ..."""
+
+_OF_OPTION = re.compile(r" \(--[a-z-]+\)")
+"""... or behind it: ``'t' (--time)``."""
 
 _NAME = re.compile(r"'([\w./:@+-]{1,80})'(?!\w)")
 _OPENS, _CLOSES = "[{(", {"[": "]", "{": "}", "(": ")"}
@@ -32,7 +35,9 @@ def redacted(message: str) -> str:
         char = message[at]
         if char in "'\"" and _is_opening(message, at):
             start = at - _prefix(message, at)
-            named = _NAME.match(message, at) if start == at and _NAMED.search(message, begun, at) else None
+            named = _NAME.match(message, at) if start == at else None
+            if named and not (_NAMED.search(message, begun, at) or _OF_OPTION.match(message, named.end())):
+                named = None
             end = named.end() if named else _text_end(message, at)
             out += [message[begun:start], named[0] if named else GONE]
         elif char in _OPENS:
