@@ -86,9 +86,10 @@ def test_the_object_is_named_before_work_on_it(
 
     body = event(land("in/s/it's large", records(1)))
     for work in ("ingest", "looked_up"):
-        with monkeypatch.context() as patch, pytest.raises(Killed):
+        with monkeypatch.context() as patch:
             patch.setattr(ingest, work, killed)
-            take(body)
+            with pytest.raises(Killed):
+                take(body)
         (begun,) = lines().of("begun")
         assert (begun["object"], begun["stream"]) == ("s3://landing/in/s/it's large", "s")
         assert (begun["bytes"], begun["received"]) == (len(records(1)), 1)
