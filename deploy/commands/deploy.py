@@ -57,6 +57,7 @@ def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", default=_CONFIG, help=f"the deployment file ({_CONFIG})")
     parser.add_argument("--init", action="store_true", help="write a commented file to start from")
     parser.add_argument("--print-template", action="store_true", help="print the template, without a request to AWS")
+    parser.add_argument("--costs", action="store_true", help="print what it costs a month, without a request to AWS")
     parser.add_argument("--dry-run", action="store_true", help="show the changes, and make none")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--bundle", metavar="ZIP", help="use this bundle instead of building one")
@@ -74,6 +75,11 @@ def _deploy(options: argparse.Namespace) -> int:
     said = settings.load(options.config)
     if options.print_template:
         print(template.text(template.template(said), 2), end="")
+        return 0
+    if options.costs:
+        from deploy.stack.costs import report
+
+        print(report(said))
         return 0
     if options.bundle and not Path(options.bundle).is_file():
         raise UsageError(f"--bundle {options.bundle}: there is no such file")

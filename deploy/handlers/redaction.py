@@ -18,8 +18,8 @@ _NOUNS = "aggregate|bucket|column|encoding|field|format|function|parameter|prese
 _NAMED = re.compile(rf"\b(?:{_NOUNS})s? \Z")
 """What stands before a name ..."""
 
-_OF_OPTION = re.compile(r" \(--[a-z-]+\)")
-"""... or behind it: ``'t' (--time)``."""
+_OF_OPTION = re.compile(r" \(--[a-z-]+\)| in s3://")
+"""... or behind it: ``'t' (--time)``, ``'data/a' in s3://bucket``."""
 
 _NAME = re.compile(r"'([\w./:@+-]{1,80})'(?!\w)")
 _OPENS, _CLOSES = "[{(", {"[": "]", "{": "}", "(": ")"}

@@ -151,6 +151,7 @@ def test_values_as_they_are_shortened(value: Any) -> None:
         ("a.json (it begins '{\"secret\": 1') has two", "a.json (it begins '...') has two"),
         (f"cut '{'x' * 60} and more", "cut '...'"),
         (f"column '{'x' * 60}' is there", f"column '{'x' * 60}' is there"),
+        ("cannot read 'data/a-1' in s3://b/store: denied", "cannot read 'data/a-1' in s3://b/store: denied"),
         ("column 'two words' is there", "column '...' is there"),
     ],
 )
