@@ -36,9 +36,10 @@ def of_type(found: dict[str, Any], type_: str) -> dict[str, Any]:
     return {name: r["Properties"] for name, r in found["Resources"].items() if r["Type"] == type_}
 
 
-def test_golden(whole: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("file", "golden"), [("antfold.toml", "template.json"), ("low_quota.toml", "low_quota.json")])
+def test_golden(file: str, golden: str) -> None:
     """ANTFOLD_GOLDEN=1 writes it anew: read the difference before you commit it."""
-    path = GOLDEN / "template.json"
+    path, whole = GOLDEN / golden, template(load(GOLDEN / file))
     if os.environ.get("ANTFOLD_GOLDEN"):
         path.write_text(text(whole, 2), encoding="utf-8")
     assert text(whole, 2) == path.read_text(encoding="utf-8")
