@@ -70,7 +70,7 @@ _FIREHOSE = "Firehose, GB with records rounded up"
 
 
 @dataclass(frozen=True)
-class Load:
+class FleetLoad:
     """What comes in: ``devices``, each with a message of ``size`` bytes every ``seconds`` in a record of its own
     (``together``: messages that a record holds), and ``queries`` a day over HTTPS. All streams share it evenly."""
 
@@ -85,9 +85,9 @@ class Load:
         """In a month."""
         return self.devices * HOURS * 3_600 / self.seconds
 
-    def idle(self) -> Load:
+    def idle(self) -> FleetLoad:
         """The same deployment while nothing arrives and nobody asks."""
-        return Load(0, self.seconds, self.size, self.together, 0)
+        return FleetLoad(0, self.seconds, self.size, self.together, 0)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def scheduled_runs(resources: dict[str, Resource]) -> dict[str, float]:
     return found
 
 
-def objects(settings: StackSettings, load: Load) -> float:
+def objects(settings: StackSettings, load: FleetLoad) -> float:
     """Objects a month that Firehose writes: one each ``firehose_seconds``, or more if there is much."""
     if not load.messages or not settings.streams:
         return 0.0
@@ -135,17 +135,17 @@ def objects(settings: StackSettings, load: Load) -> float:
     return len(settings.streams) * max(by_time, each * load.size / (settings.firehose_mb * (1 << 20)))
 
 
-def bill(settings: StackSettings, load: Load) -> list[CostLine]:
+def bill(settings: StackSettings, load: FleetLoad) -> list[CostLine]:
     """The bill of a month, by parts."""
     return [line for line in _lines(settings, load) if line.count]
 
 
-def total(settings: StackSettings, load: Load) -> float:
+def total(settings: StackSettings, load: FleetLoad) -> float:
     """Its sum in dollars."""
     return sum(line.dollars for line in bill(settings, load))
 
 
-def _lines(settings: StackSettings, load: Load) -> Iterator[CostLine]:
+def _lines(settings: StackSettings, load: FleetLoad) -> Iterator[CostLine]:
     resources = table(settings)
     types = [r.type for r in resources.values()]
     by_function = scheduled_runs(resources)
@@ -188,7 +188,7 @@ def _lines(settings: StackSettings, load: Load) -> Iterator[CostLine]:
     yield line("table, GB stored", _MONTHS * _TABLE * landed / 1e9, "table GB")
 
 
-def _rounded(load: Load) -> float:
+def _rounded(load: FleetLoad) -> float:
     """Bytes of a record on the bill."""
     return float(RECORD * math.ceil(load.size * load.together / RECORD))
 
@@ -203,7 +203,7 @@ DEVICES = (10, 1_000, 100_000)
 
 def report(settings: StackSettings) -> str:
     """Dollars a month by part, idle and for 10, 1,000 and 100,000 devices, as the console prints it."""
-    loads = [Load(0).idle(), *(Load(n) for n in DEVICES)]
+    loads = [FleetLoad(0).idle(), *(FleetLoad(n) for n in DEVICES)]
     bills = [{line.what: line for line in bill(settings, load)} for load in loads]
     heads = ["USD a month", "idle", *(f"{n:,} devices" for n in DEVICES)]
     rows = [[what, *(f"{found[what].dollars:,.2f}" if what in found else "" for found in bills)] for what in bills[-1]]
@@ -227,6 +227,6 @@ def report(settings: StackSettings) -> str:
 
 
 def _together(settings: StackSettings) -> float:
-    load = Load(DEVICES[-1])
-    found = bill(settings, Load(load.devices, together=RECORD // load.size))
+    load = FleetLoad(DEVICES[-1])
+    found = bill(settings, FleetLoad(load.devices, together=RECORD // load.size))
     return sum(line.dollars for line in found if line.what == _FIREHOSE)

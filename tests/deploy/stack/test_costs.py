@@ -19,7 +19,7 @@ from deploy.cli import main
 from deploy.handlers import ingest
 from deploy.handlers.logs import DETAILED, METRICS
 from deploy.stack import costs
-from deploy.stack.costs import DEVICES, Load, alarm_metrics, bill, custom_metrics, objects, report, total
+from deploy.stack.costs import DEVICES, FleetLoad, alarm_metrics, bill, custom_metrics, objects, report, total
 from deploy.stack.example import EXAMPLE
 from deploy.stack.resources.template import table, template
 from deploy.stack.settings import StackSettings, load, parse
@@ -62,7 +62,7 @@ FREE = {
 PRICED = {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::KMS::Key"}
 
 
-def parts(settings: StackSettings, of: Load) -> dict[str, costs.CostLine]:
+def parts(settings: StackSettings, of: FleetLoad) -> dict[str, costs.CostLine]:
     return {line.what: line for line in bill(settings, of)}
 
 
@@ -71,7 +71,7 @@ def test_everything_that_is_deployed_is_priced(settings: StackSettings) -> None:
     resources = template(settings)["Resources"]
     types = Counter(r["Type"] for r in resources.values())
     assert set(types) <= set(FREE) | PRICED
-    found = parts(settings, Load(10))
+    found = parts(settings, FleetLoad(10))
     assert found["keys"].count == types["AWS::KMS::Key"]
     assert found["dashboard"].count == types["AWS::CloudWatch::Dashboard"]
     # Every metric of every alarm, those within metric math singly.
@@ -103,8 +103,10 @@ def test_every_custom_metric_is_priced() -> None:
         values = {"Stream": streams, "Query": queries, "Class": 2}
         expected = functions + sum(values[d] for d in DETAILED.values())
         assert custom_metrics(settings) == expected
-        assert parts(settings, Load(10))["custom metrics"].count == expected
-    assert parts(EXAMPLES, Load(0).idle())["custom metrics"].count == len([n for n in by if by[n] == {"reconcile"}])
+        assert parts(settings, FleetLoad(10))["custom metrics"].count == expected
+    assert parts(EXAMPLES, FleetLoad(0).idle())["custom metrics"].count == len(
+        [n for n in by if by[n] == {"reconcile"}]
+    )
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
@@ -153,28 +155,28 @@ def test_what_an_object_takes(
 
 def test_firehose_rounds_up() -> None:
     """30 days of 10 messages a second, 200 bytes each: 25 times their size, unless 25 of them are a record."""
-    found = parts(EXAMPLES, Load(600, 60, 200))
+    found = parts(EXAMPLES, FleetLoad(600, 60, 200))
     (firehose,) = [line for what, line in found.items() if what.startswith("Firehose")]
     assert firehose.count == pytest.approx(10 * 30 * 86_400 * 5_000 / 1e9)
     assert firehose.dollars == pytest.approx(firehose.count * 0.029)
-    together = parts(EXAMPLES, Load(600, 60, 200, 25))[firehose.what]
+    together = parts(EXAMPLES, FleetLoad(600, 60, 200, 25))[firehose.what]
     assert together.dollars == pytest.approx(firehose.dollars / 25)
 
 
 def test_objects_of_a_month() -> None:
     """By time where little comes, by size where much does, and never more than messages."""
-    assert objects(EXAMPLES, Load(0)) == 0
-    assert objects(EXAMPLES, Load(1, 86_400)) == 30
-    assert objects(EXAMPLES, Load(10)) == 30 * 1_440
-    assert objects(EXAMPLES, Load(3_000_000, 1)) == pytest.approx(3_000_000 * 30 * 86_400 * 200 / (64 << 20))
-    assert objects(WHOLE, Load(10)) == 2 * 30 * 1_440
-    assert objects(replace(EXAMPLES, firehose_seconds=300), Load(10)) == 30 * 288
+    assert objects(EXAMPLES, FleetLoad(0)) == 0
+    assert objects(EXAMPLES, FleetLoad(1, 86_400)) == 30
+    assert objects(EXAMPLES, FleetLoad(10)) == 30 * 1_440
+    assert objects(EXAMPLES, FleetLoad(3_000_000, 1)) == pytest.approx(3_000_000 * 30 * 86_400 * 200 / (64 << 20))
+    assert objects(WHOLE, FleetLoad(10)) == 2 * 30 * 1_440
+    assert objects(replace(EXAMPLES, firehose_seconds=300), FleetLoad(10)) == 30 * 288
 
 
 def test_more_costs_more() -> None:
-    sums = [total(EXAMPLES, Load(n)) for n in (0, *DEVICES)]
+    sums = [total(EXAMPLES, FleetLoad(n)) for n in (0, *DEVICES)]
     assert sums == sorted(sums)
-    assert total(EXAMPLES, Load(10).idle()) < sums[0] < total(WHOLE, Load(0))
+    assert total(EXAMPLES, FleetLoad(10).idle()) < sums[0] < total(WHOLE, FleetLoad(0))
     every = "[[schedules]]\nquery = 'q'\nevery = '{}'\n"
     for when, runs in (("rate(5 minutes)", 30 * 288), ("cron(0 6 * * ? *)", 30)):
         assert costs.scheduled_runs(table(parse(every.format(when))))["Query"] == runs
@@ -193,8 +195,10 @@ def test_the_page_has_what_is_printed(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_price_that_is_missing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more metric, and one more alarm, are one more on the bill."""
-    before = parts(EXAMPLES, Load(10))
+    before = parts(EXAMPLES, FleetLoad(10))
     monkeypatch.setitem(METRICS, "QueriesWaited", "Count")  # type: ignore[attr-defined]
-    assert parts(EXAMPLES, Load(10))["custom metrics"].count == before["custom metrics"].count + 1
+    assert parts(EXAMPLES, FleetLoad(10))["custom metrics"].count == before["custom metrics"].count + 1
     silent = parse(EXAMPLE + "\n[streams.other]\nkey = 'k'\ntime = 't'\nsilent_minutes = 60\n")
-    assert parts(silent, Load(10))["metrics that alarms read"].count == before["metrics that alarms read"].count + 5
+    assert (
+        parts(silent, FleetLoad(10))["metrics that alarms read"].count == before["metrics that alarms read"].count + 5
+    )
