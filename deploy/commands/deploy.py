@@ -47,10 +47,17 @@ def _named(options: argparse.Namespace) -> tuple[str, Access]:
     return settings.name, _access(options, settings.region)
 
 
+def _service_role(options: argparse.Namespace) -> str | None:
+    from deploy.stack.settings import load
+
+    return load(options.config).service_role
+
+
 def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", default=_CONFIG, help=f"the deployment file ({_CONFIG})")
     parser.add_argument("--init", action="store_true", help="write a commented file to start from")
     parser.add_argument("--print-template", action="store_true", help="print the template, without a request to AWS")
+    parser.add_argument("--costs", action="store_true", help="print what it costs a month, without a request to AWS")
     parser.add_argument("--dry-run", action="store_true", help="show the changes, and make none")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--bundle", metavar="ZIP", help="use this bundle instead of building one")
@@ -69,6 +76,11 @@ def _deploy(options: argparse.Namespace) -> int:
     if options.print_template:
         print(template.text(template.template(said), 2), end="")
         return 0
+    if options.costs:
+        from deploy.stack.costs import report
+
+        print(report(said))
+        return 0
     if options.bundle and not Path(options.bundle).is_file():
         raise UsageError(f"--bundle {options.bundle}: there is no such file")
     if not options.dry_run and not options.yes:
@@ -77,6 +89,8 @@ def _deploy(options: argparse.Namespace) -> int:
 
     deployment = Deployment(said, _access(options), _tell)
     proposal = deployment.propose(Path(options.bundle) if options.bundle else None, options.dry_run)
+    for note in deployment.notes:
+        print(note)
     if not proposal.changes:
         print(f"{said.name} matches {options.config}: no changes")
         return 0
@@ -102,8 +116,10 @@ def _show_next(outputs: Mapping[str, str], settings: StackSettings, access: Acce
     from deploy.stack.resources.cloudformation import logical
     from deploy.stack.resources.resource_names import LANDING, reached
     from runtime.aws.kms import KEY_VARIABLE
+    from runtime.fleet.aws_lambda import WORKERS_VARIABLE
 
     store = reached(outputs["Store"], access)
+    few = "" if settings.reserve else f"  export {WORKERS_VARIABLE}={settings.worker_concurrency}\n"
     for stream in sorted(settings.streams)[:1]:
         firehose = outputs[logical("Delivery", stream)]
         print(
@@ -112,7 +128,7 @@ def _show_next(outputs: Mapping[str, str], settings: StackSettings, access: Acce
         )
     print(
         "\nquery; the key signs what workers run, for they run nothing else:\n"
-        f"  export {KEY_VARIABLE}={outputs['SigningKey']}\n"
+        f"  export {KEY_VARIABLE}={outputs['SigningKey']}\n{few}"
         f"  dataflow query '{store}' metrics.py:uptime --executor lambda:{outputs['Worker']}\n"
         f"  dataflow publish '{store}' metrics.py:uptime --name uptime --target {settings.architecture}\n"
         "\nshow its state:\n"
@@ -206,9 +222,10 @@ def _destroy(options: argparse.Namespace) -> int:
     if options.confirm and not options.delete_data:
         raise UsageError("--confirm needs --delete-data")
     name, access = _named(options)
+    role = None if options.name else _service_role(options)
     if not options.dry_run and not options.delete_data and not options.yes:
         _needs_terminal(f"removing {name} needs confirmation")
-    removal = Removal(name, access, _tell, _step)
+    removal = Removal(name, access, _tell, _step, role)
     if options.dry_run:
         _show_changes(removal.proposed())
         print("nothing was removed (--dry-run)" + ("; with --delete-data, the data too" if options.delete_data else ""))

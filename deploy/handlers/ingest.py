@@ -17,6 +17,7 @@ from deploy.handlers import environment
 from deploy.handlers.events import Landed, landed
 from deploy.handlers.landing import LandedFile, looked_up
 from deploy.handlers.logs import Invocation, described, invocation
+from deploy.handlers.redaction import redacted
 from runtime.aws.access import Access
 from runtime.aws.client import Client
 from runtime.catalogue import AttemptSwept
@@ -113,6 +114,8 @@ class RecordBatch:
                 f"{self.landing.below('').lstrip('/')} the streams are {', '.join(sorted(self.streams)) or 'none'}; "
                 "declare it ([streams.NAME] in antfold.toml) and deploy, then redrive the messages."
             )
+        # Before any work on it: a function that dies of time or memory has named its object.
+        self.run.log("begun", object=found.name, stream=stream, bytes=found.size, received=received)
         settled = self._settle(stream)
         try:
             found, reports = self._ingested(stream, found)
@@ -176,7 +179,7 @@ class RecordBatch:
             counts["RowsRejected"] += report.rejected
             counts["RowsDropped"] += report.dropped
             counts["BytesIngested"] += report.bytes_in
-            reasons = dict(Counter(report.reasons).most_common(_REASONS))
+            reasons = {redacted(why): n for why, n in Counter(report.reasons).most_common(_REASONS)}
             self.run.log(
                 "ingested", "warning" if report.rejected else "info", object=report.name, stream=stream,
                 rows=report.committed, rejected=report.rejected, dropped=report.dropped, files=report.files,

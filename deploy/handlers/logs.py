@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from deploy.handlers.redaction import redacted
 from operators.errors import DataflowError
 
 NAMESPACE = "antfold"
@@ -48,12 +48,22 @@ METRICS: Mapping[str, str] = {
 }
 """The unit of every metric."""
 
+DETAILED: Mapping[str, str] = {
+    "RowsIngested": "Stream",
+    "RowsRejected": "Stream",
+    "SourcesQuarantined": "Stream",
+    "QueriesAnswered": "Query",
+    "QuerySeconds": "Query",
+    "QueriesFailed": "Class",
+}
+"""The metrics that are also kept by a dimension of their own, and by which. CloudWatch charges for every combination
+(deploy/stack/costs.py), so all others are kept by function only; the log's lines have all of them."""
+
 _TEXT = 1_000
 """Characters after which a text is cut: CloudWatch allows 256 KB per line, and 1 MB per embedded metric."""
 
-
-_QUOTED = re.compile(r"""'[^'\n]*'|"[^"\n]*\"""")
-_NAME = re.compile(r"[\w.:/@+-]*")
+_TAIL = 300
+"""Of these, the last ones: an object's name says most at its end."""
 
 
 class Invocation:
@@ -84,16 +94,19 @@ class Invocation:
         _write({"level": level, "event": event, "function": self.function, "request": self.request, **fields})
 
     def measure(self, values: Mapping[str, float], **dimensions: str) -> None:
-        """Write one line of metrics by function, and by function and ``dimensions`` if given."""
+        """Write one line of metrics by function, and those of ``DETAILED`` also by function and ``dimensions``."""
         named = {"Function": self.function, **dimensions}
-        sets = [["Function"]] if not dimensions else [["Function"], list(named)]
-        directive = {
-            "Namespace": NAMESPACE,
-            "Dimensions": sets,
-            "Metrics": [{"Name": name, "Unit": METRICS[name]} for name in values],
-        }
-        metadata = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
+        detailed = [name for name in values if DETAILED.get(name) in dimensions]
+        directives = [_directive(["Function"], list(values))]
+        if detailed:
+            directives.append(_directive(list(named), detailed))
+        metadata = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": directives}
         _write({"_aws": metadata, **named, "request": self.request, **values})
+
+
+def _directive(dimensions: list[str], names: list[str]) -> dict[str, Any]:
+    metrics = [{"Name": name, "Unit": METRICS[name]} for name in names]
+    return {"Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics}
 
 
 @contextmanager
@@ -110,7 +123,7 @@ def invocation(context: Any) -> Iterator[Invocation]:
 
 def described(error: BaseException) -> dict[str, str]:
     """An error as log fields; an unexpected one with its place in the code."""
-    fields = {"error": type(error).__name__, "message": _QUOTED.sub(_name_only, str(error))}
+    fields = {"error": type(error).__name__, "message": redacted(str(error))}
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -119,13 +132,12 @@ def described(error: BaseException) -> dict[str, str]:
     return fields
 
 
-def _name_only(quoted: re.Match[str]) -> str:
-    """Quoted names stay; other quoted text may be user data and is removed."""
-    return quoted[0] if _NAME.fullmatch(quoted[0][1:-1]) else "'...'"
+def _cut(text: str) -> str:
+    return text if len(text) <= _TEXT else f"{text[: _TEXT - _TAIL - 5]} ... {text[-_TAIL:]}"
 
 
 def _write(fields: Mapping[str, object]) -> None:
-    plain = {name: value[:_TEXT] if isinstance(value, str) else value for name, value in fields.items()}
+    plain = {name: _cut(value) if isinstance(value, str) else value for name, value in fields.items()}
     # ASCII: no object key can end the line or colour a terminal.
     sys.stdout.write(json.dumps(plain, ensure_ascii=True, default=str).replace("\x7f", "\\u007f") + "\n")
     sys.stdout.flush()

@@ -142,7 +142,7 @@ def over_https(event: Mapping[str, Any], run: Invocation, store: Store) -> dict[
         status = web.status_of(error, isinstance(error, UnknownQuery))
         run.log("refused" if status < 500 else "failed", "warning" if status < 500 else "error", status=status,
                 **described(error))  # fmt: skip
-        run.measure({"QueriesFailed": 1})
+        run.measure({"QueriesFailed": 1}, Class="caller" if status < 500 else "server")
         known = isinstance(error, DataflowError)
         return web.response(status, to_json({"error": str(error) if known else f"internal error ({run.request})"}))
 

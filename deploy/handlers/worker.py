@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deploy.handlers.logs import invocation
+from deploy.handlers.redaction import redacted
 from runtime.fleet.worker import answer
 
 
@@ -14,7 +15,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         reply = answer(event)
         refused = reply.get("error")
         if refused is not None:
-            run.log("refused", "warning", task=reply["task"], error=refused["type"], message=refused["message"])
+            said = redacted(str(refused["message"]))
+            run.log("refused", "warning", task=reply["task"], error=refused["type"], message=said)
         done = "TasksRefused" if refused else "TasksAnswered"
         read = reply.get("used", {}).get("bytes", 0)
         run.measure({done: 1, "TaskSeconds": round(run.seconds, 3), "BytesRead": read})

@@ -23,6 +23,11 @@ name = "antfold"              # of the stack; buckets, table and functions are n
 # firehose_seconds = 60       # Firehose writes points after this many seconds ...
 # firehose_mb = 64            # ... or MB
 # kms_key = "arn:aws:kms:eu-west-1:111122223333:key/..."   # your own key; default: a new one
+# former_kms_keys = ["created"]   # keys of older objects, which stay readable; deploy finds them by itself
+# reserve = true              # false: functions share the account's limit, for accounts with a low one (deploy/AWS.md)
+# permissions_boundary = "arn:aws:iam::111122223333:policy/bounds"   # of every role
+# service_role = "arn:aws:iam::111122223333:role/cloudformation"     # under which CloudFormation works
+# tags = { team = "fleet" }   # of the stack and of all that has tags
 # artifacts_bucket = "..."    # your own bucket for the code; default: a new one
 # alert_email = "ops@example.com"
 
@@ -36,6 +41,8 @@ unit = "ms"                   # s, ms, us, ns or iso
 # keep = "400d"               # retire older points every day; default: never, or as `dataflow retain --always` says
 # id = "..."
 # missing_key = "..."
+# reject_share = 0.05         # an alarm rings if more of the rows are rejected ...
+# silent_minutes = 60         # ... or if no row arrives for so long; default: it may be silent
 # time_zone = "Europe/Berlin" # ... and all other options of `dataflow ingest` that say how records are read,
 # null = ["NA", "-999"]       # with _ for -
 # type = { amount = "decimal(2)" }

@@ -30,18 +30,45 @@ _RANGES = {
     "firehose_seconds": (0, 900, "seconds"),
     "firehose_mb": (1, 128, "MiB"),
     "landing_days": (1, 36_500, "days"),
+    "silent_minutes": (15, 10_080, "minutes"),
+    "reject_share": (0, 1, "(0.05 are 5 % of the rows)"),
 }
 """Limits of AWS, and sensible ones, by the last part of a setting's name."""
 
 _NAME = re.compile(r"(?=.{3,24}\Z)[a-z](-?[a-z0-9])*")
 _SCHEDULE_NAME = 64
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,38}")
-_KINDS: dict[str, tuple[type, str]] = {
+_ARN = {
+    "kms_key": (
+        r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+",
+        "a key's ARN (arn:aws:kms:REGION:ACCOUNT:key/ID)",
+    ),
+    "permissions_boundary": (
+        r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/\S+",
+        "a policy's ARN (arn:aws:iam::ACCOUNT:policy/NAME)",
+    ),
+    "service_role": (r"arn:aws[a-z-]*:iam::\d{12}:role/\S+", "a role's ARN (arn:aws:iam::ACCOUNT:role/NAME)"),
+}
+CREATED = "created"
+"""In ``former_kms_keys``: the key that the deployment created for itself."""
+
+TAG = "antfold"
+"""The tag of a deployment's stack and of all that has tags; its value is the name."""
+
+_TAG = re.compile(r"[\w .:/=+@-]*")
+_TAGS = 40
+"""AWS takes 50 for most resources; the stack's own are among them."""
+
+_MINUTES = 1_440
+
+_KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "str": (str, "a text"),
     "int": (int, "a whole number"),
+    "float": ((int, float), "a number"),
     "bool": (bool, "true or false"),
     "tuple[str, ...]": (list, "a list of texts"),
     "Mapping[str, Any]": (dict, "a table"),
+    "Mapping[str, str]": (dict, "a table"),
 }
 
 
@@ -49,11 +76,16 @@ class SettingsError(DataflowError):
     """A deployment file with an invalid, unknown or contradictory setting."""
 
 
+_OF_ALARMS = ("reject_share", "silent_minutes")
+
+
 @dataclass(frozen=True)
 class StreamSettings:
     """How the points of one stream are ingested; names as in ``dataflow ingest``: ``key`` and ``time`` are needed
     unless the ``preset`` or format has them. ``reading``: the options of ``runtime.ingest.Reading``, which stand beside
-    the others in the file. ``keep``: how long points are kept ("400d"); None: as the stream's own policy says."""
+    the others in the file. ``keep``: how long points are kept ("400d"); None: as the stream's own policy says.
+    ``reject_share`` and ``silent_minutes`` are of its alarms: the share of rejected rows, and the minutes without any
+    row (None: it may be silent), above which they ring."""
 
     key: str | None = None
     time: str | None = None
@@ -64,6 +96,8 @@ class StreamSettings:
     missing_key: str | None = None
     preset: str | None = None
     keep: str | None = None
+    reject_share: float = 0.05
+    silent_minutes: int | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
 
     def options(self) -> dict[str, Any]:
@@ -71,6 +105,8 @@ class StreamSettings:
         given = asdict(self)
         reading = given.pop("reading")
         del given["keep"]
+        for name in _OF_ALARMS:
+            del given[name]
         return {name: value for name, value in {**given, **reading}.items() if value is not None}
 
 
@@ -111,7 +147,11 @@ class StackSettings:
     """A deployment. Memory is in MB, time-outs in seconds, concurrency in concurrent executions.
 
     ``kms_key``: the ARN of an existing key, whose policy allows what deploy/AWS.md says; None creates one.
-    ``landing_days``: days after which raw input is deleted; None: never.
+    ``former_kms_keys``: keys that older objects are encrypted with, which stay readable (``CREATED``: the deployment's
+    own). ``landing_days``: days after which raw input is deleted; None: never. ``reserve``: whether functions reserve
+    their concurrency; else the account's limit is shared, and queries start no more workers than
+    ``worker_concurrency``. ``permissions_boundary``: the policy that bounds every role; ``service_role``: the role that
+    CloudFormation works under.
     """
 
     name: str = "antfold"
@@ -130,7 +170,12 @@ class StackSettings:
     landing_days: int | None = None
     firehose_seconds: int = 60
     firehose_mb: int = 64
+    reserve: bool = True
     kms_key: str | None = None
+    former_kms_keys: tuple[str, ...] = ()
+    permissions_boundary: str | None = None
+    service_role: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
     artifacts_bucket: str | None = None
     alert_email: str | None = None
     streams: Mapping[str, StreamSettings] = field(default_factory=dict)
@@ -252,11 +297,9 @@ def _check(settings: StackSettings, where: str) -> None:
         )
     for name, value in asdict(settings).items():
         limits = _RANGES.get(name) or _RANGES.get(name.rpartition("_")[2])
-        if limits and isinstance(value, int) and not limits[0] <= value <= limits[1]:
+        if limits and isinstance(value, int | float) and not limits[0] <= value <= limits[1]:
             raise SettingsError(f"{place}: {name} = {value} must be {limits[0]:,} to {limits[1]:,} {limits[2]}")
-    key = settings.kms_key
-    if key is not None and not re.fullmatch(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", key):
-        raise SettingsError(f"{place}: kms_key = {key!r} must be a key's ARN (arn:aws:kms:REGION:ACCOUNT:key/ID)")
+    _check_account(settings, place)
     for kind, names in (("streams", settings.streams), ("tenants", settings.tenants)):
         for name in names:
             if not _PART.fullmatch(name):
@@ -279,6 +322,44 @@ def _check(settings: StackSettings, where: str) -> None:
                 f"{where}: [tenants.{name}]: principal = {tenant.principal!r} must be the ARN of an account "
                 "(arn:aws:iam::ACCOUNT:root), a role or a user"
             )
+
+
+def _check_account(settings: StackSettings, place: str) -> None:
+    """ARNs and tags."""
+    keys = [("former_kms_keys", k, "kms_key") for k in settings.former_kms_keys if k != CREATED]
+    given = [(name, getattr(settings, name), name) for name in _ARN]
+    for name, value, kind in (*given, *keys):
+        form, called = _ARN[kind]
+        if value is not None and not re.fullmatch(form, value):
+            raise SettingsError(f"{place}: {name} = {value!r} must be {called}")
+    for name, value in settings.tags.items():
+        fits = isinstance(value, str) and len(value) <= 256 and len(name) <= 128
+        if not fits or not name or not _TAG.fullmatch(name) or not _TAG.fullmatch(value):
+            raise SettingsError(
+                f"{place}: tags: {name!r:.60} = {value!r:.60} must be texts of up to 128 and 256 letters, digits, "
+                "blanks and . : / = + - @ _"
+            )
+        if name.lower().startswith("aws:") or name == TAG:
+            raise SettingsError(
+                f"{place}: tags: {name!r} is set by {'AWS' if name != TAG else 'the deployment'} itself"
+            )
+    if len(settings.tags) > _TAGS:
+        raise SettingsError(f"{place}: tags: there are {len(settings.tags)}; AWS takes {_TAGS} beside its own")
+
+
+def _check_alarms(stream: StreamSettings, place: str) -> None:
+    """The settings of a stream's alarms, in what CloudWatch can count."""
+    for name in _OF_ALARMS:
+        value, limits = getattr(stream, name), _RANGES[name]
+        if value is not None and not limits[0] <= value <= limits[1]:
+            raise SettingsError(f"{place}: {name} = {value} must be {limits[0]:,} to {limits[1]:,} {limits[2]}")
+    minutes = stream.silent_minutes
+    step = 5 if minutes is None or minutes <= _MINUTES else 60
+    if minutes is not None and minutes % step:
+        raise SettingsError(
+            f"{place}: silent_minutes = {minutes} must be a multiple of {step}; the next is "
+            f"{-(-minutes // step) * step}"
+        )
 
 
 def _check_schedule(schedule: ScheduleSettings, name: str, place: str) -> None:
@@ -317,3 +398,4 @@ def _check_stream(name: str, stream: StreamSettings, place: str) -> None:
             length_of(stream.keep)
     except DataflowError as error:
         raise SettingsError(f"{place}: {error}") from None
+    _check_alarms(stream, place)

@@ -14,7 +14,7 @@ from runtime.aws.retry import Budget
 from runtime.errors import QueryError
 from runtime.fleet.fleet import Fleet, Invoke
 from runtime.fleet.outcomes import Reply
-from runtime.fleet.pacing import RELAYED
+from runtime.fleet.pacing import RELAYED, PaceRules
 from runtime.fleet.rules import RELAYS
 
 FUNCTION = "antfold-worker"
@@ -23,15 +23,24 @@ FUNCTION = "antfold-worker"
 RELAY_VARIABLE = "ANTFOLD_RELAY"
 """Environment variable with the name of the relay function, which in turn invokes the worker."""
 
+WORKERS_VARIABLE = "ANTFOLD_WORKERS"
+"""Environment variable with the most workers at once, for accounts whose limit other functions share."""
+
 _CONNECTIONS = 1_000
 _ACCOUNT = 1_000
 """Default concurrent invocations of an AWS account."""
 
 
 def lambda_fleet(access: Access, function: str = "", workers: int | None = None) -> Fleet:
-    """The fleet of the worker ``function``; up to ``workers`` run at once, if that exceeds the account's default."""
+    """The fleet of the worker ``function``; up to ``workers`` run at once, if that exceeds the account's default, and
+    never more than ``ANTFOLD_WORKERS``: then without relays, which would need executions of their own."""
     spread = replace(RELAYED, limit=float(max(_ACCOUNT, workers or 0)))
     name = function or FUNCTION
+    most = most_workers()
+    if most is not None:
+        pace = PaceRules()
+        pace = replace(pace, limit=min(pace.limit, float(most)), burst=min(pace.burst, float(most)))
+        return Fleet(invoker(name, access), pace=pace, target=lambda: target_of(name, access))
     # Longer than the deadline of relays (``relay_fields``), and shorter than an attempt.
     waits = 0.97 * RELAYS.attempt_seconds
     return Fleet(
@@ -40,6 +49,16 @@ def lambda_fleet(access: Access, function: str = "", workers: int | None = None)
         relay=invoker(relay_of(name), access, waits),
         spread=spread,
     )
+
+
+def most_workers() -> int | None:
+    """``ANTFOLD_WORKERS``; None if it is not set."""
+    text = os.environ.get(WORKERS_VARIABLE, "").strip()
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise QueryError(f"{WORKERS_VARIABLE} is {text!r:.40}: it must be a number of workers, from 1")
+    return int(text)
 
 
 def relay_of(worker: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from deploy.stack.actions.change_sets import DeployError
@@ -69,8 +70,8 @@ class ArtifactBucket:
             raise
         return True
 
-    def make(self) -> None:
-        """Create it, private and TLS only, unless it exists."""
+    def make(self, tags: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Create it, private and TLS only, with tags, unless it exists."""
         if self.exists():
             return
         where = self._client.boto.meta.region_name
@@ -91,6 +92,10 @@ class ArtifactBucket:
         }  # fmt: skip
         document = json.dumps({"Version": "2012-10-17", "Statement": [secure]}).replace("arn:aws:", self._partition())
         self._call("close", lambda s3: s3.put_bucket_policy(**self._bucket, Policy=document))
+
+        if tags:
+            listed = {"TagSet": [{"Key": name, "Value": value} for name, value in tags.items()]}
+            self._call("tag", lambda s3: s3.put_bucket_tagging(**self._bucket, Tagging=listed))
 
     def _partition(self) -> str:
         return f"arn:{self._client.boto.meta.partition}:"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from deploy.stack.settings import TAG
 from operators.errors import DataflowError
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
@@ -18,9 +19,6 @@ PATIENCE = 3_600.0
 
 INLINE = 51_200
 """Bytes of the largest template that CloudFormation accepts without a bucket."""
-
-TAG = "antfold"
-"""The tag of every deployment's stack; its value is the name."""
 
 UNMADE = "REVIEW_IN_PROGRESS"
 STUCK = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
@@ -45,11 +43,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Seen:
-    """A stack's status, outputs, and time of the last change (ISO-8601)."""
+    """A stack's status, outputs, time of the last change (ISO-8601), and tags."""
 
     status: str
     outputs: Mapping[str, str]
     changed: str
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 Step = Callable[[str, str], None]
@@ -57,10 +56,14 @@ Step = Callable[[str, str], None]
 
 
 class Stack:
-    """The stack of one name in one account and region."""
+    """The stack of one name in one account and region. ``role``: under which CloudFormation works; None: that of the
+    last change, or the caller's."""
 
-    def __init__(self, name: str, access: Access, seconds: float = PATIENCE, pause: float = 2.0) -> None:
+    def __init__(
+        self, name: str, access: Access, seconds: float = PATIENCE, pause: float = 2.0, role: str | None = None
+    ) -> None:
         self.name = name
+        self._role = {} if role is None else {"RoleARN": role}
         self._client = Client("cloudformation", access)
         self._seconds = seconds
         self._pause = pause
@@ -83,7 +86,8 @@ class Stack:
             )
         outputs = {o["OutputKey"]: str(o["OutputValue"]) for o in found.get("Outputs", ())}
         changed = found.get("LastUpdatedTime") or found["CreationTime"]
-        return Seen(str(found["StackStatus"]), outputs, changed.isoformat())
+        tags = {str(tag["Key"]): str(tag["Value"]) for tag in found.get("Tags", ())}
+        return Seen(str(found["StackStatus"]), outputs, changed.isoformat(), tags)
 
     def template(self) -> dict[str, Any]:
         """The deployed template."""
@@ -131,6 +135,7 @@ class Stack:
                 Capabilities=["CAPABILITY_IAM"],
                 Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
                 Tags=[{"Key": k, "Value": v} for k, v in tags.items()],
+                **self._role,
                 **template,
             ),
         )
@@ -164,13 +169,15 @@ class Stack:
                 )
 
     def withdraw(self, proposal: Proposal) -> None:
-        """Delete a change set, and its stack if that was never created."""
+        """Delete a change set, and its stack if that was never created; nothing if there is none."""
+        if not proposal.name:
+            return
         self._call(
             "take back a change set of",
             lambda aws: aws.delete_change_set(StackName=self.name, ChangeSetName=proposal.name),
         )
         if proposal.new:
-            self._call("take back", lambda aws: aws.delete_stack(StackName=self.name))
+            self._call("take back", self._delete)
 
     def carry_out(self, proposal: Proposal, step: Step = lambda *_: None) -> Seen:
         """Execute a change set and wait for it; ``DeployError`` names the resource that failed first."""
@@ -186,13 +193,16 @@ class Stack:
     def remove(self, step: Step = lambda *_: None) -> None:
         """Delete the stack and wait for it; resources that its template retains stay."""
         begun = self._newest_event()
-        self._call("remove", lambda aws: aws.delete_stack(StackName=self.name))
+        self._call("remove", self._delete)
         seen = self._settled(begun, step)
         if seen is not None:
             raise DeployError(
                 f"the stack {self.name} could not be removed and is {seen.status}: "
                 f"{self.first_failure(begun) or 'see its events'}"
             )
+
+    def _delete(self, aws: Any) -> Any:
+        return aws.delete_stack(StackName=self.name, **self._role)
 
     def _settled(self, begun: str, step: Step) -> Seen | None:
         """The stack once nothing is under way any more, telling ``step`` of every event since."""
@@ -267,7 +277,7 @@ def _send(method: str, arguments: Mapping[str, str], aws: Any) -> Any:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A change set: its name, whether the stack is new, and the changes."""
+    """A change set: its name ("": there is none yet), whether the stack is new, and the changes."""
 
     name: str
     new: bool

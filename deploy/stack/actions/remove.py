@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploy.stack.actions.artifacts import placed
-from deploy.stack.actions.change_sets import STUCK, TAG, UNMADE, Change, DeployError, Proposal, Stack, Step
+from deploy.stack.actions.change_sets import STUCK, UNMADE, Change, DeployError, Proposal, Stack, Step
 from deploy.stack.resources import template
 from deploy.stack.resources.resource_names import ResourceNames
 from deploy.stack.resources.storage import KEYS
+from deploy.stack.settings import TAG
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 from runtime.aws.retry import Fault
@@ -21,15 +22,17 @@ _TABLE_SECONDS = 300.0
 
 @dataclass
 class Removal:
-    """Removes the deployment ``name``; ``tell`` is called with each phase, ``step`` with each resource."""
+    """Removes the deployment ``name``; ``tell`` is called with each phase, ``step`` with each resource. ``role``: under
+    which CloudFormation works; None: that of the last change."""
 
     name: str
     access: Access
     tell: Callable[[str], None] = lambda _: None
     step: Step = lambda *_: None
+    role: str | None = None
 
     def __post_init__(self) -> None:
-        self.stack = Stack(self.name, self.access)
+        self.stack = Stack(self.name, self.access, role=self.role)
 
     def proposed(self) -> tuple[Change, ...]:
         """What ``stop`` would remove; removes nothing."""
@@ -82,7 +85,9 @@ class Removal:
 
     def _propose(self) -> Proposal:
         rest = template.kept(self.stack.template())
-        return self.stack.propose({"TemplateBody": template.text(rest)}, {}, {TAG: self.name})
+        seen = self.stack.seen()
+        tags = {} if seen is None else {k: v for k, v in seen.tags.items() if not k.startswith("aws:")}
+        return self.stack.propose({"TemplateBody": template.text(rest)}, {}, {**tags, TAG: self.name})
 
     def _remove_code(self) -> None:
         self.tell("removing the code bucket")

@@ -1,60 +1,29 @@
-"""Alarms, their topic, and a dashboard."""
+"""The topic of alarms, and a dashboard; the alarms themselves are in ``alarm_rules.py``."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from deploy.stack.resources.cloudformation import Resource, Value, logical, policy, ref, sub
+from deploy.handlers.logs import NAMESPACE
+from deploy.stack.resources.alarm_rules import AlarmRule, rules
+from deploy.stack.resources.cloudformation import Resource, Value, policy, ref, sub
 from deploy.stack.resources.function_resources import functions
 from deploy.stack.resources.resource_names import ResourceNames
 from deploy.stack.resources.storage import key
 from deploy.stack.settings import StackSettings
 
-NAMESPACE = "antfold"
-"""The namespace of the metrics in the functions' logs."""
-
 
 def watch(settings: StackSettings) -> dict[str, Resource]:
     """The resources, by logical id."""
-    places = ResourceNames(settings.name)
     found = {
         "Alerts": Resource(
             "AWS::SNS::Topic", {"TopicName": f"{settings.name}-alerts", "KmsMasterKeyId": key(settings)}
         ),
         "AlertsPolicy": _topic_policy(),
-        "DeadLettersAlarm": _alarm(
-            "Ingest failed on these objects too often: its log says why; then redrive the dead letters.",
-            "AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": places.dead}, 0,
-        ),
-        "WaitingAlarm": _alarm(
-            "Events of new objects have waited for 15 minutes: ingest cannot keep up.",
-            "AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": places.queue}, 900,
-        ),
-        "QuarantineAlarm": _alarm(
-            "A source was quarantined: `dataflow status` and the ingest log say why.",
-            NAMESPACE, "SourcesQuarantined", {"Function": places.function("ingest")}, 0, "Sum",
-        ),
-    }  # fmt: skip
-    for function in functions(settings):
-        name, title = {"FunctionName": places.function(function.name)}, function.name.capitalize()
-        if function.name == "worker":
-            continue  # throttles pace fleets, and failed tasks are repeated: queries report both
-        found[f"{title}ErrorsAlarm"] = _alarm(
-            f"The {function.name} function failed: its log says why.", "AWS/Lambda", "Errors", name, 0, "Sum"
-        )
-        if function.concurrency == 1:
-            continue  # it runs one at a time, and a second start waits: Lambda repeats it for hours
-        found[f"{title}ThrottlesAlarm"] = _alarm(
-            f"The {function.name} function is throttled: raise its concurrency, or the account's.",
-            "AWS/Lambda", "Throttles", name, 0, "Sum",
-        )  # fmt: skip
-    for stream in sorted(settings.streams):
-        found[logical("Late", stream)] = _alarm(
-            f"Points of {stream} are not delivered; Firehose drops them after 24 hours.",
-            "AWS/Firehose", "DeliveryToS3.DataFreshness", {"DeliveryStreamName": places.delivery(stream)},
-            max(900, 3 * settings.firehose_seconds),
-        )  # fmt: skip
+    }
+    for rule in rules(settings):
+        found[rule.id] = _alarm(settings, rule)
     if settings.alert_email:
         found["AlertsByMail"] = Resource(
             "AWS::SNS::Subscription",
@@ -87,22 +56,13 @@ def _topic_policy() -> Resource:
     return Resource("AWS::SNS::TopicPolicy", {"Topics": [ref("Alerts")], "PolicyDocument": policy([publish, secure])})
 
 
-def _alarm(
-    says: str, space: str, metric: str, of: dict[str, Value], above: float, statistic: str = "Maximum"
-) -> Resource:
+def _alarm(settings: StackSettings, rule: AlarmRule) -> Resource:
     return Resource(
         "AWS::CloudWatch::Alarm",
         {
-            "AlarmDescription": says,
-            "Namespace": space,
-            "MetricName": metric,
-            "Dimensions": [{"Name": name, "Value": value} for name, value in of.items()],
-            "Statistic": statistic,
-            "Period": 300,
-            "EvaluationPeriods": 1,
-            "Threshold": above,
-            "ComparisonOperator": "GreaterThanThreshold",
-            "TreatMissingData": "notBreaching",
+            "AlarmName": ResourceNames(settings.name).alarm(rule.what),
+            "AlarmDescription": rule.says,
+            **rule.properties(),
             "AlarmActions": [ref("Alerts")],
             "OKActions": [ref("Alerts")],
         },

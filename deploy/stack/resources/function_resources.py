@@ -20,6 +20,7 @@ from deploy.stack.resources.grants import Grants
 from deploy.stack.resources.resource_names import LANDING, ResourceNames
 from deploy.stack.resources.storage import key
 from deploy.stack.settings import SettingsError, StackSettings
+from runtime.fleet.aws_lambda import WORKERS_VARIABLE
 
 RUNTIME = "python3.13"
 BUCKET_PARAMETER, BUNDLE_PARAMETER = "ArtifactsBucket", "Bundle"
@@ -28,6 +29,7 @@ _STREAMS = 3_400
 """Bytes of the streams' settings: all variables of a function together may have 4 KB."""
 
 _NO_VPC = "It uses AWS services only; in a VPC it would need gateways that cost more than the workers."
+_NO_RESERVE = "The account's limit is too low for reservations (reserve = false)."
 _NO_DEAD = "Nothing is lost when it fails: {}"
 _LOST = {
     "worker": "its caller waits for the reply and retries.",
@@ -48,6 +50,7 @@ def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
     signed = {"ANTFOLD_MAC_KEY": arn("SigningKey")}
     landing = {"ANTFOLD_LANDING": sub(f"s3://{places.bucket('landing')}/{LANDING}")}
     s = settings
+    few = {} if s.reserve else {WORKERS_VARIABLE: str(s.worker_concurrency)}
     return (
         FunctionResource(
             "worker", "answers one task of a query", s.worker_memory, s.worker_timeout, s.worker_concurrency,
@@ -60,7 +63,7 @@ def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
         FunctionResource(
             "query", "runs published queries", s.query_memory, s.query_timeout, s.query_concurrency,
             grants.query(),
-            store | signed | {
+            store | signed | few | {
                 "ANTFOLD_WORKER": places.function("worker"),
                 "ANTFOLD_RELAY": places.function("query"),
                 "ANTFOLD_ALERTS": ref("Alerts"),
@@ -107,10 +110,10 @@ def resources(settings: StackSettings) -> dict[str, Resource]:
     for function in functions(settings):
         found |= _function(settings, function)
     grants = Grants(settings)
-    found["FirehoseRole"] = role("firehose.amazonaws.com", grants.delivery())
+    found["FirehoseRole"] = role("firehose.amazonaws.com", grants.delivery())  # it reads nothing back
     found["SchedulerRole"] = role("scheduler.amazonaws.com", grants.scheduler())
     for name, tenant in sorted(settings.tenants.items()):
-        found[logical("Tenant", name)] = _role({"AWS": tenant.principal}, grants.tenant(name), {})
+        found[logical("Tenant", name)] = _role({"AWS": tenant.principal}, grants.with_former(grants.tenant(name)), {})
     return found
 
 
@@ -118,7 +121,9 @@ def _function(settings: StackSettings, function: FunctionResource) -> dict[str, 
     kind = function.name
     name = ResourceNames(settings.name).function(kind)
     title = kind.capitalize()
-    grants = (*function.grants, Grants(settings).logs(kind))
+    own = Grants(settings)
+    grants = own.with_former((*function.grants, own.logs(kind)))
+    reserved = {"ReservedConcurrentExecutions": function.concurrency} if settings.reserve else {}
     return {
         f"{title}Log": Resource(
             "AWS::Logs::LogGroup",
@@ -141,7 +146,7 @@ def _function(settings: StackSettings, function: FunctionResource) -> dict[str, 
                 "Role": arn(f"{title}Role"),
                 "MemorySize": function.memory,
                 "Timeout": function.timeout,
-                "ReservedConcurrentExecutions": function.concurrency,
+                **reserved,
                 "Environment": {"Variables": dict(function.environment)},
                 "KmsKeyArn": key(settings),
                 "TracingConfig": {"Mode": "PassThrough"},
@@ -150,7 +155,11 @@ def _function(settings: StackSettings, function: FunctionResource) -> dict[str, 
                 **({"RecursiveLoop": "Allow"} if function.repeats else {}),
             },
             after=(f"{title}Log",),
-            skips={"CKV_AWS_116": _NO_DEAD.format(_LOST[kind]), "CKV_AWS_117": _NO_VPC},
+            skips={
+                "CKV_AWS_116": _NO_DEAD.format(_LOST[kind]),
+                "CKV_AWS_117": _NO_VPC,
+                **({} if settings.reserve else {"CKV_AWS_115": _NO_RESERVE}),
+            },
         ),
     }
 

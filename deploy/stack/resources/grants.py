@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploy.stack.resources.cloudformation import Grant, Value, arn, ref, sub
 from deploy.stack.resources.resource_names import LANDING, STORE, TENANTS, ResourceNames
-from deploy.stack.resources.storage import key
+from deploy.stack.resources.storage import former_keys, key
 from deploy.stack.settings import StackSettings
 
 
@@ -14,6 +14,12 @@ class Grants:
     def __init__(self, settings: StackSettings) -> None:
         self.places = ResourceNames(settings.name)
         self.key = key(settings)
+        self.former = former_keys(settings)
+
+    def with_former(self, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
+        """The grants of a role; if it may decrypt, also what older objects are encrypted with."""
+        reads = any("kms:Decrypt" in grant.actions and self.key in grant.resources for grant in grants)
+        return (*grants, Grant(("kms:Decrypt",), self.former)) if reads and self.former else grants
 
     def worker(self) -> tuple[Grant, ...]:
         """Reads points and kernels, writes large partial states; no access to the catalogue."""
@@ -119,12 +125,18 @@ class Grants:
             Grant(("s3:GetBucketLocation", "s3:ListBucketMultipartUploads"), (self.places.bucket_arn("landing"),)),
             self._look("landing"),
             self._seal(),
+            Grant(
+                ("logs:PutLogEvents",), (self.places.arn("logs", f"log-group:{self.places.delivery_log}:log-stream:*"),)
+            ),
         )
 
     def scheduler(self) -> tuple[Grant, ...]:
-        """EventBridge Scheduler: invokes the scheduled functions."""
+        """EventBridge Scheduler: invokes the scheduled functions, and keeps what it could not."""
         scheduled = ("query", "reconcile", "compact", "retain", "sweep")
-        return (Grant(("lambda:InvokeFunction",), tuple(map(self.places.function_arn, scheduled))),)
+        return (
+            Grant(("lambda:InvokeFunction",), tuple(map(self.places.function_arn, scheduled))),
+            Grant(("sqs:SendMessage",), (arn("MissedSchedules"),)),
+        )
 
     def tenant(self, name: str) -> tuple[Grant, ...]:
         """One tenant: reads its own prefix and its own part of the catalogue."""

@@ -26,6 +26,15 @@ def flow(settings: StackSettings) -> dict[str, Resource]:
     places = ResourceNames(settings.name)
     found = {
         "DeadLetters": _queue(places.dead, MessageRetentionPeriod=1_209_600),
+        "MissedSchedules": _queue(places.missed, MessageRetentionPeriod=1_209_600),
+        "FirehoseLog": Resource(
+            "AWS::Logs::LogGroup",
+            {
+                "LogGroupName": places.delivery_log,
+                "RetentionInDays": settings.log_days,
+                "KmsKeyId": key(settings),
+            },
+        ),
         "Queue": _queue(
             places.queue,
             # Six times the function's time-out, as AWS advises: an event may wait for a free execution first.
@@ -54,6 +63,9 @@ def flow(settings: StackSettings) -> dict[str, Resource]:
     }
     for name in sorted(settings.streams):
         found[logical("Delivery", name)] = _delivery(settings, name)
+        found[logical("FirehoseLog", name)] = Resource(
+            "AWS::Logs::LogStream", {"LogGroupName": ref("FirehoseLog"), "LogStreamName": name}
+        )
     for schedule in settings.schedules:
         found[logical("Schedule", schedule.title)] = _query_schedule(settings, schedule)
     return found
@@ -106,6 +118,11 @@ def _delivery(settings: StackSettings, stream: str) -> Resource:
                 "RoleARN": arn("FirehoseRole"),
                 "Prefix": f"{LANDING}/{stream}/",
                 "ErrorOutputPrefix": f"errors/{stream}/",
+                "CloudWatchLoggingOptions": {
+                    "Enabled": True,
+                    "LogGroupName": ref("FirehoseLog"),
+                    "LogStreamName": ref(logical("FirehoseLog", stream)),
+                },
                 "BufferingHints": {
                     "IntervalInSeconds": settings.firehose_seconds,
                     "SizeInMBs": settings.firehose_mb,
@@ -158,6 +175,7 @@ def _schedule(
                 "RoleArn": arn("SchedulerRole"),
                 "Input": json.dumps(event, sort_keys=True),
                 "RetryPolicy": {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 3600},
+                "DeadLetterConfig": {"Arn": arn("MissedSchedules")},
             },
         },
         skips={"CKV_AWS_297": "It contains the name of a query and thresholds, no data."},

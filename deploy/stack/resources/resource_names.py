@@ -58,6 +58,20 @@ class ResourceNames:
         return f"{self.name}-dead"
 
     @property
+    def missed(self) -> str:
+        """The queue of runs that the scheduler could not start."""
+        return f"{self.name}-missed"
+
+    @property
+    def delivery_log(self) -> str:
+        """The log group of all streams' Firehoses."""
+        return f"/aws/kinesisfirehose/{self.name}"
+
+    def alarm(self, what: str) -> str:
+        """The name of an alarm."""
+        return f"{self.name}-{what}"
+
+    @property
     def table(self) -> str:
         """The catalogue's table; not the default table of stores, which may exist, too."""
         return f"{self.name}-catalogue"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from deploy.stack.resources.cloudformation import Resource, Value, arn, policy, ref, sub
 from deploy.stack.resources.resource_names import LANDING, STORE, ResourceNames
-from deploy.stack.settings import StackSettings
+from deploy.stack.settings import CREATED, StackSettings
 from runtime.catalogue.stores.dynamodb import PARTITION, SORT
 
 _NO_LOG = {
@@ -16,6 +17,9 @@ _NO_LOG = {
 KEYS = ("antfold: points, catalogue, logs and alerts", "antfold: signs kernels and named queries")
 """The descriptions of the keys created here."""
 
+KEYS_OF = "antfold:keys"
+"""Under which the template's metadata says which keys it uses."""
+
 _ROOT = sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")
 
 
@@ -24,10 +28,35 @@ def key(settings: StackSettings) -> Value:
     return settings.kms_key or arn("Key")
 
 
+def former_keys(settings: StackSettings) -> tuple[Value, ...]:
+    """The ARNs of the keys that only older objects are encrypted with."""
+    return tuple(arn("Key") if former == CREATED else former for former in settings.former_kms_keys)
+
+
+def keys_of(settings: StackSettings) -> dict[str, Any]:
+    """Which keys a template uses, for the deployments that follow it: ``deployed_keys`` reads it."""
+    return {"now": settings.kms_key or CREATED, "former": list(settings.former_kms_keys)}
+
+
+def deployed_keys(template: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys of a deployed template, the present one first; none if it has no buckets. ``CREATED``: its own."""
+    said = template.get("Metadata", {}).get(KEYS_OF)
+    if said is not None:
+        return (str(said["now"]), *map(str, said["former"]))
+    bucket = template.get("Resources", {}).get("DataBucket")  # of a version that did not write them down
+    if bucket is None:
+        return ()
+    rules = bucket["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    given = rules[0]["ServerSideEncryptionByDefault"]["KMSMasterKeyID"]
+    return (given if isinstance(given, str) else CREATED,)
+
+
 def storage(settings: StackSettings) -> dict[str, Resource]:
     """The resources, by logical id."""
     places = ResourceNames(settings.name)
-    own = {} if settings.kms_key else {"Key": _key(), "KeyAlias": _alias(places, "", "Key")}
+    # Once created, it stays: objects are encrypted with it, and a second one would need its alias.
+    created = not settings.kms_key or CREATED in settings.former_kms_keys
+    own = {"Key": _key(), "KeyAlias": _alias(places, "", "Key")} if created else {}
     return {
         **own,
         "SigningKey": _signing_key(),

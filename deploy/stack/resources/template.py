@@ -8,17 +8,20 @@ from typing import Any
 
 from deploy.stack.resources import alarms, function_resources, ingest_resources, storage
 from deploy.stack.resources.cloudformation import KEEP, Resource, Value, arn, logical, ref
+from deploy.stack.resources.marks import marked
 from deploy.stack.resources.resource_names import ResourceNames
+from deploy.stack.resources.storage import KEYS_OF, keys_of
 from deploy.stack.settings import StackSettings
 
 
 def table(settings: StackSettings) -> dict[str, Resource]:
     """Every resource of a deployment, by logical id."""
-    return (
+    return marked(
+        settings,
         storage.storage(settings)
         | ingest_resources.flow(settings)
         | function_resources.resources(settings)
-        | alarms.watch(settings)
+        | alarms.watch(settings),
     )
 
 
@@ -27,6 +30,7 @@ def template(settings: StackSettings) -> dict[str, Any]:
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"antfold ({settings.name}): telemetry to point files, and queries over them.",
+        "Metadata": {KEYS_OF: keys_of(settings)},
         "Parameters": {
             function_resources.BUCKET_PARAMETER: {
                 "Type": "String",
@@ -71,6 +75,7 @@ def kept(whole: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "AWSTemplateFormatVersion": whole["AWSTemplateFormatVersion"],
         "Description": whole["Description"],
+        **({"Metadata": whole["Metadata"]} if "Metadata" in whole else {}),
         "Resources": resources,
         "Outputs": outputs,
     }

@@ -166,7 +166,7 @@ class Reading:
             if mark == "" and name == "quote":
                 continue  # none
             if mark is not None and (len(mark) != 1 or not mark.isascii() or mark in "\r\n"):
-                raise IngestError(f"{name} must be one ASCII character, not {mark!r:.20}.")
+                raise IngestError(f"{name} must be one ASCII character, not {mark!r:.40}.")
         if self.encoding is not None:
             check_encoding(self.encoding)
         if self.decimal is not None and self.decimal == self.thousands:

@@ -73,6 +73,28 @@ def test_a_batch_of_which_one_is_poison(deployed: Store, lines: Callable[[], Lin
     assert deployed.catalogue.snapshot("s").quarantined == 1
 
 
+def test_the_object_is_named_before_work_on_it(
+    deployed: Store, lines: Callable[[], Lines], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function that runs out of time or memory writes nothing more."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    body = event(land("in/s/it's large", records(1)))
+    for work in ("ingest", "looked_up"):
+        with monkeypatch.context() as patch:
+            patch.setattr(ingest, work, killed)
+            with pytest.raises(Killed):
+                take(body)
+        (begun,) = lines().of("begun")
+        assert (begun["object"], begun["stream"]) == ("s3://landing/in/s/it's large", "s")
+        assert (begun["bytes"], begun["received"]) == (len(records(1)), 1)
+
+
 def test_a_message_about_several_objects(deployed: Store) -> None:
     """It is done when all of them are; those that can be are committed at once."""
     body = event(land("in/s/a", POISON), land("in/s/b", records(1)))

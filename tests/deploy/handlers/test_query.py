@@ -127,8 +127,11 @@ def test_what_is_not_the_askers_fault(
     assert https("/tops") == (500, {"error": "internal error (request-1)"})
     logged = lines()
     assert [line["status"] for line in logged.of("failed")] == [500, 500]
-    assert logged.metric("QueriesFailed") == 2
+    assert logged.metric("QueriesFailed") == logged.metric("QueriesFailed", Class="server") == 2
     assert logged.of("failed")[1]["error"] == "ZeroDivisionError"
+    assert https("/tops", limit="5")[0] == 400
+    logged = lines()
+    assert (logged.metric("QueriesFailed", Class="caller"), logged.metric("QueriesFailed", Class="server")) == (1, 0)
 
 
 def test_by_invocation(store: Store) -> None:
@@ -193,7 +196,7 @@ def test_at_its_time(store: Store, monkeypatch: pytest.MonkeyPatch, lines: Calla
     assert mail["TopicArn"].endswith(":alerts")
     assert "tops version 1" in mail["Message"]
     assert "3 of 3 rows" in mail["Subject"]
-    assert lines().metric("AlertsSent", Query="tops") == 1
+    assert lines().metric("AlertsSent") == 1
     quiet = {**SCHEDULE, "at": "2023-11-16T00:00:00Z", "schedule": {"query": "tops", "alert": ["n > 500"]}}
     assert handler(quiet, Context())["violations"] == 0
     assert len(sent) == 1

@@ -75,13 +75,24 @@ def applies(statement: Mapping[str, Any], need: Need) -> bool:
 @dataclass
 class Iam:
     """``roles``: the statements of each function's role; ``denials``: those of bucket policies. ``who``: the role that
-    asks now, None for somebody who may do everything. ``used``: what was allowed."""
+    asks now, None for somebody who may do everything. ``used``: what was allowed. ``key`` encrypts what is written;
+    ``sealed``: the key of every object that was written under another one than the first."""
 
     roles: Mapping[str, list[dict[str, Any]]]
     denials: list[dict[str, Any]]
     key: str
     who: str | None = None
     used: set[tuple[str, str]] = field(default_factory=set)
+    sealed: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.first = self.key
+
+    def key_of(self, operation: str, given: Mapping[str, Any]) -> str:
+        """The key that a request to S3 needs: that of the object, or the present one."""
+        if operation not in ("GetObject", "HeadObject"):
+            return self.key
+        return self.sealed.get((given["Bucket"], given["Key"]), self.first)
 
     @contextmanager
     def acting(self, who: str | None) -> Iterator[None]:
@@ -97,12 +108,14 @@ class Iam:
         return self.who is None or any(applies(s, need) for s in self.roles[self.who])
 
     def check(self, service: str, operation: str, given: Mapping[str, Any]) -> None:
-        for need in needs(service, operation, given, self.key):
+        for need in needs(service, operation, given, self.key_of(operation, given)):
             if not self.may(need):
                 detail = {"Code": "AccessDenied", "Message": f"{self.who} may not {need[0]} on {need[1]}"}
                 raise ClientError({"Error": detail, "ResponseMetadata": {"HTTPStatusCode": 403}}, operation)
             if self.who is not None:
                 self.used.add((self.who, need[0]))
+        if operation == "PutObject" and self.key != self.first:
+            self.sealed.setdefault((given["Bucket"], given["Key"]), self.key)
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         make = runtime.aws.client._make

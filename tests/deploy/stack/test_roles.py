@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,9 +16,11 @@ import pytest
 
 import dataflow as df
 from deploy.handlers import ingest, query, reconcile, worker
+from deploy.stack.actions.preflight import with_former_keys
 from deploy.stack.resources.function_resources import functions
+from deploy.stack.resources.storage import key
 from deploy.stack.resources.template import template
-from deploy.stack.settings import parse
+from deploy.stack.settings import CREATED, StackSettings, parse
 from runtime.aws import kms as signing
 from runtime.aws.access import Access
 from runtime.fleet import aws_lambda
@@ -47,6 +49,12 @@ class Deployed:
     environments: dict[str, dict[str, str]]
     monkeypatch: pytest.MonkeyPatch
     store: Store
+    named: dict[str, str]
+
+    def deploy(self, settings: StackSettings) -> None:
+        """Deploy again: other rights, and perhaps another key."""
+        self.iam.roles = statements(template(settings), self.named)
+        self.iam.key = filled(key(settings), self.named)
 
     def run(self, kind: str, given: Any) -> Any:
         """Invoke a function: with its environment and role, and nothing that another process has in memory."""
@@ -98,7 +106,7 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
     assert store.streams() == []  # which makes the table
     monkeypatch.setattr(reconcile, "SETTLED", timedelta(seconds=-5))
     monkeypatch.setattr(signing, "_kms", signing._kms.__wrapped__)
-    yield Deployed(iam, environments, monkeypatch, store)
+    yield Deployed(iam, environments, monkeypatch, store, named)
     store.close()
 
 
@@ -247,6 +255,36 @@ def test_query_as_a_relay(published: Deployed, monkeypatch: pytest.MonkeyPatch) 
     result = published.store.query(TOPS, executor=fleet, workers=3, progress=False)
     assert [list(row) for row in result.to_dict()["rows"]] == ROWS
     assert {("query", "lambda:InvokeFunction"), ("worker", "s3:GetObject")} <= published.iam.used
+
+
+FIRST, SECOND = (f"arn:aws:kms:{REGION}:444455556666:key/{n}" for n in (1, 2))
+
+
+def test_another_key(published: Deployed) -> None:
+    """What was written under former keys stays readable: to keys of one's own, and back to that of the deployment."""
+    settings, expected = SETTINGS, 60
+    for number, given in enumerate((FIRST, SECOND, None, FIRST)):
+        before = template(settings)
+        settings, added = with_former_keys(replace(SETTINGS, kms_key=given), before)
+        assert (given or CREATED) not in settings.former_kms_keys
+        assert set(added) == set(settings.former_kms_keys)  # the file names none
+        published.deploy(settings)
+        assert "Key" in template(settings)["Resources"]
+        # All of the store, and an object that landed before.
+        landed = published.land(f"late{number}", points(60 + number))
+        assert failures(published.run("ingest", batch(event(landed)))) == []
+        expected += 1
+        reply = json.loads(published.run("query", url("tops"))["body"])
+        assert sum(n for _, n, _ in reply["rows"]) == expected
+        with published.iam.acting(None):
+            paths = [f.path for f in Store(published.store.url).files("s")]
+        with published.as_function("worker"):  # it reads files of every age
+            held = Store(published.store.url).objects
+            assert [len(held.read(path, 0, 8)) for path in paths] == [8] * len(paths)
+    assert len(set(published.iam.sealed.values())) == 2
+    published.deploy(replace(SETTINGS, kms_key=SECOND))
+    with pytest.raises(Exception, match="permission denied"):
+        published.run("query", {"query": "tops", "params": {}})
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,12 @@ def test_the_example_names_every_setting() -> None:
     assert found.schedules[0].alert == ("uptime < 0.95",)
     assert found.kms_key == "arn:aws:kms:eu-west-1:111122223333:key/0ab1"
     for f in fields(StackSettings):  # what is shown is the default, where there is one
-        if f.type == "int" or f.name in ("name", "architecture"):
+        if f.type in ("int", "bool") or f.name in ("name", "architecture"):
             assert getattr(found, f.name) == f.default, f.name
 
 
+STREAM = "[streams.a]\nkey = 'k'\ntime = 't'\n"
+MANY = ", ".join(f"t{i} = '1'" for i in range(41))
 SCHEDULE = "[[schedules]]\nevery = 'rate(1 hour)'\n"
 
 
@@ -73,6 +75,22 @@ SCHEDULE = "[[schedules]]\nevery = 'rate(1 hour)'\n"
         ("[deployment]\nfirehose_mb = 129", "firehose_mb = 129 must be 1 to 128 MiB"),
         ("[deployment]\nlog_days = 31", "CloudWatch has no retention of log_days = 31; the nearest is 30"),
         ("[deployment]\nkms_key = 'alias/mine'", "must be a key's ARN"),
+        ("[deployment]\nformer_kms_keys = ['mine']", "former_kms_keys = 'mine' must be a key's ARN"),
+        ("[deployment]\nformer_kms_keys = 'created'", "former_kms_keys = 'created' must be a list of texts"),
+        ("[deployment]\npermissions_boundary = 'bounds'", "permissions_boundary = 'bounds' must be a policy's ARN"),
+        ("[deployment]\nservice_role = 'arn:aws:iam::1:role/x'", "service_role = .* must be a role's ARN"),
+        ("[deployment]\nreserve = 1", "reserve = 1 must be true or false"),
+        ("[deployment]\ntags = { antfold = 'x' }", "tags: 'antfold' is set by the deployment itself"),
+        ("[deployment]\ntags = { 'aws:x' = 'x' }", "tags: 'aws:x' is set by AWS itself"),
+        ("[deployment]\ntags = { team = 5 }", "tags: 'team' = 5 must be texts of up to 128 and 256"),
+        ("[deployment]\ntags = { team = 'a?' }", r"tags: 'team' = 'a\?' must be texts"),
+        (f"[deployment]\ntags = {{ a = '{'x' * 257}' }}", "must be texts of up to 128 and 256"),
+        (f"[deployment]\ntags = {{ {MANY} }}", "there are 41; AWS takes 40"),
+        (STREAM + "reject_share = 1.5", "reject_share = 1.5 must be 0 to 1"),
+        (STREAM + "reject_share = '5%'", "reject_share = '5%' must be a number"),
+        (STREAM + "silent_minutes = 5", "silent_minutes = 5 must be 15 to 10,080 minutes"),
+        (STREAM + "silent_minutes = 17", "silent_minutes = 17 must be a multiple of 5; the next is 20"),
+        (STREAM + "silent_minutes = 1445", "silent_minutes = 1445 must be a multiple of 60; the next is 1500"),
         ("[streams.a]\nkey = 'k'", r"\[streams.a\]: the stream a is new: say which column is its time"),
         ("[streams.a]\nkey = 'k'\ntime = 't'\nunit = 'h'", r"\[streams.a\]: unit 'h' is unknown"),
         ("[streams.a]\nkey = 'k'\ntime = 'k'", "must be different columns"),
@@ -135,3 +153,10 @@ def test_files(tmp_path: Path) -> None:
 def test_formats_are_those_of_ingest() -> None:
     for name in names():
         assert parse(f"[streams.a]\nkey = 'k'\ntime = 't'\nformat = '{name}'").streams["a"].format == name
+
+
+def test_what_is_of_alarms_is_no_option_of_ingest() -> None:
+    """The functions are told what they read with, and nothing else."""
+    (stream,) = parse(STREAM + "silent_minutes = 60\nreject_share = 0.5").streams.values()
+    assert (stream.silent_minutes, stream.reject_share) == (60, 0.5)
+    assert stream.options() == {"key": "k", "time": "t", "format": "auto"}

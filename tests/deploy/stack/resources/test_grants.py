@@ -28,6 +28,9 @@ REMOVALS = {
 STARS = {
     "objects below a prefix": re.compile(r"arn:\$\{AWS::Partition\}:s3:::[^*/]+/[^*]+/\*"),
     "the streams of one log": re.compile(r"arn:\$\{AWS::Partition\}:logs:[^*]+:log-group:/aws/lambda/[^*/]+:\*"),
+    "the streams of Firehose's log": re.compile(
+        r"arn:\$\{AWS::Partition\}:logs:[^*]+:log-group:/aws/kinesisfirehose/[^*/]+:log-stream:\*"
+    ),
 }
 """The only stars that a resource may have, and only at its end."""
 
@@ -81,7 +84,8 @@ def roles(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     by_role: dict[str, list[dict[str, Any]]] = {}
     for name, resource in found["Resources"].items():
         if resource["Type"] == "AWS::IAM::Role":
-            assert set(resource["Properties"]) == {"AssumeRolePolicyDocument", "Policies"}  # no managed policies
+            parts = {"AssumeRolePolicyDocument", "Policies", "Tags", "PermissionsBoundary"}  # no managed policies
+            assert set(resource["Properties"]) <= parts
             by_role[name] = [s for p in resource["Properties"]["Policies"] for s in p["PolicyDocument"]["Statement"]]
     for name, resource in found["Resources"].items():
         if resource["Type"] == "AWS::Lambda::Function":
