@@ -25,6 +25,8 @@ name = "antfold"              # of the stack; buckets, table and functions are n
 # kms_key = "arn:aws:kms:eu-west-1:111122223333:key/..."   # your own key; default: a new one
 # artifacts_bucket = "..."    # your own bucket for the code; default: a new one
 # alert_email = "ops@example.com"
+# shift_minutes = 10          # an update runs this long for a share of the calls, while deploy watches the alarms ...
+# shift_share = 0.1           # ... before it runs for all; 0 minutes: for all at once
 
 [streams.telemetry]           # one table per stream, with the options of `dataflow ingest`
 key = "device"

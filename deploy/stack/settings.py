@@ -22,7 +22,7 @@ ARCHITECTURES = ("x86_64", "arm64")
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 """CloudWatch's log retentions."""
 
-_RANGES = {
+_RANGES: dict[str, tuple[float, float, str]] = {
     "memory": (512, 10_240, "MB"),
     "timeout": (30, 900, "seconds"),
     "worker_timeout": (30, 300, "seconds"),  # the caller of a worker waits a little longer than this
@@ -30,6 +30,8 @@ _RANGES = {
     "firehose_seconds": (0, 900, "seconds"),
     "firehose_mb": (1, 128, "MiB"),
     "landing_days": (1, 36_500, "days"),
+    "shift_minutes": (0, 1_440, "minutes"),
+    "shift_share": (0.01, 0.5, "of the calls"),
 }
 """Limits of AWS, and sensible ones, by the last part of a setting's name."""
 
@@ -39,6 +41,7 @@ _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,38}")
 _KINDS: dict[str, tuple[type, str]] = {
     "str": (str, "a text"),
     "int": (int, "a whole number"),
+    "float": (float, "a number"),
     "bool": (bool, "true or false"),
     "tuple[str, ...]": (list, "a list of texts"),
     "Mapping[str, Any]": (dict, "a table"),
@@ -109,7 +112,8 @@ class StackSettings:
     """A deployment. Memory is in MB, time-outs in seconds, concurrency in concurrent executions.
 
     ``kms_key``: the ARN of an existing key, whose policy allows what deploy/AWS.md says; None creates one.
-    ``landing_days``: days after which raw input is deleted; None: never.
+    ``landing_days``: days after which raw input is deleted; None: never. ``shift_share`` of the calls run a new version
+    for ``shift_minutes`` before all do; 0 minutes: all do at once.
     """
 
     name: str = "antfold"
@@ -131,6 +135,8 @@ class StackSettings:
     kms_key: str | None = None
     artifacts_bucket: str | None = None
     alert_email: str | None = None
+    shift_minutes: int = 10
+    shift_share: float = 0.1
     streams: Mapping[str, StreamSettings] = field(default_factory=dict)
     schedules: tuple[ScheduleSettings, ...] = ()
     tenants: Mapping[str, Tenant] = field(default_factory=dict)
@@ -225,7 +231,8 @@ def _made(cls: type[T], given: object, where: str, **nested: Any) -> T:
             continue
         kind, called = _KINDS[str(f.type).removesuffix(" | None")]
         value = table[f.name]
-        fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        types = (int, float) if kind is float else (kind,)
+        fits = isinstance(value, types) and (kind is bool or not isinstance(value, bool))
         if not fits or (kind is list and not all(isinstance(v, str) for v in value)):
             raise SettingsError(f"{where}: {f.name} = {value!r:.60} must be {called}")
         if kind is list:
@@ -250,7 +257,7 @@ def _check(settings: StackSettings, where: str) -> None:
         )
     for name, value in asdict(settings).items():
         limits = _RANGES.get(name) or _RANGES.get(name.rpartition("_")[2])
-        if limits and isinstance(value, int) and not limits[0] <= value <= limits[1]:
+        if limits and isinstance(value, int | float) and not limits[0] <= value <= limits[1]:
             raise SettingsError(f"{place}: {name} = {value} must be {limits[0]:,} to {limits[1]:,} {limits[2]}")
     key = settings.kms_key
     if key is not None and not re.fullmatch(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", key):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from deploy.stack.resources.versions import Deployed
 from operators.errors import DataflowError
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
@@ -45,11 +46,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Seen:
-    """A stack's status, outputs, and time of the last change (ISO-8601)."""
+    """A stack's status, outputs, time of the last change (ISO-8601), parameters and tags."""
 
     status: str
     outputs: Mapping[str, str]
     changed: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 Step = Callable[[str, str], None]
@@ -83,7 +86,9 @@ class Stack:
             )
         outputs = {o["OutputKey"]: str(o["OutputValue"]) for o in found.get("Outputs", ())}
         changed = found.get("LastUpdatedTime") or found["CreationTime"]
-        return Seen(str(found["StackStatus"]), outputs, changed.isoformat())
+        parameters = {p["ParameterKey"]: str(p["ParameterValue"]) for p in found.get("Parameters", ())}
+        tags = {tag["Key"]: str(tag["Value"]) for tag in found.get("Tags", ())}
+        return Seen(str(found["StackStatus"]), outputs, changed.isoformat(), parameters, tags)
 
     def template(self) -> dict[str, Any]:
         """The deployed template."""
@@ -91,6 +96,13 @@ class Stack:
         body = reply["TemplateBody"]
         found: dict[str, Any] = json.loads(body) if isinstance(body, str) else dict(body)
         return found
+
+    def deployed(self) -> Deployed | None:
+        """The deployed template with its parameters; None if the stack was never created."""
+        seen = self.seen()
+        if seen is None or seen.status == UNMADE or seen.status in STUCK:
+            return None
+        return Deployed(self.template(), seen.parameters)
 
     def resources(self) -> list[tuple[str, str, str]]:
         """The logical id, type and physical id of each existing resource."""

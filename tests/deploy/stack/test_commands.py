@@ -100,7 +100,7 @@ def test_what_is_not_agreed_to_is_taken_back(
 
     class Fake:
         def __init__(self, *_: object) -> None:
-            self.stack = self
+            self.stack, self.shifts = self, []
 
         def propose(self, *_: object) -> Proposal:
             return Proposal("p", True, (Change("Add", "Key", "AWS::KMS::Key", ""),))
