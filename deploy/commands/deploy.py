@@ -112,7 +112,7 @@ def _applies(
         if shifts:
             print(
                 f"new versions of {', '.join(shifts).lower()}: {settings.shift_share:.0%} of the calls for "
-                f"{settings.shift_minutes:,} minutes, then all; an alarm takes the update back"
+                f"{settings.shift_minutes:,} min, then all; an alarm takes the update back"
             )
         question = f"apply {len(proposal.changes)} changes?" if proposal.changes else "finish the interrupted update?"
         agreed = not options.dry_run and (options.yes or _agreed(question))

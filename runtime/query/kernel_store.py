@@ -118,6 +118,11 @@ def kernel_files(plan: Plan, after: bool = True) -> tuple[KernelFile, ...]:
     return tuple({(f.name, f.digest): f for stage in stages for f in stage_files(stage)}.values())
 
 
+def kernel_digests(plan: Plan) -> tuple[str, ...]:
+    """What the kernels of a plan's tasks compute, by stage; equal for equal code on any machine."""
+    return tuple(stage_files(stage)[0].digest for stage in plan.stages)
+
+
 def publish(
     objects: ObjectStore, compiled: Compiled, target: Target, signer: Signer | None = None, after: bool = True
 ) -> tuple[KernelRef, ...]:

@@ -252,7 +252,9 @@ def test_query_as_a_relay(published: Deployed, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(query, "invoker", lambda name, *_: through(published, name))
     monkeypatch.setattr("runtime.query.plan.make_tasks._SMALL", 10)
-    fleet = Fleet(through(published, "fleet-worker:live"), relay=through(published, "fleet-query:live"), direct=1, batch=100)
+    fleet = Fleet(
+        through(published, "fleet-worker:live"), relay=through(published, "fleet-query:live"), direct=1, batch=100
+    )
     result = published.store.query(TOPS, executor=fleet, workers=3, progress=False)
     assert [list(row) for row in result.to_dict()["rows"]] == ROWS
     assert {("query", "lambda:InvokeFunction"), ("worker", "s3:GetObject")} <= published.iam.used
