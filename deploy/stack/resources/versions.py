@@ -139,7 +139,10 @@ def versioned(
         changed = title in done.resources and (title not in routed or routed[title].live != newest[title])
         name = out[title].properties["Role"]["Fn::GetAtt"][0]
         if name in done.resources:
-            out[name] = _with_former(out[name], done.resources[name], changed, set(out))
+            sources = ["former"] if not changed else ["grants"]
+            if changed and title in routed and routed[title].following:
+                sources.append("former")  # of the version that is still live
+            out[name] = _with_former(out[name], done.resources[name], sources, set(out))
     return out
 
 
@@ -208,15 +211,16 @@ def _alarm(title: str, name: str, version: str) -> Resource:
     )
 
 
-def _with_former(role: Resource, deployed: Mapping[str, Any], changed: bool, known: set[str]) -> Resource:
-    """The role with the grants that only the version before needs, for as long as that one is kept.
+def _with_former(role: Resource, deployed: Mapping[str, Any], sources: list[str], known: set[str]) -> Resource:
+    """The role with the grants that only the version before needs, for as long as that one is kept; they are in the
+    policies ``sources`` of the deployed role.
 
     All versions of a function have one role. What runs while the role changes must not be denied anything.
     """
     policies = {p["PolicyName"]: p["PolicyDocument"]["Statement"] for p in deployed["Properties"]["Policies"]}
     (own,) = role.properties["Policies"]
     current = own["PolicyDocument"]["Statement"]
-    before = policies.get("grants" if changed else "former", [])
+    before = [statement for source in sources for statement in policies.get(source, [])]
     former = [s for s in (_only(s, known, current) for s in before) if s is not None]
     if not former:
         return role

@@ -30,8 +30,8 @@ _STORE = "STORE"
 @dataclass(frozen=True)
 class Recorded:
     """``task`` and ``batch`` are requests, the others replies: ``refusal`` to an altered request, ``stranger`` to one
-    of an unknown version. ``file`` is the point file, ``path`` its name. The last two are the digests of the requests to
-    which the replies were sent."""
+    of an unknown version. ``file`` is the point file, ``path`` its name. The last two are the digests of the requests
+    to which the replies were sent."""
 
     task: dict[str, Any]
     batch: dict[str, Any]
