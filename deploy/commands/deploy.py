@@ -86,6 +86,8 @@ def _deploy(options: argparse.Namespace) -> int:
         return 0
     if not _applies(options, deployment.stack, proposal, shifts, said):
         return 0 if options.dry_run else 1
+    for line in deployment.renew_kernels():
+        print(line, file=sys.stderr)
     watch = deployment.watch()
     if watch.ignored:
         print(f"these alarms ring already, so they do not stop the update: {', '.join(sorted(watch.ignored))}")

@@ -125,6 +125,11 @@ class Stack:
                 f"({self.first_failure() or 'see its events'}): run `dataflow destroy --name {self.name}`, then "
                 "deploy again"
             )
+        if seen.status == "UPDATE_ROLLBACK_FAILED":
+            raise DeployError(
+                f"the stack {self.name} is in {seen.status} ({self.first_failure() or 'see its events'}): mend the "
+                f"cause, then run `aws cloudformation continue-update-rollback --stack-name {self.name}`"
+            )
         if seen.status.endswith("_IN_PROGRESS"):
             raise DeployError(f"the stack {self.name} is being changed ({seen.status}): wait until it is done")
         return seen

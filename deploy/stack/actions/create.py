@@ -11,6 +11,7 @@ from typing import Any
 
 from deploy.stack.actions.artifacts import CODE, ArtifactBucket, placed, region
 from deploy.stack.actions.change_sets import INLINE, TAG, DeployError, Proposal, Seen, Stack, Step
+from deploy.stack.actions.renewal import renew_kernels
 from deploy.stack.actions.rollback import Rollback, RolledBack, source, stored_name
 from deploy.stack.actions.watch import Watch
 from deploy.stack.resources import template
@@ -114,6 +115,14 @@ class Deployment:
     def carry_out(self, proposal: Proposal, step: Step) -> Seen:
         """Execute a proposal."""
         return self.stack.carry_out(proposal, step)
+
+    def renew_kernels(self) -> list[str]:
+        """Give published queries kernels of this release, if the code changes; sentences on those without."""
+        if self.before is None or self.before.parameters.get(BUNDLE_PARAMETER) == self.parameters[BUNDLE_PARAMETER]:
+            return []
+        seen = self.stack.seen()
+        self.tell("making kernels for published queries")
+        return [] if seen is None else renew_kernels(seen.outputs, self.settings.architecture, self.access)
 
     def watch(self) -> Watch:
         """A watch over the alarms, to be made before the first update: what rings already is not held against it."""
