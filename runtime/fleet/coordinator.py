@@ -259,7 +259,7 @@ class Coordinator:
                     self._give_up(job, outcome)
 
     def _give_up(self, job: _Job, outcome: Outcome) -> None:
-        if outcome.kind in (Kind.VERSION, Kind.KERNELS):
+        if outcome.kind in (Kind.VERSION, Kind.RELEASE):
             # Not a part that may be left out: all others fail alike.
             raise OtherVersion(f"task {job.task.id} of {job.task.stream} was refused: {outcome.detail}.")
         what = f"task {job.task.id} of {job.task.stream} failed"

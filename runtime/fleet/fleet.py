@@ -16,10 +16,10 @@ from operators.compiler.targets import Target
 from operators.errors import DataflowError
 from runtime.errors import QueryError
 from runtime.fleet.coordinator import Coordinator, Counts, Start, names
+from runtime.fleet.message_versions import PROTOCOL
 from runtime.fleet.messages import read_reply, request
 from runtime.fleet.outcomes import Kind, Outcome, Reply
 from runtime.fleet.pacing import NO_THREAD, RELAYED, PaceRules, share
-from runtime.fleet.protocol import PROTOCOL
 from runtime.fleet.rules import RELAYS, Rules, TaskBatch, Work
 from runtime.objects import ObjectStore
 from runtime.query.task.partial import Partial

@@ -7,8 +7,8 @@ from typing import Any
 
 from runtime.aws.kms import Signer
 from runtime.fleet.fleet import Fleet, answers
+from runtime.fleet.message_versions import release
 from runtime.fleet.outcomes import Outcome
-from runtime.fleet.protocol import release
 from runtime.objects import ObjectStore
 from runtime.progress import Progress
 from runtime.query.kernel_store import kernel_digests, publish

@@ -5,8 +5,8 @@ A task: ``{"version": 6, "request": SHA256, "spill": PREFIX, "task": {...}}`` (`
 "sha256"}`` instead of ``task``; with ``"kernels": [...]`` if the worker must first install kernels (the fields of
 ``runtime.query.kernel_store.KernelRef``), ``"digests": [...]`` of what the kernels must compute, and ``"release"`` of
 the client. A reply: ``{"version": 6, "task": ID, "used": {...}}`` with ``"state"`` (a partial state as base64), or
-``"stored"``, or ``"error": {"type", "message"}``; ``used`` is the billed usage. ``protocol.py`` says which versions
-work together; a reply has the version of its request.
+``"stored"``, or ``"error": {"type", "message"}``; ``used`` is the billed usage. ``message_versions.py`` says which
+versions work together; a reply has the version of its request.
 
 A request to a relay has ``batch`` instead of ``task``, and the further fields that ``relay.py`` lists. Its reply also
 has ``"tasks"``, the names of its tasks or their splits, and ``"failed"``, the error texts of those that failed.
@@ -24,16 +24,16 @@ from typing import Any
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
-from runtime.fleet.outcomes import Kind, Outcome, Reply, broken
-from runtime.fleet.protocol import (
-    OTHER_KERNELS,
+from runtime.fleet.message_versions import (
+    OTHER_RELEASE,
     OTHER_VERSION,
     PROTOCOL,
     is_spoken,
     kernels_differ,
     mismatch_of,
 )
-from runtime.fleet.protocol import release as own_release
+from runtime.fleet.message_versions import release as own_release
+from runtime.fleet.outcomes import Kind, Outcome, Reply, broken
 from runtime.fleet.rules import TaskBatch, Work
 from runtime.objects import ObjectStore
 from runtime.query.task import state_bytes
@@ -130,7 +130,7 @@ def refusal(name: str, error: Exception) -> dict[str, Any]:
 
 
 _KINDS = {
-    "MemoryError": Kind.MEMORY, "QueryTimeout": Kind.TIME, OTHER_VERSION: Kind.VERSION, OTHER_KERNELS: Kind.KERNELS,
+    "MemoryError": Kind.MEMORY, "QueryTimeout": Kind.TIME, OTHER_VERSION: Kind.VERSION, OTHER_RELEASE: Kind.RELEASE,
 }  # fmt: skip
 """Errors that a smaller task may avoid, or another worker."""
 
@@ -161,8 +161,8 @@ def read_reply(
             type_, message = str(fields["error"]["type"]), str(fields["error"]["message"])
             if version < PROTOCOL and type_ == "KernelMissing":
                 # A worker of the version before that has no kernels but its own.
-                return Outcome(Kind.KERNELS, f"{message} ({kernels_differ(own_release(), None)})", used=used)
-            if type_ in (OTHER_VERSION, OTHER_KERNELS):
+                return Outcome(Kind.RELEASE, f"{message} ({kernels_differ(own_release(), None)})", used=used)
+            if type_ in (OTHER_VERSION, OTHER_RELEASE):
                 return Outcome(_KINDS[type_], message, used=used)
             if isinstance(work, TaskBatch) and type_ in ("TaskFailed", "QueryTimeout"):
                 return Outcome(_KINDS.get(type_, Kind.REFUSED), message, named=True, used=used)
@@ -181,7 +181,7 @@ def read_reply(
         state = base64.b64decode(fields["state"], validate=True) if held is None else fetch(objects, held)
         partial = state_bytes.unpack(state, work.id, work.request_digest)
         if digests is not None and set(partial.kernels) != set(digests):
-            return Outcome(Kind.KERNELS, kernels_differ(own_release(), fields.get("release")), used=used)
+            return Outcome(Kind.RELEASE, kernels_differ(own_release(), fields.get("release")), used=used)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, DataflowError) as error:
         return Outcome(Kind.LOST, f"a reply that cannot be read ({error})")
     # The failed tasks may differ from one reply to the next, so such replies are not compared.

@@ -28,9 +28,9 @@ class Kind(Enum):
     """The worker refused: a retry would give the same."""
     VERSION = "of another version"
     """Client and worker do not understand each other's messages: a retry would give the same."""
-    KERNELS = "other kernels"
-    """The worker would compute, or has computed, with other kernels than the client's. While an update of the workers
-    is under way, another one may have the right ones."""
+    RELEASE = "of another release"
+    """The worker would compute, or has computed, with other kernels or time zones than the client's. While an update
+    of the workers is under way, another one may have the right ones."""
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from runtime.catalogue import StreamSchema
 from runtime.errors import FormatError, QueryError, StoreError
 from runtime.fleet.coordinator import Counts
 from runtime.fleet.fleet import Answers, Fleet, Invoke, answers
+from runtime.fleet.message_versions import PROTOCOL, is_spoken, refusal_of
 from runtime.fleet.messages import MAX_STATE, check_request, fetch, read_batch, refusal, reply
 from runtime.fleet.pacing import PaceRules
-from runtime.fleet.protocol import PROTOCOL, is_spoken, refusal_of
 from runtime.fleet.rules import Rules, TaskBatch
 from runtime.fleet.worker import used
 from runtime.objects import ObjectStore

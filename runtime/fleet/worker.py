@@ -13,9 +13,9 @@ from operators.compiler.cache import mode
 from operators.errors import DataflowError
 from runtime.aws.kms import signer_of_environment
 from runtime.catalogue import StreamSchema
-from runtime.errors import FormatError
+from runtime.errors import FormatError, OtherRelease
+from runtime.fleet.message_versions import is_spoken, kernels_differ, refusal_of, release
 from runtime.fleet.messages import MAX_STATE, check_request, fetch, refusal, reply
-from runtime.fleet.protocol import is_spoken, kernels_differ, refusal_of, release
 from runtime.objects import ObjectStore
 from runtime.query.kernel_store import KernelRef, install, kernel_digests
 from runtime.query.task import state_bytes
@@ -66,12 +66,8 @@ def _have_kernels(event: Any, store: OpenStore) -> None:
         install(store.objects, [KernelRef.from_dict(k) for k in listed], signer_of_environment())
 
 
-class OtherKernels(DataflowError):
-    """The client's kernels compute something else than this worker's, or the same in another way."""
-
-
 def _check_kernels(event: dict[str, Any], task: Task) -> None:
-    """Raise OtherKernels if the request says which kernels must answer it, and those of this worker differ.
+    """Raise OtherRelease if the request says which kernels must answer it, and those of this worker differ.
 
     Answers of different kernels must not be merged. Clients of the version before do not say which; they compare
     nothing, so the proof of their result names both.
@@ -80,7 +76,7 @@ def _check_kernels(event: dict[str, Any], task: Task) -> None:
         return
     compiled = compiled_for(StreamSchema.from_dict(task.schema), task.graph, task.params)
     if list(kernel_digests(compiled.plan)) != digests:
-        raise OtherKernels(kernels_differ(event.get("release"), release()))
+        raise OtherRelease(kernels_differ(event.get("release"), release()))
 
 
 def used(objects: ObjectStore, begun: float, gets: int, size: int, puts: int) -> Used:

@@ -20,7 +20,8 @@ import pytest
 from dataflow.times.zones import TZDATA_VERSION
 from runtime import Store
 from runtime.errors import OtherVersion
-from runtime.fleet import Fleet, Kind, Reply, Rules, protocol, worker
+from runtime.fleet import Fleet, Kind, Reply, Rules, worker
+from runtime.fleet import message_versions as protocol
 from runtime.fleet import messages as m
 from runtime.fleet.fleet import batched, relay_fields
 from runtime.fleet.relay import relay, worker_of

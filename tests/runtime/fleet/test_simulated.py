@@ -16,8 +16,8 @@ import dataflow as df
 from runtime import PartialResult, Store
 from runtime.errors import QueryError
 from runtime.fleet import PaceRules, QueryTimeout, Rules, TaskFailed
+from runtime.fleet.message_versions import PROTOCOL
 from runtime.fleet.messages import reply
-from runtime.fleet.protocol import PROTOCOL
 from runtime.fleet.worker import answer
 from runtime.query.merge.conclude import conclude
 from runtime.query.plan.make_tasks import make_tasks

@@ -25,7 +25,7 @@ PROTOCOL = 6
 OLDEST = PROTOCOL - 1
 """The oldest version that is read and written."""
 
-OTHER_VERSION, OTHER_KERNELS = "OtherVersion", "OtherKernels"
+OTHER_VERSION, OTHER_RELEASE = "OtherVersion", "OtherRelease"
 """The types of the errors in a reply by which a worker refuses a client's version, or its kernels."""
 
 CLIENT, DEPLOYMENT = "update antfold here (pip install -U antfold)", "update the deployment (dataflow deploy)"
