@@ -287,3 +287,18 @@ def test_at_once(cloud: Cloud, deploy: Callable[..., Deployment]) -> None:
     assert deploy("two", at_once).shifts == []
     assert not Deployed(cloud.template or {}).shifting
     assert len(cloud.applied) == 2
+
+
+def test_another_update_after_an_interruption_goes_back_to_what_ran(
+    cloud: Cloud, deploy: Callable[..., Deployment]
+) -> None:
+    """Not to the update that was never finished."""
+    deploy("one")
+    before, parameters = cloud.template, cloud.parameters
+    deploy("two")
+    third = deploy("three")
+    cloud.alarms["QueryErrorsAlarm"] = "ALARM"
+    with pytest.raises(RolledBack, match="was taken back"):
+        third.shift(Watch(third.stack, ACCESS), lambda *_: None, lambda *_: None)
+    assert Deployed(cloud.template or {}).routed == Deployed(before or {}).routed
+    assert cloud.parameters == parameters
