@@ -12,7 +12,7 @@ from operators.compiler.targets import target as target_named
 from operators.compiler.targets import worker
 from operators.errors import DataflowError
 from runtime.aws.kms import Signer
-from runtime.errors import QueryError
+from runtime.errors import OtherRelease, QueryError
 from runtime.published import definition, versions
 from runtime.published.definition import Published
 from runtime.query import kernel_store
@@ -54,7 +54,7 @@ def have_kernels(store: OpenStore, named: Published) -> None:
 def have_own_kernels(store: OpenStore, named: Published, plan: Plan) -> None:
     """Install the kernels that this release needs for the query, where they are not those that it was published with.
 
-    Another release may compute the same with other kernels; ``renew`` stores them. QueryError if the store has none.
+    Another release may compute the same with other kernels; ``renew`` stores them. OtherRelease if the store has none.
     """
     if mode() != "ready":
         return
@@ -64,7 +64,7 @@ def have_own_kernels(store: OpenStore, named: Published, plan: Plan) -> None:
             continue
         found = kernel_store.find(store.objects, file, mine, signer)
         if found is None:
-            raise QueryError(
+            raise OtherRelease(
                 f"the query {named.name}@{named.version} has no kernels for antfold {definition.antfold_version()} on "
                 f"{mine.name} (it was published by antfold {named.by}): run `dataflow deploy` with this release, which "
                 f"makes them for all published queries, or publish it again with --target {mine.name}"
