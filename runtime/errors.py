@@ -33,6 +33,14 @@ class QueryError(DataflowError):
     """A query that cannot be planned or run."""
 
 
+class OtherRelease(QueryError):
+    """This process would compute a query differently from the one that asks: with other kernels or time zones."""
+
+
+class OtherVersion(QueryError):
+    """A client and a deployment of versions that do not work together; the message says which one to update."""
+
+
 class SnapshotTooOld(QueryError):
     """A file that was planned has been replaced and collected since: the query can be repeated."""
 

@@ -183,7 +183,7 @@ class Store(KeptStore):
         run_by = self._executor(executor, workers)
         digest = None
         if isinstance(metric, str):
-            from runtime.published.publishing import have_kernels
+            from runtime.published.publishing import have_kernels, have_own_kernels
 
             named = self.published(metric)
             metric, params, digest = named.metric, named.params(params), named.digest
@@ -192,6 +192,8 @@ class Store(KeptStore):
             raise QueryError("cache=True is for published queries: publish the metric and query it by name")
         request = self._request(metric, since, until, params, below_floor)
         prepared = prepare_or_explain(self.catalogue, request, self.open_file)
+        if digest is not None:
+            have_own_kernels(self, named, prepared.plan)
         count, shown = workers or default_workers(), _progress(progress)
         here = run_by is None
         pool = run_by if isinstance(run_by, Executor) else None
@@ -250,13 +252,14 @@ class Store(KeptStore):
         """Bytes of point files that ``query`` would read for a published query on this machine's cores: those without a
         cached state."""
         from runtime.published.incremental import CachedRun
-        from runtime.published.publishing import have_kernels
+        from runtime.published.publishing import have_kernels, have_own_kernels
         from runtime.query.plan.number_texts import prepare_or_explain
 
         named = self.published(name)
         have_kernels(self, named)
         request = self._request(named.metric, since, until, named.params(params), below_floor)
         prepared = prepare_or_explain(self.catalogue, request, self.open_file)
+        have_own_kernels(self, named, prepared.plan)
         return CachedRun(prepared, self.objects, named.digest).unread()
 
     # ---- published queries

@@ -15,6 +15,7 @@ from deploy.bundle import contents, wheels
 from deploy.bundle.archive import BundleError, Part, check_size, files_of, parts_of, write
 from operators.compiler import prebuild
 from operators.compiler.targets import target
+from runtime.fleet.message_versions import release
 
 PYTHON = "3.13"
 """The functions' Python by default."""
@@ -73,6 +74,10 @@ def build(
         for name, path in contents.our_files(home):
             (content / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, content / name)
+        # So that functions know which release they are; importlib.metadata finds it.
+        about = content / f"antfold-{release()}.dist-info" / "METADATA"
+        about.parent.mkdir()
+        about.write_text(f"Metadata-Version: 2.1\nName: antfold\nVersion: {release()}\n", encoding="utf-8")
         if interpreter is not None:
             _compile(content, interpreter)
         step("kernels")

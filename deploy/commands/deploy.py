@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from deploy.commands.shared import Command, UsageError, json_argument, show_json, show_table
 
 if TYPE_CHECKING:
-    from deploy.stack.actions.change_sets import Change
+    from deploy.stack.actions.change_sets import Change, Proposal, Stack
     from deploy.stack.actions.status import Status
     from deploy.stack.settings import StackSettings
     from runtime.aws.access import Access
@@ -61,6 +61,7 @@ def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show the changes, and make none")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--bundle", metavar="ZIP", help="use this bundle instead of building one")
+    parser.add_argument("--rollback", action="store_true", help="go back to what the last update replaced, at once")
     _access_arguments(parser)
 
 
@@ -81,6 +82,8 @@ def _deploy(options: argparse.Namespace) -> int:
 
         print(report(said))
         return 0
+    if options.rollback:
+        return _roll_back(options, said)
     if options.bundle and not Path(options.bundle).is_file():
         raise UsageError(f"--bundle {options.bundle}: there is no such file")
     if not options.dry_run and not options.yes:
@@ -91,25 +94,96 @@ def _deploy(options: argparse.Namespace) -> int:
     proposal = deployment.propose(Path(options.bundle) if options.bundle else None, options.dry_run)
     for note in deployment.notes:
         print(note)
-    if not proposal.changes:
+    shifts = deployment.shifts
+    if not proposal.changes and not shifts:
         print(f"{said.name} matches {options.config}: no changes")
         return 0
-    agreed = False
-    try:
-        _show_changes(proposal.changes)
-        agreed = not options.dry_run and (options.yes or _agreed(f"apply {len(proposal.changes)} changes?"))
-    finally:
-        if not agreed:
-            deployment.stack.withdraw(proposal)
-    if not agreed:
-        print("no changes made" + (" (--dry-run)" if options.dry_run else ""))
+    if not _applies(options, deployment.stack, proposal, shifts, said):
         return 0 if options.dry_run else 1
-    with _going_on():
-        seen = deployment.carry_out(proposal, _step)
+    for line in deployment.renew_kernels():
+        print(line, file=sys.stderr)
+    watch = deployment.watch()
+    if watch.ignored:
+        print(f"these alarms ring already, so they do not stop the update: {', '.join(sorted(watch.ignored))}")
+    if proposal.changes:
+        with _going_on():
+            seen = deployment.carry_out(proposal, _step)
+    if shifts:
+        with _shifting():
+            seen = deployment.shift(watch, _report(said), _step)
     for name, value in sorted(seen.outputs.items()):
         print(f"{name}: {value}")
     _show_next(seen.outputs, said, _access(options, said.region))
     return 0
+
+
+def _applies(
+    options: argparse.Namespace, stack: Stack, proposal: Proposal, shifts: Sequence[str], settings: StackSettings
+) -> bool:
+    """Show the changes and ask; whether they may be made. If not, they are withdrawn."""
+    agreed = False
+    try:
+        if proposal.changes:
+            _show_changes(proposal.changes)
+        if shifts:
+            print(
+                f"new versions of {', '.join(shifts).lower()}: {settings.shift_share:.0%} of the calls for "
+                f"{settings.shift_minutes:,} min, then all; an alarm takes the update back"
+            )
+        question = f"apply {len(proposal.changes)} changes?" if proposal.changes else "finish the interrupted update?"
+        agreed = not options.dry_run and (options.yes or _agreed(question))
+    finally:
+        if not agreed and proposal.changes:
+            stack.withdraw(proposal)
+    if not agreed:
+        print("no changes made" + (" (--dry-run)" if options.dry_run else ""))
+    return agreed
+
+
+def _roll_back(options: argparse.Namespace, settings: StackSettings) -> int:
+    from deploy.stack.actions.rollback import Rollback
+
+    if not options.dry_run and not options.yes:
+        _needs_terminal(f"taking {settings.name} back needs confirmation")
+    rollback = Rollback(settings.name, _access(options, settings.region))
+    proposal = rollback.propose()
+    if not proposal.changes:
+        print(f"{settings.name} is as it was before the last update: no changes")
+        return 0
+    if not _applies(options, rollback.stack, proposal, (), settings):
+        return 0 if options.dry_run else 1
+    with _going_on():
+        rollback.stack.carry_out(proposal, _step)
+    print(f"{settings.name} runs what it ran before the last update")
+    return 0
+
+
+def _report(settings: StackSettings) -> Callable[[float, int], None]:
+    """Shows on one line how much of the shift is left."""
+
+    def report(left: float, alarms: int) -> None:
+        if sys.stderr.isatty():
+            print(
+                f"\r{settings.shift_share:.0%} of the calls run the new version, {int(left) // 60}:"
+                f"{int(left) % 60:02} left, {alarms} alarms quiet (Ctrl-C leaves it so)  ",
+                end="" if left > 0 else "\n", file=sys.stderr, flush=True,
+            )  # fmt: skip
+
+    return report
+
+
+@contextmanager
+def _shifting() -> Iterator[None]:
+    """On Ctrl-C, say that the shift stays as it is, and how it ends."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            "\ndataflow: interrupted, so nothing watches the alarms any more; `dataflow status` shows which versions "
+            "have the calls, `dataflow deploy` finishes the update, `dataflow deploy --rollback` takes it back",
+            file=sys.stderr,
+        )
+        raise SystemExit(130) from None
 
 
 def _show_next(outputs: Mapping[str, str], settings: StackSettings, access: Access) -> None:
@@ -184,8 +258,15 @@ def _show_status(found: Status) -> None:
                 "seconds": column(whole, [f.timeout for f in found.functions]),
                 "concurrency": column(whole, [f.concurrency for f in found.functions]),
                 "changed": column(text, [f.changed[:19] for f in found.functions]),
+                "version": column(text, [f.version for f in found.functions]),
             }
         )
+    for f in found.functions:
+        if f.following:
+            print(
+                f"{f.name}: shifting: {f.share:.0%} on version {f.following} (`dataflow deploy` finishes the update, "
+                "`dataflow deploy --rollback` takes it back)"
+            )
     if found.streams:
         show_table(
             {

@@ -70,7 +70,7 @@ def handler(event: Any, context: Any) -> Any:
     """The reply to an event: a batch of tasks, a request of the function's URL, a schedule, or a query."""
     with invocation(context) as run:
         if relay.is_batch(event):
-            worker = environment.required(environment.WORKER)
+            worker = relay.worker_of(event, environment.required(environment.WORKER))
             return relay.relay(event, invoker(worker, Access()), run.seconds_left())
         store = Store.shared(environment.required(environment.STORE))
         if isinstance(event, Mapping) and "requestContext" in event:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote
 
 from deploy.values import parameter_value
 from operators.errors import DataflowError
-from runtime.errors import FormatError, IncompleteResult, QueryError, StoreError
+from runtime.errors import FormatError, IncompleteResult, OtherRelease, OtherVersion, QueryError, StoreError
 
 MAX_REQUEST = 256 << 10
 """Bytes of a request's body."""
@@ -85,7 +85,7 @@ def status_of(error: Exception, unknown: bool) -> int:
 
     if isinstance(error, QueryTimeout):
         return 504
-    ours = isinstance(error, (StoreError, FormatError, IncompleteResult, TaskFailed))
+    ours = isinstance(error, (StoreError, FormatError, IncompleteResult, TaskFailed, OtherRelease, OtherVersion))
     return 400 if isinstance(error, DataflowError) and not ours else 500
 
 

@@ -30,6 +30,8 @@ name = "antfold"              # of the stack; buckets, table and functions are n
 # tags = { team = "fleet" }   # of the stack and of all that has tags
 # artifacts_bucket = "..."    # your own bucket for the code; default: a new one
 # alert_email = "ops@example.com"
+# shift_minutes = 10          # an update runs this long for a share of the calls, while deploy watches the alarms ...
+# shift_share = 0.1           # ... before it runs for all; 0 minutes: for all at once
 
 [streams.telemetry]           # one table per stream, with the options of `dataflow ingest`
 key = "device"

@@ -22,7 +22,7 @@ ARCHITECTURES = ("x86_64", "arm64")
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 """CloudWatch's log retentions."""
 
-_RANGES = {
+_RANGES: dict[str, tuple[float, float, str]] = {
     "memory": (512, 10_240, "MB"),
     "timeout": (30, 900, "seconds"),
     "worker_timeout": (30, 300, "seconds"),  # the caller of a worker waits a little longer than this
@@ -32,6 +32,8 @@ _RANGES = {
     "landing_days": (1, 36_500, "days"),
     "silent_minutes": (15, 10_080, "minutes"),
     "reject_share": (0, 1, "(0.05 are 5 % of the rows)"),
+    "shift_minutes": (0, 1_440, "minutes"),
+    "shift_share": (0.01, 0.5, "of the calls"),
 }
 """Limits of AWS, and sensible ones, by the last part of a setting's name."""
 
@@ -152,6 +154,8 @@ class StackSettings:
     their concurrency; else the account's limit is shared, and queries start no more workers than
     ``worker_concurrency``. ``permissions_boundary``: the policy that bounds every role; ``service_role``: the role that
     CloudFormation works under.
+    ``landing_days``: days after which raw input is deleted; None: never. ``shift_share`` of the calls run a new version
+    for ``shift_minutes`` before all do; 0 minutes: all do at once.
     """
 
     name: str = "antfold"
@@ -178,6 +182,8 @@ class StackSettings:
     tags: Mapping[str, str] = field(default_factory=dict)
     artifacts_bucket: str | None = None
     alert_email: str | None = None
+    shift_minutes: int = 10
+    shift_share: float = 0.1
     streams: Mapping[str, StreamSettings] = field(default_factory=dict)
     schedules: tuple[ScheduleSettings, ...] = ()
     tenants: Mapping[str, Tenant] = field(default_factory=dict)
@@ -272,7 +278,8 @@ def _made(cls: type[T], given: object, where: str, **nested: Any) -> T:
             continue
         kind, called = _KINDS[str(f.type).removesuffix(" | None")]
         value = table[f.name]
-        fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        types = (int, float) if kind is float else (kind,)
+        fits = isinstance(value, types) and (kind is bool or not isinstance(value, bool))
         if not fits or (kind is list and not all(isinstance(v, str) for v in value)):
             raise SettingsError(f"{where}: {f.name} = {value!r:.60} must be {called}")
         if kind is list:

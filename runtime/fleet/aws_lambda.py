@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -17,8 +18,8 @@ from runtime.fleet.outcomes import Reply
 from runtime.fleet.pacing import RELAYED, PaceRules
 from runtime.fleet.rules import RELAYS
 
-FUNCTION = "antfold-worker"
-"""The default worker function."""
+FUNCTION = "antfold-worker:live"
+"""The default worker function, by its alias."""
 
 RELAY_VARIABLE = "ANTFOLD_RELAY"
 """Environment variable with the name of the relay function, which in turn invokes the worker."""
@@ -48,6 +49,7 @@ def lambda_fleet(access: Access, function: str = "", workers: int | None = None)
         target=lambda: target_of(name, access),
         relay=invoker(relay_of(name), access, waits),
         spread=spread,
+        function=name,
     )
 
 
@@ -62,8 +64,15 @@ def most_workers() -> int | None:
 
 
 def relay_of(worker: str) -> str:
-    """The relay of a worker: NAME-query for NAME-worker, as deployed, unless the environment names another."""
-    return os.environ.get(RELAY_VARIABLE) or f"{worker.removesuffix('-worker')}-query"
+    """The relay of a worker: NAME-query for NAME-worker, as deployed, unless the environment names another.
+
+    It is called through the alias through which the worker is called. The name may be an ARN.
+    """
+    found = re.fullmatch(r"((?:arn:.*:function:)?[^:]*?)(?:-worker)?(:[^:]+)?", worker)
+    name, qualifier = (found[1], found[2] or "") if found is not None else (worker, "")
+    if qualifier[1:].isdigit():  # one version of the worker; the versions of functions are numbered independently
+        qualifier = ":live"
+    return os.environ.get(RELAY_VARIABLE) or f"{name}-query{qualifier}"
 
 
 @lru_cache(maxsize=64)
@@ -76,7 +85,9 @@ def target_of(function: str = FUNCTION, access: Access | None = None) -> Target:
         )
     except ServiceFault as error:
         if error.code == "ResourceNotFoundException":
-            raise QueryError(f"there is no function {function} on Lambda: deploy it, or name another") from None
+            plain = function.removesuffix(":live")
+            hint = "" if plain == function else f"; a function of your own without an alias is lambda:{plain}"
+            raise QueryError(f"there is no function {function} on Lambda: deploy it, or name another{hint}") from None
         raise QueryError(
             f"cannot determine which machine to compile for:  {error}; allow lambda:GetFunctionConfiguration on "
             f"{function}, or use Fleet(invoker({function!r}), target=TARGETS['x86_64' or 'arm64'])"

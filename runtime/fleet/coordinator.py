@@ -12,7 +12,7 @@ from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from runtime.errors import QueryError
+from runtime.errors import OtherVersion, QueryError
 from runtime.fleet import pacing
 from runtime.fleet.outcomes import Kind, Outcome
 from runtime.fleet.pacing import Pace, PaceRules
@@ -255,10 +255,13 @@ class Coordinator:
                 for part, depth in parts(job.task, job.depth):
                     self._add(part, depth, now)
             case Next.GIVE_UP:
-                if not job.running or outcome.kind is Kind.REFUSED:
+                if not job.running or outcome.kind in (Kind.REFUSED, Kind.VERSION):
                     self._give_up(job, outcome)
 
     def _give_up(self, job: _Job, outcome: Outcome) -> None:
+        if outcome.kind in (Kind.VERSION, Kind.RELEASE):
+            # Not a part that may be left out: all others fail alike.
+            raise OtherVersion(f"task {job.task.id} of {job.task.stream} was refused: {outcome.detail}.")
         what = f"task {job.task.id} of {job.task.stream} failed"
         tries = "once" if job.failures < 2 else f"{job.failures} times"
         hint = {

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +16,7 @@ from operators.compiler.targets import Target
 from operators.errors import DataflowError
 from runtime.errors import QueryError
 from runtime.fleet.coordinator import Coordinator, Counts, Start, names
+from runtime.fleet.message_versions import PROTOCOL
 from runtime.fleet.messages import read_reply, request
 from runtime.fleet.outcomes import Kind, Outcome, Reply
 from runtime.fleet.pacing import NO_THREAD, RELAYED, PaceRules, share
@@ -23,7 +24,7 @@ from runtime.fleet.rules import RELAYS, Rules, TaskBatch, Work
 from runtime.objects import ObjectStore
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import Task
-from runtime.result.cost import Worker
+from runtime.result.cost import Used, Worker
 
 Invoke = Callable[[bytes], Reply]
 """Sends one payload to a worker and waits for its reply; never raises for failures of network or service."""
@@ -42,7 +43,7 @@ class Fleet:
     More than ``direct`` tasks (one process starts some 520 invocations a second) are distributed by relays, if
     ``relay`` (which invokes one) is set: ``batch`` tasks to each, each with its share of ``spread``, the pace of all
     workers together. ``relays`` are the rules for the relays themselves, ``worker`` is the size of a worker for cost
-    estimates.
+    estimates, ``function`` the name of the worker function, which relays use, too.
     """
 
     invoke: Invoke
@@ -55,6 +56,7 @@ class Fleet:
     direct: int = 500
     batch: int = 50
     worker: Worker = field(default_factory=Worker)
+    function: str = ""
 
     def batches(self, tasks: int) -> int:
         """The number of relays for so many tasks; 0: none."""
@@ -97,7 +99,15 @@ def relay_fields(fleet: Fleet, count: int, allow_partial: bool, stop: str, extra
         "allow_partial": allow_partial,
         "stop": stop,
         "extra": dict(extra),
+        **({"function": fleet.function} if fleet.function else {}),
     }
+
+
+@dataclass
+class _Dialect:
+    """The version of the messages in which a query asks: the newest one until a worker turns out to be older."""
+
+    version: int = PROTOCOL
 
 
 def answers(
@@ -109,7 +119,8 @@ def answers(
     extra: Mapping[str, Any] | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Answers:
-    """Run all tasks; ``report`` is called with each outcome as it arrives, ``extra`` is added to the requests.
+    """Run all tasks; ``report`` is called with each outcome as it arrives, ``extra`` is added to the requests; its
+    ``digests`` are those of the kernels that may answer.
 
     Raises ``TaskFailed`` or ``QueryTimeout`` naming tasks, and ``QueryError`` once it is ``stopped``. When interrupted,
     it starts nothing more; running workers finish their task, but nothing waits for them; relays are signalled to start
@@ -120,13 +131,23 @@ def answers(
     count = fleet.batches(len(tasks))
     work: Sequence[Work] = batched(tasks, count) if count else tasks
     invoke = fleet.relay if count and fleet.relay is not None else fleet.invoke
+    digests, dialect = (extra or {}).get("digests"), _Dialect()
     extra = relay_fields(fleet, count, allow_partial, stop, extra or {}) if count else extra
     replies: queue.SimpleQueue[tuple[int, Outcome | BaseException]] = queue.SimpleQueue()
 
+    def asked(start: Start, version: int) -> Outcome:
+        path = f"spill/{query}/{start.task.id}-{start.attempt}"
+        payload = request(start.task, path, objects, extra, version)
+        return read_reply(invoke(payload), start.task, objects, digests, version)
+
     def attempt(start: Start) -> None:
         try:
-            payload = request(start.task, f"spill/{query}/{start.task.id}-{start.attempt}", objects, extra)
-            replies.put((start.attempt, read_reply(invoke(payload), start.task, objects)))
+            outcome = asked(start, dialect.version)
+            if outcome.speaks is not None:
+                dialect.version = min(dialect.version, outcome.speaks)
+                outcome = asked(start, outcome.speaks)
+                outcome = replace(outcome, used=(outcome.used or Used()) + Used(invoked=1))
+            replies.put((start.attempt, outcome))
         except BaseException as error:
             replies.put((start.attempt, error))
 

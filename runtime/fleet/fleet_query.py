@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from runtime.aws.kms import Signer
 from runtime.fleet.fleet import Fleet, answers
+from runtime.fleet.message_versions import release
 from runtime.fleet.outcomes import Outcome
 from runtime.objects import ObjectStore
 from runtime.progress import Progress
-from runtime.query.kernel_store import publish
+from runtime.query.kernel_store import kernel_digests, publish
 from runtime.query.merge.conclude import conclude
 from runtime.query.plan.prepare import Prepared
 from runtime.query.task.task import Task
@@ -44,7 +46,10 @@ def execute_on(
     target = fleet.target() if callable(fleet.target) else fleet.target
     # Published before the first invocation.
     kernels = () if target is None else publish(objects, prepared.compiled, target, signer, after=False)
-    extra = {"kernels": [k.to_dict() for k in kernels]} if kernels else {}
+    # Answers of other kernels must not be merged with these.
+    extra: dict[str, Any] = {"digests": list(kernel_digests(prepared.plan)), "release": release()}
+    if kernels:
+        extra["kernels"] = [k.to_dict() for k in kernels]
     bar = progress.start(f"query {prepared.plan.stream}", total, "bytes")
     share = total // max(1, len(tasks))
 

@@ -1,10 +1,12 @@
 """Messages between coordinator and worker: JSON; large parts go through the object store.
 
-A task: ``{"version": 5, "request": SHA256, "spill": PREFIX, "task": {...}}`` (``request`` is the task's
+A task: ``{"version": 6, "request": SHA256, "spill": PREFIX, "task": {...}}`` (``request`` is the task's
 ``request_digest``, which the state in the reply repeats), or with ``"store": URL`` and ``"stored": {"path", "bytes",
 "sha256"}`` instead of ``task``; with ``"kernels": [...]`` if the worker must first install kernels (the fields of
-``runtime.query.kernel_store.KernelRef``). A reply: ``{"version": 5, "task": ID, "used": {...}}`` with ``"state"`` (a
-partial state as base64), or ``"stored"``, or ``"error": {"type", "message"}``; ``used`` is the billed usage.
+``runtime.query.kernel_store.KernelRef``), ``"digests": [...]`` of what the kernels must compute, and ``"release"`` of
+the client. A reply: ``{"version": 6, "task": ID, "used": {...}}`` with ``"state"`` (a partial state as base64), or
+``"stored"``, or ``"error": {"type", "message"}``; ``used`` is the billed usage. ``message_versions.py`` says which
+versions work together; a reply has the version of its request.
 
 A request to a relay has ``batch`` instead of ``task``, and the further fields that ``relay.py`` lists. Its reply also
 has ``"tasks"``, the names of its tasks or their splits, and ``"failed"``, the error texts of those that failed.
@@ -15,21 +17,28 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
+from runtime.fleet.message_versions import (
+    OTHER_RELEASE,
+    OTHER_VERSION,
+    PROTOCOL,
+    is_spoken,
+    kernels_differ,
+    mismatch_of,
+)
+from runtime.fleet.message_versions import release as own_release
 from runtime.fleet.outcomes import Kind, Outcome, Reply, broken
 from runtime.fleet.rules import TaskBatch, Work
 from runtime.objects import ObjectStore
 from runtime.query.task import state_bytes
 from runtime.query.task.task import Task, request_digest
 from runtime.result.cost import Used
-
-VERSION = 5
 
 MAX_PAYLOAD = 6 << 20
 """Maximum bytes of a Lambda request, and of a response."""
@@ -55,8 +64,11 @@ def fetch(objects: ObjectStore, stored: Any) -> bytes:
     return data
 
 
-def request(work: Work, spill: str, objects: ObjectStore, extra: Mapping[str, Any] | None = None) -> bytes:
-    """The payload that asks a worker for a task, or a relay for a batch; ``extra``: further request fields.
+def request(
+    work: Work, spill: str, objects: ObjectStore, extra: Mapping[str, Any] | None = None, version: int = PROTOCOL
+) -> bytes:
+    """The payload that asks a worker for a task, or a relay for a batch; ``extra``: further request fields, ``version``
+    that of the message.
 
     Large results, and a large task or batch itself, are stored below ``spill``.
     """
@@ -66,7 +78,7 @@ def request(work: Work, spill: str, objects: ObjectStore, extra: Mapping[str, An
         name, data, url = "task", work.to_bytes(), work.store
     # Cached: serialising the work again for every reply would take as long again.
     digest = vars(work).setdefault("request_digest", request_digest(json.loads(data)))
-    head: dict[str, Any] = {"version": VERSION, "request": digest, "spill": spill, **(extra or {})}
+    head: dict[str, Any] = {"version": version, "request": digest, "spill": spill, **(extra or {})}
     if len(data) <= _MAX_TASK:
         return json.dumps(head).encode()[:-1] + f', "{name}": '.encode() + data + b"}"
     return json.dumps({**head, "store": url, "stored": store(objects, f"{spill}.{name}", data)}).encode()
@@ -106,7 +118,7 @@ def is_whole(batch: TaskBatch, named: Sequence[str]) -> bool:
 
 def reply(name: str, state: bytes, spill: str, objects: ObjectStore, most: int = MAX_STATE) -> dict[str, Any]:
     """The reply for the work ``name``; a state of more than ``most`` bytes goes into the store."""
-    fields: dict[str, Any] = {"version": VERSION, "task": name}
+    fields: dict[str, Any] = {"version": PROTOCOL, "task": name}
     if len(state) > most:
         return {**fields, "stored": store(objects, f"{spill}.state", state)}
     return {**fields, "state": base64.b64encode(state).decode()}
@@ -114,25 +126,44 @@ def reply(name: str, state: bytes, spill: str, objects: ObjectStore, most: int =
 
 def refusal(name: str, error: Exception) -> dict[str, Any]:
     """The reply for an error that a retry would repeat."""
-    return {"version": VERSION, "task": name, "error": {"type": type(error).__name__, "message": str(error)}}
+    return {"version": PROTOCOL, "task": name, "error": {"type": type(error).__name__, "message": str(error)}}
 
 
-_KINDS = {"MemoryError": Kind.MEMORY, "QueryTimeout": Kind.TIME}
-"""Errors that a smaller task may avoid."""
+_KINDS = {
+    "MemoryError": Kind.MEMORY, "QueryTimeout": Kind.TIME, OTHER_VERSION: Kind.VERSION, OTHER_RELEASE: Kind.RELEASE,
+}  # fmt: skip
+"""Errors that a smaller task may avoid, or another worker."""
 
 
-def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
-    """The outcome of an invocation for ``work``."""
+def read_reply(
+    reply: Reply,
+    work: Work,
+    objects: ObjectStore,
+    digests: Collection[str] | None = None,
+    asked: int = PROTOCOL,
+) -> Outcome:
+    """The outcome of an invocation for ``work``, which was requested in version ``asked``.
+
+    ``digests`` are those of the kernels that may have computed it (None: any); a state of others is not accepted.
+    """
     failed = broken(reply)
     if failed is not None:
         return failed
     try:
         fields = json.loads(reply.payload)
-        if fields["version"] != VERSION:
-            return Outcome(Kind.REFUSED, f"its worker has another version: it replies in version {fields['version']!r}")
+        version = fields["version"]
+        if not is_spoken(version):
+            return Outcome(Kind.VERSION, mismatch_of(version, fields.get("release")))
+        if version < asked and "error" in fields:
+            return Outcome(Kind.VERSION, mismatch_of(version, fields.get("release")), speaks=version)
         used = Used.from_dict(fields["used"]) if "used" in fields else None
         if "error" in fields:
             type_, message = str(fields["error"]["type"]), str(fields["error"]["message"])
+            if version < PROTOCOL and type_ == "KernelMissing":
+                # A worker of the version before that has no kernels but its own.
+                return Outcome(Kind.RELEASE, f"{message} ({kernels_differ(own_release(), None)})", used=used)
+            if type_ in (OTHER_VERSION, OTHER_RELEASE):
+                return Outcome(_KINDS[type_], message, used=used)
             if isinstance(work, TaskBatch) and type_ in ("TaskFailed", "QueryTimeout"):
                 return Outcome(_KINDS.get(type_, Kind.REFUSED), message, named=True, used=used)
             return Outcome(_KINDS.get(type_, Kind.REFUSED), f"{type_}: {message}", used=used)
@@ -149,6 +180,8 @@ def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
         held = fields.get("stored")
         state = base64.b64decode(fields["state"], validate=True) if held is None else fetch(objects, held)
         partial = state_bytes.unpack(state, work.id, work.request_digest)
+        if digests is not None and set(partial.kernels) != set(digests):
+            return Outcome(Kind.RELEASE, kernels_differ(own_release(), fields.get("release")), used=used)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, DataflowError) as error:
         return Outcome(Kind.LOST, f"a reply that cannot be read ({error})")
     # The failed tasks may differ from one reply to the next, so such replies are not compared.

@@ -26,6 +26,11 @@ class Kind(Enum):
     TIME = "out of time"
     REFUSED = "refused"
     """The worker refused: a retry would give the same."""
+    VERSION = "of another version"
+    """Client and worker do not understand each other's messages: a retry would give the same."""
+    RELEASE = "of another release"
+    """The worker would compute, or has computed, with other kernels or time zones than the client's. While an update
+    of the workers is under way, another one may have the right ones."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ class Outcome:
 
     For a batch also ``tasks``, the names of its finished and failed tasks, and ``failed``, the errors of the failed
     ones: with ``allow_partial`` it is done without them, and without a partial state if all failed. ``named``:
-    ``detail`` is a sentence that names the task. ``used``: the billed usage, as far as known.
+    ``detail`` is a sentence that names the task. ``used``: the billed usage, as far as known. ``speaks``: the older
+    version of the messages in which the worker can be asked again.
     """
 
     kind: Kind
@@ -59,6 +65,7 @@ class Outcome:
     failed: Mapping[str, str] = field(default_factory=dict)
     named: bool = False
     used: Used | None = None
+    speaks: int | None = None
 
 
 def broken(reply: Reply) -> Outcome | None:

@@ -1,7 +1,7 @@
 """A relay: fans a batch of tasks out to workers, merges their partial states and replies with one.
 
 Besides the batch, the request has ``rules`` (the worker's), ``pace`` (its share), ``seconds`` (its deadline),
-``allow_partial``, and ``extra``, further fields of its workers' requests.
+``allow_partial``, ``extra``, further fields of its workers' requests, and ``function``, the workers' name, if known.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from runtime.catalogue import StreamSchema
 from runtime.errors import FormatError, QueryError, StoreError
 from runtime.fleet.coordinator import Counts
 from runtime.fleet.fleet import Answers, Fleet, Invoke, answers
-from runtime.fleet.messages import MAX_STATE, VERSION, check_request, fetch, read_batch, refusal, reply
+from runtime.fleet.message_versions import PROTOCOL, is_spoken, refusal_of
+from runtime.fleet.messages import MAX_STATE, check_request, fetch, read_batch, refusal, reply
 from runtime.fleet.pacing import PaceRules
 from runtime.fleet.rules import Rules, TaskBatch
 from runtime.fleet.worker import used
@@ -63,14 +64,15 @@ def relay(
     before its time is up. It starts nothing more once the object ``stop`` exists: the query was cancelled.
     """
     begun = time.monotonic()
-    if not isinstance(event, dict) or event.get("version") != VERSION:
-        return refusal("", FormatError(f"expected a batch of version {VERSION}: update this relay"))
+    version = event.get("version") if isinstance(event, dict) else None
+    if not is_spoken(version):
+        return refusal_of(version)
     stored = fetch(open_store(event["store"]).objects, event["stored"]) if "stored" in event else None
     asked = event["batch"] if stored is None else json.loads(stored)
     try:
         request = check_request(event, asked)
     except FormatError as error:
-        return refusal("", error)
+        return {**refusal("", error), "version": version}
     batch = read_batch(asked)
     objects = open_store(batch.tasks[0].store).objects
     gets, size = objects.gets, objects.bytes_read
@@ -85,7 +87,21 @@ def relay(
     except (DataflowError, MemoryError) as error:
         out = refusal(batch.id, error)
     mine = used(objects, begun, gets, size, int("stored" in out))
-    return out | {"used": asdict(mine if found is None else mine + inner_used(found.counts))}
+    return out | {"version": version, "used": asdict(mine if found is None else mine + inner_used(found.counts))}
+
+
+def worker_of(event: Any, own: str) -> str:
+    """The worker function that a relay invokes: the version or alias of ``own`` that the caller uses.
+
+    During an update, caller and relay may be of different versions, but the caller needs workers of its own.
+    """
+    named = event.get("function")
+    return named if isinstance(named, str) and _bare(named) == _bare(own) else own
+
+
+def _bare(function: str) -> str:
+    """The name in a function's name or ARN, without version and alias."""
+    return function.rpartition(":function:")[2].partition(":")[0]
 
 
 def _is_there(objects: ObjectStore, path: str) -> bool:
@@ -124,7 +140,7 @@ def reply_of(
     request: str | None = None,
 ) -> dict[str, Any]:
     """The reply to a batch from its answers; ``request`` is the digest of the requested work, if known."""
-    sent: dict[str, Any] = {"version": VERSION, "task": batch.id}
+    sent: dict[str, Any] = {"version": PROTOCOL, "task": batch.id}
     if found.partials:
         state = state_bytes.pack(together(batch, list(found.partials.values())), request or batch.request_digest)
         sent = reply(batch.id, state, spill, objects, most)

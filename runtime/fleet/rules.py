@@ -91,7 +91,7 @@ def after(rules: Rules, kind: Kind, failures: int, depth: int, work: Work) -> Ne
             return Next.SPLIT
         lo, hi = (work.tasks[0] if isinstance(work, TaskBatch) else work).shard
         return Next.SPLIT if depth < rules.splits and hi - lo >= 2 else Next.GIVE_UP
-    if kind in (Kind.FAILED, Kind.LOST) and failures <= rules.failures:
+    if kind in (Kind.FAILED, Kind.LOST, Kind.RELEASE) and failures <= rules.failures:
         return Next.REPEAT
     return Next.GIVE_UP
 

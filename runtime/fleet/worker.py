@@ -12,12 +12,14 @@ from typing import Any
 from operators.compiler.cache import mode
 from operators.errors import DataflowError
 from runtime.aws.kms import signer_of_environment
-from runtime.errors import FormatError
-from runtime.fleet.messages import MAX_STATE, VERSION, check_request, fetch, refusal, reply
+from runtime.catalogue import StreamSchema
+from runtime.errors import FormatError, OtherRelease
+from runtime.fleet.message_versions import is_spoken, kernels_differ, refusal_of, release
+from runtime.fleet.messages import MAX_STATE, check_request, fetch, refusal, reply
 from runtime.objects import ObjectStore
-from runtime.query.kernel_store import KernelRef, install
+from runtime.query.kernel_store import KernelRef, install, kernel_digests
 from runtime.query.task import state_bytes
-from runtime.query.task.task import Task, run
+from runtime.query.task.task import Task, compiled_for, run
 from runtime.result.cost import VCPU_MB, Used, Worker
 from runtime.storage.open_store import OpenStore
 
@@ -33,8 +35,9 @@ def answer(
     import json
 
     begun = time.monotonic()
-    if not isinstance(event, dict) or event.get("version") != VERSION:
-        return refusal("", FormatError(f"expected a task of version {VERSION}: update this worker"))
+    version = event.get("version") if isinstance(event, dict) else None
+    if not is_spoken(version):
+        return refusal_of(version)
     if "stored" in event:
         asked = json.loads(fetch(open_store(event["store"]).objects, event["stored"]))
     else:
@@ -42,24 +45,38 @@ def answer(
     try:
         request = check_request(event, asked)
     except FormatError as error:
-        return refusal("", error)
+        return {**refusal("", error), "version": version}
     task = Task.from_bytes(json.dumps(asked).encode())
     held = open_store(task.store)
     gets, size = held.objects.gets, held.objects.bytes_read
     try:
+        _check_kernels(event, task)
         _have_kernels(event, held)
         with held.opened.ahead(task.files):
             state = state_bytes.pack(run(task, held.open_file), request)
         sent = reply(task.id, state, event["spill"], held.objects, most)
     except (DataflowError, MemoryError) as error:
         sent = refusal(task.id, error)
-    return {**sent, "used": asdict(used(held.objects, begun, gets, size, int("stored" in sent)))}
+    return {**sent, "version": version, "used": asdict(used(held.objects, begun, gets, size, int("stored" in sent)))}
 
 
 def _have_kernels(event: Any, store: OpenStore) -> None:
     """Install the kernels that the request names, on a worker that compiles nothing."""
     if mode() == "ready" and (listed := event.get("kernels")):
         install(store.objects, [KernelRef.from_dict(k) for k in listed], signer_of_environment())
+
+
+def _check_kernels(event: dict[str, Any], task: Task) -> None:
+    """Raise OtherRelease if the request says which kernels must answer it, and those of this worker differ.
+
+    Answers of different kernels must not be merged. Clients of the version before do not say which; they compare
+    nothing, so the proof of their result names both.
+    """
+    if (digests := event.get("digests")) is None:
+        return
+    compiled = compiled_for(StreamSchema.from_dict(task.schema), task.graph, task.params)
+    if list(kernel_digests(compiled.plan)) != digests:
+        raise OtherRelease(kernels_differ(event.get("release"), release()))
 
 
 def used(objects: ObjectStore, begun: float, gets: int, size: int, puts: int) -> Used:

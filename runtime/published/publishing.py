@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dataflow.language.stream import Stream
-from operators.compiler.cache import mode
+from dataflow.plan.stages import Plan
+from operators.compiler.cache import mode, ready_file
 from operators.compiler.targets import target as target_named
 from operators.compiler.targets import worker
-from runtime.errors import QueryError
+from operators.errors import DataflowError
+from runtime.aws.kms import Signer
+from runtime.errors import OtherRelease, QueryError
 from runtime.published import definition, versions
 from runtime.published.definition import Published
 from runtime.query import kernel_store
@@ -46,3 +49,44 @@ def have_kernels(store: OpenStore, named: Published) -> None:
     if named.kernels and mode() == "ready":
         mine = worker().name
         kernel_store.install(store.objects, [k for k in named.kernels if k.target == mine], store.signing())
+
+
+def have_own_kernels(store: OpenStore, named: Published, plan: Plan) -> None:
+    """Install the kernels that this release needs for the query, where they are not those that it was published with.
+
+    Another release may compute the same with other kernels; ``renew`` stores them. OtherRelease if the store has none.
+    """
+    if mode() != "ready":
+        return
+    signer, mine = store.signing(), worker()
+    for file in kernel_store.kernel_files(plan):
+        if ready_file(file.name, file.digest) is not None:
+            continue
+        found = kernel_store.find(store.objects, file, mine, signer)
+        if found is None:
+            raise OtherRelease(
+                f"the query {named.name}@{named.version} has no kernels for antfold {definition.antfold_version()} on "
+                f"{mine.name} (it was published by antfold {named.by}): run `dataflow deploy` with this release, which "
+                f"makes them for all published queries, or publish it again with --target {mine.name}"
+            )
+        kernel_store.install(store.objects, [found], signer)
+
+
+def renew(store: OpenStore, target: str, signer: Signer | None) -> dict[str, str]:
+    """Store the kernels of this release for every published query that has kernels for ``target``.
+
+    So that functions of this release run what others published. Returns why it failed for a query, by its name and
+    version; definitions do not change.
+    """
+    failed: dict[str, str] = {}
+    for name in (latest.name for latest in versions.latest(store.objects)):
+        for named in versions.versions(store.objects, name):
+            if not any(k.target == target for k in named.kernels):
+                continue
+            try:
+                request = Request(named.metric.steps, named.params(), 0, 0, below_floor=True)
+                compiled = prepare(store.catalogue, request).compiled
+                kernel_store.publish(store.objects, compiled, target_named(target), signer)
+            except DataflowError as error:
+                failed[f"{name}@{named.version}"] = str(error)
+    return failed

@@ -118,6 +118,11 @@ def kernel_files(plan: Plan, after: bool = True) -> tuple[KernelFile, ...]:
     return tuple({(f.name, f.digest): f for stage in stages for f in stage_files(stage)}.values())
 
 
+def kernel_digests(plan: Plan) -> tuple[str, ...]:
+    """What the kernels of a plan's tasks compute, by stage; equal for equal code on any machine."""
+    return tuple(stage_files(stage)[0].digest for stage in plan.stages)
+
+
 def publish(
     objects: ObjectStore, compiled: Compiled, target: Target, signer: Signer | None = None, after: bool = True
 ) -> tuple[KernelRef, ...]:
@@ -139,23 +144,32 @@ def publish(
 
 
 def _publish(objects: ObjectStore, file: KernelFile, target: Target, signer: Signer | None) -> KernelRef:
+    found = find(objects, file, target, signer)
+    if found is not None:
+        return found
+    # Compiled here even if the store has an unsigned one, which may come from anyone.
+    data = sealed.read(file.build(target))
+    path, mac = _path(file, target.name, hashlib.sha256(data).hexdigest()), ""
+    objects.put(path, data)
+    if signer is not None:
+        mac = signer.sign(signed_message(path))
+        objects.put(f"{path[:-3]}-{hashlib.sha256(mac.encode()).hexdigest()[:16]}.mac", mac.encode())
+    return _ref(file, target, path, len(data), mac)
+
+
+def find(objects: ObjectStore, file: KernelFile, target: Target, signer: Signer | None) -> KernelRef | None:
+    """A kernel that the store has; with a ``signer``, only one with its signature."""
     there = list(objects.list(_folder(file, target.name)))
     kernels = {i.path: i.size for i in there if i.path.endswith(".so")}
     found = _signed(objects, there, kernels, signer)
     if found is None and signer is None and kernels:
         found = next(iter(kernels)), ""
-    if found is None:
-        # Compiled here even if the store has an unsigned one, which may come from anyone.
-        data = sealed.read(file.build(target))
-        path, mac = _path(file, target.name, hashlib.sha256(data).hexdigest()), ""
-        objects.put(path, data)
-        if signer is not None:
-            mac = signer.sign(signed_message(path))
-            objects.put(f"{path[:-3]}-{hashlib.sha256(mac.encode()).hexdigest()[:16]}.mac", mac.encode())
-        found, kernels[path] = (path, mac), len(data)
-    path, mac = found
+    return None if found is None else _ref(file, target, found[0], kernels[found[0]], found[1])
+
+
+def _ref(file: KernelFile, target: Target, path: str, size: int, mac: str) -> KernelRef:
     sha256 = path.rpartition("/")[2].removesuffix(".so")
-    return KernelRef(file.name, file.digest, target.name, path, kernels[path], sha256, mac)
+    return KernelRef(file.name, file.digest, target.name, path, size, sha256, mac)
 
 
 def _signed(

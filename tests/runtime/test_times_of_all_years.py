@@ -359,7 +359,8 @@ def test_a_worker_with_other_zones_refuses(two: Store, monkeypatch: pytest.Monke
     with monkeypatch.context() as patched:
         patched.setattr(tasks, "TZDATA_VERSION", "1999a")
         refused = answer(event, Opened.shared)
-        assert refused["error"]["type"] == "QueryError"
+        assert refused["error"]["type"] == "OtherRelease"
+        assert "update the deployment (dataflow deploy)" in refused["error"]["message"]
         with pytest.raises(QueryError, match=message), ThreadPoolExecutor(1) as pool:
             # As a process of another machine is given it: as bytes.
             two.query(CASES["later"][0], executor=pool, progress=False)

@@ -19,6 +19,7 @@ import pytest
 
 KEY, SECRET, REGION = "stackuser", "stack-secret", "us-east-1"
 LEASH = Path(__file__).with_name("leash.py")
+MENDED = Path(__file__).with_name("mended_ministack.py")
 _PATIENCE = 60.0
 
 
@@ -96,7 +97,8 @@ def ministack(folder: Path, **variables: str) -> Iterator[str]:
     """ministack (S3, DynamoDB and more), with ``variables`` for itself and its functions; its endpoint."""
     (port,) = free_ports(1)
     own = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
-    with running([program("ministack")], folder, port, **own, **variables):
+    program("ministack")
+    with running([sys.executable, str(MENDED)], folder, port, **own, **variables):
         yield f"http://127.0.0.1:{port}"
 
 

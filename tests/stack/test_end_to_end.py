@@ -225,7 +225,7 @@ def beside(deployed: Deployed, like: str, source: str) -> Iterator[str]:
     functions = boto3.client("lambda")
     configuration = functions.get_function_configuration(FunctionName=like)
     same = {k: configuration[k] for k in ("Runtime", "Role", "Environment", "Timeout", "MemorySize")}
-    name = f"beside-{like}"
+    name = f"beside-{like.partition(':')[0]}"
     functions.create_function(FunctionName=name, Handler="beside.handler", Code={"ZipFile": code.getvalue()}, **same)
     yield name
     functions.delete_function(FunctionName=name)
@@ -266,7 +266,7 @@ def test_an_answer_of_workers(deployed: Deployed, truth: Any, shared_data: Path,
         direct = folder.query(load_metric(METRIC), progress=False, **SPAN).proof
 
     name = deployed.outputs["Worker"]
-    relays = Fleet(invoker(name), target=workers_target(), relay=invoker("mesh-query"), direct=1, batch=2)
+    relays = Fleet(invoker(name), target=workers_target(), relay=invoker("mesh-query:live"), direct=1, batch=2)
     with pytest.MonkeyPatch.context() as patch, Store(deployed.url) as store:
         patch.setenv("ANTFOLD_MAC_KEY", deployed.outputs["SigningKey"])
         relayed = store.query(load_metric(METRIC), executor=relays, workers=4, progress=False, **SPAN)

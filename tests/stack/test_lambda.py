@@ -16,7 +16,7 @@ from deploy.metric_file import load_metric
 from operators.compiler import prebuild
 from operators.compiler.targets import worker as workers_target
 from runtime import Store
-from runtime.errors import QueryError
+from runtime.errors import OtherVersion, QueryError
 from runtime.fleet import Fleet, Rules
 from runtime.fleet.aws_lambda import invoker
 from runtime.query.kernel_store import listed
@@ -43,6 +43,20 @@ def handler(event, context):
         raise RuntimeError("this one always fails")
     return answer(event)
 """
+OTHER = """
+import sys
+sys.path.insert(0, {root!r})
+import runtime.fleet.message_versions as versions
+
+versions.PROTOCOL += {worker}
+versions.OLDEST += {worker}
+from runtime.fleet.worker import answer
+
+def handler(event, context):
+    return answer(event)
+"""
+"""A worker of another version of the messages."""
+
 RELAY = """
 import sys
 sys.path.insert(0, {root!r})
@@ -132,6 +146,24 @@ def test_by_way_of_relays(store: Store, worker: Any) -> None:
     )
     with pytest.raises(QueryError, match=r"^task 0\.\d of mesh failed \(failed, 2 times\): .*this one always fails"):
         store.query(metric, executor=failing, workers=3, progress=False, **SPAN)
+
+
+def test_workers_of_other_versions(store: Store, worker: Any) -> None:
+    """One version away they serve; two versions away the error says which side to update."""
+    metric = load_metric(str(EXAMPLES / "mesh_uptime.py"))
+    expected = store.query(metric, progress=False, **SPAN).proof
+    for ahead in (1, -1):
+        fleet = f"lambda:{worker(f'worker{ahead + 5}', OTHER, str(ahead))}"
+        result = store.query(metric, executor=fleet, workers=3, progress=False, **SPAN)
+        assert result.proof.result == expected.result
+        assert result.cost is not None
+        tasks = result.proof.tasks
+        # Older ones are asked twice.
+        assert tasks <= result.cost.invocations <= (1 if ahead > 0 else 2) * tasks
+    for ahead, says in ((2, "update antfold here .pip install -U"), (-2, "update the deployment .dataflow deploy")):
+        fleet = f"lambda:{worker(f'worker{ahead + 5}', OTHER, str(ahead))}"
+        with pytest.raises(OtherVersion, match=r"^task 0\.\d of mesh was refused: .*" + says):
+            store.query(metric, executor=fleet, workers=3, progress=False, **SPAN)
 
 
 def test_a_function_that_fails(store: Store, worker: Any) -> None:

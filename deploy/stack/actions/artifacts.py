@@ -111,6 +111,16 @@ class ArtifactBucket:
         digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
         self._call("write to", lambda s3: s3.put_object(**self._bucket, Key=key, Body=data, ChecksumSHA256=digest))
 
+    def get(self, key: str) -> bytes:
+        """An object's bytes; ``DeployError`` if it does not exist."""
+        try:
+            found = self._call("read from", lambda s3: s3.get_object(**self._bucket, Key=key)["Body"].read())
+        except ServiceFault as error:
+            if error.fault is not Fault.MISSING:
+                raise
+            raise DeployError(f"{key} is not in the bucket {self.name} any more") from error
+        return bytes(found)
+
     def url(self, key: str) -> str:
         """An object's URL for CloudFormation."""
         meta = self._client.boto.meta

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from deploy.stack.resources.versions import Deployed
 from deploy.stack.settings import TAG
 from operators.errors import DataflowError
 from runtime.aws.access import Access
@@ -43,11 +44,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Seen:
-    """A stack's status, outputs, time of the last change (ISO-8601), and tags."""
+    """A stack's status, outputs, time of the last change (ISO-8601), parameters and tags."""
 
     status: str
     outputs: Mapping[str, str]
     changed: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -86,8 +88,9 @@ class Stack:
             )
         outputs = {o["OutputKey"]: str(o["OutputValue"]) for o in found.get("Outputs", ())}
         changed = found.get("LastUpdatedTime") or found["CreationTime"]
-        tags = {str(tag["Key"]): str(tag["Value"]) for tag in found.get("Tags", ())}
-        return Seen(str(found["StackStatus"]), outputs, changed.isoformat(), tags)
+        parameters = {p["ParameterKey"]: str(p["ParameterValue"]) for p in found.get("Parameters", ())}
+        tags = {tag["Key"]: str(tag["Value"]) for tag in found.get("Tags", ())}
+        return Seen(str(found["StackStatus"]), outputs, changed.isoformat(), parameters, tags)
 
     def template(self) -> dict[str, Any]:
         """The deployed template."""
@@ -95,6 +98,13 @@ class Stack:
         body = reply["TemplateBody"]
         found: dict[str, Any] = json.loads(body) if isinstance(body, str) else dict(body)
         return found
+
+    def deployed(self) -> Deployed | None:
+        """The deployed template with its parameters; None if the stack was never created."""
+        seen = self.seen()
+        if seen is None or seen.status == UNMADE or seen.status in STUCK:
+            return None
+        return Deployed(self.template(), seen.parameters)
 
     def resources(self) -> list[tuple[str, str, str]]:
         """The logical id, type and physical id of each existing resource."""
@@ -116,6 +126,11 @@ class Stack:
                 f"the stack {self.name} is in {seen.status}, which no update can leave "
                 f"({self.first_failure() or 'see its events'}): run `dataflow destroy --name {self.name}`, then "
                 "deploy again"
+            )
+        if seen.status == "UPDATE_ROLLBACK_FAILED":
+            raise DeployError(
+                f"the stack {self.name} is in {seen.status} ({self.first_failure() or 'see its events'}): mend the "
+                f"cause, then run `aws cloudformation continue-update-rollback --stack-name {self.name}`"
             )
         if seen.status.endswith("_IN_PROGRESS"):
             raise DeployError(f"the stack {self.name} is being changed ({seen.status}): wait until it is done")

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from deploy.stack.actions.artifacts import CODE, ArtifactBucket, placed, region
 from deploy.stack.actions.change_sets import INLINE, UNMADE, Change, DeployError, Proposal, Seen, Stack, Step
 from deploy.stack.actions.preflight import check_concurrency, with_former_keys
+from deploy.stack.actions.renewal import renew_kernels
+from deploy.stack.actions.rollback import Rollback, RolledBack, source, stored_name
+from deploy.stack.actions.watch import Watch
 from deploy.stack.resources import template
 from deploy.stack.resources.function_resources import BUCKET_PARAMETER, BUNDLE_PARAMETER
 from deploy.stack.resources.marks import tags
+from deploy.stack.resources.versions import Deployed
 from deploy.stack.settings import StackSettings
 from runtime.aws.access import Access
+from runtime.aws.client import ServiceFault
 
 
 @dataclass
@@ -28,17 +34,36 @@ class Deployment:
     tell: Callable[[str], None] = lambda _: None
     notes: list[str] = field(default_factory=list)
 
+    before: Deployed | None = field(init=False, default=None)
+    previous: Mapping[str, Any] | None = field(init=False, default=None)
+    first: Mapping[str, Any] = field(init=False, default_factory=dict)
+    parameters: Mapping[str, str] = field(init=False, default_factory=dict)
+
     def __post_init__(self) -> None:
         self.access = replace(self.access, region=self.access.region or self.settings.region)
         self.access = replace(self.access, region=region(self.access))
         self.stack = Stack(self.settings.name, self.access, role=self.settings.service_role)
 
+    @property
+    def share(self) -> float:
+        """The share of calls that a new version gets first; 0: all at once."""
+        return self.settings.shift_share if self.settings.shift_minutes else 0.0
+
+    @property
+    def shifts(self) -> list[str]:
+        """The functions, by logical id, of which the first update gives a new version a share of the calls."""
+        return sorted(title for title, routed in Deployed(self.first).routed.items() if routed.following)
+
     def propose(self, bundle: Path | None = None, dry: bool = False) -> Proposal:
-        """Build the code (or use ``bundle``), upload it, and create a change set. ``dry``: upload nothing."""
+        """Build the code (or use ``bundle``), upload it, and create a change set. ``dry``: upload nothing.
+
+        It is the first of two if ``shifts`` names functions; it has no changes if an interrupted update is continued.
+        """
         seen = self.stack.ready()
         check_concurrency(self.settings, self.access)
-        if seen is not None and seen.status != UNMADE:
-            self._keep_keys()
+        self.before = self.stack.deployed()
+        if self.before is not None:
+            self._keep_keys(self.before)
         bucket = self._bucket(dry)
         with tempfile.TemporaryDirectory(prefix="antfold-deploy-") as folder:
             code = (bundle or self._build(Path(folder) / "bundle.zip")).read_bytes()
@@ -46,13 +71,33 @@ class Deployment:
         if not dry:
             self.tell("uploading the code")
             bucket.put(key, code)
-        body = template.text(template.template(self.settings))
-        if dry and len(body.encode()) > INLINE and not bucket.exists():
+        self.bucket, self.parameters = bucket, {BUCKET_PARAMETER: bucket.name, BUNDLE_PARAMETER: key}
+        self.previous = self._previous(dry)
+        self.first = self._template(self.share, self.before)
+        if dry and len(template.text(self.first).encode()) > INLINE and not bucket.exists():
             return self._first(seen)
-        source = self._source(bucket, body)
         self.tell("creating a change set")
-        parameters = {BUCKET_PARAMETER: bucket.name, BUNDLE_PARAMETER: key}
-        return self.stack.propose(source, parameters, tags(self.settings))
+        return self._propose(self.first)
+
+    def _template(self, share: float, before: Deployed | None) -> dict[str, Any]:
+        return template.template(self.settings, self.parameters[BUNDLE_PARAMETER], before, share, self.previous)
+
+    def _propose(self, found: Mapping[str, Any]) -> Proposal:
+        body = source(template.text(found), self.bucket)
+        return self.stack.propose(body, self.parameters, tags(self.settings))
+
+    def _previous(self, dry: bool) -> Mapping[str, Any] | None:
+        """What a rollback restores: what is deployed now; after an interrupted update what that one replaced."""
+        if self.before is None or not self.before.runs:
+            return None
+        self.previous = self.before.previous
+        same = self.parameters == self.before.parameters
+        body = template.text(self.before.template)
+        if self.before.shifting or (same and template.text(self._template(self.share, self.before)) == body):
+            return self.previous
+        if not dry:
+            self.bucket.put(stored_name(body), body.encode())
+        return {"template": stored_name(body), "parameters": dict(self.before.parameters)}
 
     def _bucket(self, dry: bool) -> ArtifactBucket:
         given = self.settings.artifacts_bucket
@@ -63,9 +108,9 @@ class Deployment:
             bucket.make(tags(self.settings))
         return bucket
 
-    def _keep_keys(self) -> None:
+    def _keep_keys(self, before: Deployed) -> None:
         """Older objects stay readable when the key is another one."""
-        self.settings, added = with_former_keys(self.settings, self.stack.template())
+        self.settings, added = with_former_keys(self.settings, before.template)
         if added:
             now = self.settings.kms_key or "the deployment's own"
             self.notes.append(
@@ -78,20 +123,54 @@ class Deployment:
         """What a first deployment would create, without CloudFormation, which reads a large template from a bucket."""
         if seen is not None and seen.status != UNMADE:
             raise DeployError("the bucket of the code is gone, so changes cannot be shown: deploy without --dry-run")
-        made = template.table(self.settings)
-        return Proposal("", True, tuple(Change("Add", name, made[name].type, "") for name in sorted(made)))
-
-    def _source(self, bucket: ArtifactBucket, body: str) -> dict[str, str]:
-        """The template, or the URL of a large one in the bucket."""
-        if len(body.encode()) <= INLINE:
-            return {"TemplateBody": body}
-        name = f"templates/{sha256(body.encode()).hexdigest()}.json"
-        bucket.put(name, body.encode())
-        return {"TemplateURL": bucket.url(name)}
+        made = self.first["Resources"]
+        return Proposal("", True, tuple(Change("Add", name, made[name]["Type"], "") for name in sorted(made)))
 
     def carry_out(self, proposal: Proposal, step: Step) -> Seen:
         """Execute a proposal."""
         return self.stack.carry_out(proposal, step)
+
+    def renew_kernels(self) -> list[str]:
+        """Give published queries kernels of this release, if the code changes; sentences on those without."""
+        if self.before is None or self.before.parameters.get(BUNDLE_PARAMETER) == self.parameters[BUNDLE_PARAMETER]:
+            return []
+        seen = self.stack.seen()
+        self.tell("making kernels for published queries")
+        return [] if seen is None else renew_kernels(seen.outputs, self.settings.architecture, self.access)
+
+    def watch(self) -> Watch:
+        """A watch over the alarms, to be made before the first update: what rings already is not held against it."""
+        watch = Watch(self.stack, self.access)
+        names = watch.names() if self.before is not None and not self.before.shifting else []
+        return replace(watch, ignored=frozenset(alarm.name for alarm in watch.ringing(names)))
+
+    def shift(self, watch: Watch, report: Callable[[float, int], None], step: Step) -> Seen:
+        """Watch the alarms for ``shift_minutes``, then let the new versions have all calls.
+
+        If an alarm rings, or the second update fails, what ran before is restored, and RolledBack says why.
+        """
+        alarm = watch.quiet_for(60.0 * self.settings.shift_minutes, report)
+        if alarm is not None:
+            raise self._taken_back(str(alarm), step)
+        self.tell("all calls to the new version")
+        try:
+            return self.stack.carry_out(self._propose(self._template(0.0, self.stack.deployed())), step)
+        except DeployError as error:
+            raise self._taken_back(str(error), step) from error
+
+    def _taken_back(self, why: str, step: Step) -> RolledBack:
+        """The error to raise after the update was taken back."""
+        name = self.settings.name
+        self.tell("taking the update back")
+        try:
+            rollback = Rollback(name, self.access)
+            rollback.stack.carry_out(rollback.propose(), step)
+        except (DeployError, ServiceFault) as error:
+            return RolledBack(
+                f"the update of {name} failed: {why}; and it could not be taken back: {error}. "
+                f"Run `dataflow deploy --rollback`"
+            )
+        return RolledBack(f"the update of {name} was taken back, and what ran before has all calls again: {why}")
 
     def _build(self, out: Path) -> Path:
         from deploy.bundle import build

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from deploy.stack.actions.change_sets import DeployError, Stack
-from deploy.stack.resources.resource_names import ResourceNames, reached
+from deploy.stack.resources.resource_names import LIVE, ResourceNames, reached
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 from runtime.errors import StoreError
@@ -15,7 +15,11 @@ from runtime.errors import StoreError
 
 @dataclass(frozen=True)
 class FunctionStatus:
-    """One function; ``concurrency`` is its reservation (None: none)."""
+    """One function; ``concurrency`` is its reservation (None: none).
+
+    ``version`` is the live one ("": deployed before functions had versions). During an update, ``following`` is the
+    version that has ``share`` of the calls.
+    """
 
     name: str
     state: str
@@ -23,6 +27,9 @@ class FunctionStatus:
     timeout: int
     concurrency: int | None
     changed: str
+    version: str = ""
+    following: str = ""
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,22 @@ def _functions(names: Sequence[str], access: Access) -> Iterator[FunctionStatus]
             int(found["Timeout"]),
             reply.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
             str(found["LastModified"]),
+            *_versions(client, name),
         )
+
+
+def _versions(client: Client, name: str) -> tuple[str, str, float]:
+    """The version of a function that its alias leads to, the one that an update shifts calls to, and their share."""
+    try:
+        found = _sent(client, f"look at the alias of {name}", "get_alias", FunctionName=name, Name=LIVE)
+    except ServiceFault as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+        return "", "", 0.0
+    weights = (found.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    for version, share in weights.items():
+        return str(found["FunctionVersion"]), str(version), float(share)
+    return str(found["FunctionVersion"]), "", 0.0
 
 
 def _messages(queue: str, access: Access) -> int | None:

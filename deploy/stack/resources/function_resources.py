@@ -19,6 +19,7 @@ from deploy.stack.resources.cloudformation import (
 from deploy.stack.resources.grants import Grants
 from deploy.stack.resources.resource_names import LANDING, ResourceNames
 from deploy.stack.resources.storage import key
+from deploy.stack.resources.versions import version_of
 from deploy.stack.settings import SettingsError, StackSettings
 from runtime.fleet.aws_lambda import WORKERS_VARIABLE
 
@@ -64,8 +65,9 @@ def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
             "query", "runs published queries", s.query_memory, s.query_timeout, s.query_concurrency,
             grants.query(),
             store | signed | few | {
-                "ANTFOLD_WORKER": places.function("worker"),
-                "ANTFOLD_RELAY": places.function("query"),
+                # One fixed version, so that a query runs on one version of the code from its beginning to its end.
+                "ANTFOLD_WORKER": version_of("Worker"),
+                "ANTFOLD_RELAY": places.live_name("query"),
                 "ANTFOLD_ALERTS": ref("Alerts"),
             },
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from deploy.stack.resources.cloudformation import Grant, Value, arn, ref, sub
 from deploy.stack.resources.resource_names import LANDING, STORE, TENANTS, ResourceNames
 from deploy.stack.resources.storage import former_keys, key
+from deploy.stack.resources.versions import version_of
 from deploy.stack.settings import StackSettings
 
 
@@ -51,9 +52,14 @@ class Grants:
             self._look("data"),
             self._write("spill/*", "results/*", "cache/*", "carry/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
-            Grant(("lambda:InvokeFunction",), (self.places.function_arn("worker"), self.places.function_arn("query"))),
+            # As a coordinator it calls the worker's version that was published with it, as a relay of a query from
+            # elsewhere also the alias; another relay is called through its alias.
+            Grant(
+                ("lambda:InvokeFunction",),
+                (self.places.alias_arn("worker"), version_of("Worker"), self.places.alias_arn("query")),
+            ),
             # The kernels needed depend on the worker's machine.
-            Grant(("lambda:GetFunctionConfiguration",), (self.places.function_arn("worker"),)),
+            Grant(("lambda:GetFunctionConfiguration",), (self.places.alias_arn("worker"), version_of("Worker"))),
             Grant(("sns:Publish",), (ref("Alerts"),)),
             self._seal(),
             self._verify(),
@@ -65,7 +71,7 @@ class Grants:
             self._list("landing", f"{LANDING}/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
             Grant(("sqs:SendMessage",), (arn("Queue"),)),
-            Grant(("lambda:InvokeFunction",), (self.places.function_arn("reconcile"),)),  # itself, for the rest
+            Grant(("lambda:InvokeFunction",), (self.places.alias_arn("reconcile"),)),  # itself, for the rest
             Grant(("kms:Decrypt",), (self.key,)),
         )
 
@@ -134,7 +140,7 @@ class Grants:
         """EventBridge Scheduler: invokes the scheduled functions, and keeps what it could not."""
         scheduled = ("query", "reconcile", "compact", "retain", "sweep")
         return (
-            Grant(("lambda:InvokeFunction",), tuple(map(self.places.function_arn, scheduled))),
+            Grant(("lambda:InvokeFunction",), tuple(map(self.places.alias_arn, scheduled))),
             Grant(("sqs:SendMessage",), (arn("MissedSchedules"),)),
         )
 

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from deploy.stack.resources.cloudformation import Resource, arn, logical, policy, ref
-from deploy.stack.resources.resource_names import LANDING, ResourceNames
+from deploy.stack.resources.resource_names import LANDING, LIVE, ResourceNames
 from deploy.stack.resources.storage import key
+from deploy.stack.resources.versions import alias_of
 from deploy.stack.settings import ScheduleSettings, StackSettings
 
 FAILURES = 5
@@ -47,14 +48,18 @@ def flow(settings: StackSettings) -> dict[str, Resource]:
             "AWS::Lambda::EventSourceMapping",
             {
                 "EventSourceArn": arn("Queue"),
-                "FunctionName": ref("Ingest"),
+                "FunctionName": ref(alias_of("Ingest")),
                 "BatchSize": _BATCH,
                 "FunctionResponseTypes": ["ReportBatchItemFailures"],
                 # Without it, messages for a busy function would count as failed.
                 "ScalingConfig": {"MaximumConcurrency": min(settings.ingest_concurrency, 1_000)},
             },
         ),
-        "QueryUrl": Resource("AWS::Lambda::Url", {"TargetFunctionArn": arn("Query"), "AuthType": "AWS_IAM"}),
+        "QueryUrl": Resource(
+            "AWS::Lambda::Url",
+            {"TargetFunctionArn": arn("Query"), "Qualifier": LIVE, "AuthType": "AWS_IAM"},
+            after=(alias_of("Query"),),
+        ),
         "ReconcileSchedule": _schedule(settings, "reconcile", "rate(1 hour)", "UTC", "Reconcile", {}),
         "CompactSchedule": _schedule(settings, "compact", "rate(15 minutes)", "UTC", "Compact", {}),
         # The sweep after it: what is retired one day goes on the next.
@@ -171,7 +176,7 @@ def _schedule(
             "ScheduleExpressionTimezone": zone,
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "Target": {
-                "Arn": arn(function),
+                "Arn": ref(alias_of(function)),
                 "RoleArn": arn("SchedulerRole"),
                 "Input": json.dumps(event, sort_keys=True),
                 "RetryPolicy": {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 3600},

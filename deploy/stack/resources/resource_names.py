@@ -16,6 +16,9 @@ LANDING = "landing"
 
 TENANTS = "tenants"
 
+LIVE = "live"
+"""The alias through which functions are called."""
+
 
 @dataclass(frozen=True)
 class ResourceNames:
@@ -40,12 +43,20 @@ class ResourceNames:
         return sub(f"arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{rest}")
 
     def function(self, kind: str) -> str:
-        """The name of a function."""
+        """The name of a function, for its own settings and metrics; callers use its alias."""
         return f"{self.name}-{kind}"
 
     def function_arn(self, kind: str) -> Value:
         """The ARN of a function."""
         return self.arn("lambda", f"function:{self.function(kind)}")
+
+    def live_name(self, kind: str) -> str:
+        """The name by which a function is called: that of its alias."""
+        return f"{self.function(kind)}:{LIVE}"
+
+    def alias_arn(self, kind: str) -> Value:
+        """The ARN by which a function is called."""
+        return self.arn("lambda", f"function:{self.live_name(kind)}")
 
     @property
     def queue(self) -> str:

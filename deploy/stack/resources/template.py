@@ -6,31 +6,42 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.stack.resources import alarms, function_resources, ingest_resources, storage
+from deploy.stack.resources import alarms, function_resources, ingest_resources, storage, versions
 from deploy.stack.resources.cloudformation import KEEP, Resource, Value, arn, logical, ref
 from deploy.stack.resources.marks import marked
-from deploy.stack.resources.resource_names import ResourceNames
+from deploy.stack.resources.resource_names import LIVE, ResourceNames
 from deploy.stack.resources.storage import KEYS_OF, keys_of
 from deploy.stack.settings import StackSettings
 
 
 def table(settings: StackSettings) -> dict[str, Resource]:
-    """Every resource of a deployment, by logical id."""
-    return marked(
-        settings,
+    """Every resource of a deployment, by logical id, but the versions and aliases of functions; without tags."""
+    return (
         storage.storage(settings)
         | ingest_resources.flow(settings)
         | function_resources.resources(settings)
-        | alarms.watch(settings),
+        | alarms.watch(settings)
     )
 
 
-def template(settings: StackSettings) -> dict[str, Any]:
-    """The template; its parameters are the bucket and the key of the functions' code."""
+def template(
+    settings: StackSettings,
+    bundle: str = "",
+    before: versions.Deployed | None = None,
+    share: float = 0.0,
+    previous: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The template; its parameters are the bucket and the key of the functions' code.
+
+    ``bundle`` is that key, ``before`` what is deployed, ``share`` that of the calls which changed functions get first
+    (see ``versions.versioned``), and ``previous`` what a rollback restores.
+    """
+    resources = marked(settings, versions.versioned(table(settings), bundle, before, share))
+    note = {} if previous is None else {versions.NOTE: {"previous": previous}}
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"antfold ({settings.name}): telemetry to point files, and queries over them.",
-        "Metadata": {KEYS_OF: keys_of(settings)},
+        "Metadata": {KEYS_OF: keys_of(settings), **note},
         "Parameters": {
             function_resources.BUCKET_PARAMETER: {
                 "Type": "String",
@@ -41,7 +52,7 @@ def template(settings: StackSettings) -> dict[str, Any]:
                 "Description": "The functions' code in it, by its SHA-256.",
             },
         },
-        "Resources": {name: resource.json() for name, resource in table(settings).items()},
+        "Resources": {name: resource.json() for name, resource in resources.items()},
         "Outputs": {name: {"Value": value} for name, value in _outputs(settings).items()},
     }
 
@@ -53,7 +64,7 @@ def _outputs(settings: StackSettings) -> dict[str, Value]:
         "DataBucket": ref("DataBucket"),
         "LandingBucket": ref("LandingBucket"),
         "SigningKey": arn("SigningKey"),
-        "Worker": ref("Worker"),
+        "Worker": {"Fn::Join": [":", [ref("Worker"), LIVE]]},
         "QueryUrl": {"Fn::GetAtt": ["QueryUrl", "FunctionUrl"]},
         "Alerts": ref("Alerts"),
     }

@@ -20,7 +20,7 @@ from operators import forking
 from operators.registry import registrations
 from operators.states.strings import Words
 from runtime.catalogue import FileEntry, StreamSchema
-from runtime.errors import QueryError
+from runtime.errors import OtherRelease
 from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reading.columns_of_file import NO_HOLD
 from runtime.query.merge.spilling import Spill
@@ -162,9 +162,10 @@ def run(
     """Run ``task`` on this thread; ``compiled`` is the task's compiled plan, if known already. Groups that become too
     large go to ``spill``."""
     if task.tzdata != TZDATA_VERSION:
-        raise QueryError(
-            f"the query needs tzdata {task.tzdata}, and this worker has {TZDATA_VERSION}; "
-            "install the same release of the package tzdata on both (of a deployment: dataflow deploy)"
+        older = task.tzdata < TZDATA_VERSION
+        raise OtherRelease(
+            f"the query needs tzdata {task.tzdata}, and this worker has {TZDATA_VERSION}: "
+            + ("update it here (pip install -U tzdata)" if older else "update the deployment (dataflow deploy)")
         )
     schema = StreamSchema.from_dict(task.schema)
     if compiled is None:

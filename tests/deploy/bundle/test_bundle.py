@@ -10,6 +10,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,7 @@ def test_what_is_in_it(unzipped: Unzipped) -> None:
     assert {info.date_time for info in infos} == {(1980, 1, 1, 0, 0, 0)}
     tops = {name.partition("/")[0] for name in names}
     assert {"dataflow", "operators", "runtime", "deploy", "kernels", "numpy", "zstandard", "orjson", "tzdata"} <= tops
+    assert f"antfold-{version('antfold')}.dist-info/METADATA" in names  # a function knows its release
     assert not tops & {"numba", "llvmlite", "boto3", "rich", "tests"}
     assert not [
         n

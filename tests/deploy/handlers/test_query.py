@@ -14,13 +14,13 @@ import boto3
 import pytest
 
 import dataflow as df
-from deploy.handlers import query, worker
+from deploy.handlers import query, web, worker
 from deploy.handlers.query import handler
 from operators.compiler.targets import TARGETS
 from operators.errors import DataflowError
 from runtime.aws.client import Client, ServiceFault
 from runtime.aws.retry import Fault
-from runtime.errors import QueryError
+from runtime.errors import OtherRelease, OtherVersion, QueryError
 from runtime.fleet.outcomes import Reply
 from runtime.storage.open_store import OpenStore
 from runtime.store import Store
@@ -313,13 +313,20 @@ def test_as_a_relay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_worker_that_refuses(store: Store, lines: Callable[[], Lines]) -> None:
     reply = worker.handler({"version": 99}, Context())
-    assert "update this worker" in reply["error"]["message"]
+    assert "update the deployment (dataflow deploy)" in reply["error"]["message"]
     logged = lines()
     assert logged.metric("TasksRefused") == 1
-    assert logged.of("refused")[0]["error"] == "FormatError"
+    assert logged.of("refused")[0]["error"] == "OtherVersion"
 
 
 def test_a_parameter_given_twice(store: Store) -> None:
     url = {"rawPath": "/tops", "rawQueryString": "since=2024&since=2025", "requestContext": {"http": {"method": "GET"}}}
     reply = handler(url, Context())
     assert (reply["statusCode"], json.loads(reply["body"])) == (400, {"error": "a parameter is given twice."})
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(OtherVersion("x"), 500), (OtherRelease("x"), 500), (QueryError("x"), 400)]
+)
+def test_versions_of_the_deployment_are_not_the_callers_fault(error: Exception, status: int) -> None:
+    assert web.status_of(error, False) == status

@@ -150,8 +150,8 @@ def needs(service: str, operation: str, given: Mapping[str, Any], key: str) -> I
         yield from _table_needs(operation, given)
     elif service == "lambda":
         action = {"Invoke": "lambda:InvokeFunction"}.get(operation, f"lambda:{operation}")
-        name = str(given["FunctionName"]).rpartition(":")[2]
-        yield action, f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}", {}
+        name = str(given["FunctionName"])  # with its version or alias, or the whole ARN
+        yield action, name if name.startswith("arn:") else f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}", {}
     elif service == "sqs":
         name = str(given["QueueUrl"]).rpartition("/")[2]
         yield f"sqs:{operation.removesuffix('Batch')}", f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", {}

@@ -63,6 +63,7 @@ def test_a_mistake_in_the_file_is_one_sentence(run: Any) -> None:
         (("destroy", "--delete-data", "--confirm", "antfol"), "confirm with --confirm antfold"),
         (("destroy", "--delete-data", "--yes"), "confirm with --confirm antfold"),
         (("deploy",), "deploying antfold needs confirmation, and there is no terminal: give --yes"),
+        (("deploy", "--rollback"), "taking antfold back needs confirmation, and there is no terminal: give --yes"),
         (("destroy",), "removing antfold needs confirmation, and there is no terminal: give --yes"),
     ],
 )
@@ -100,7 +101,7 @@ def test_what_is_not_agreed_to_is_taken_back(
 
     class Fake:
         def __init__(self, *_: object) -> None:
-            self.stack = self
+            self.stack, self.shifts = self, []
             self.notes: list[str] = []
 
         def propose(self, *_: object) -> Proposal:

@@ -17,9 +17,9 @@ import pytest
 import dataflow as df
 from deploy.handlers import ingest, query, reconcile, worker
 from deploy.stack.actions.preflight import with_former_keys
-from deploy.stack.resources.function_resources import functions
 from deploy.stack.resources.storage import key
 from deploy.stack.resources.template import template
+from deploy.stack.resources.versions import FUNCTION, VERSION
 from deploy.stack.settings import CREATED, StackSettings, parse
 from runtime.aws import kms as signing
 from runtime.aws.access import Access
@@ -97,9 +97,17 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
         "Queue.Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:fleet-ingest",
     }
     whole = template(SETTINGS)
+    for name, resource in whole["Resources"].items():
+        if resource["Type"] == VERSION:
+            kind = resource["Properties"]["FunctionName"]["Ref"].lower()
+            named[name] = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:fleet-{kind}:1"
     policy = whole["Resources"]["DataBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     denials = [s for s in filled(policy, named) if s["Effect"] == "Deny"]
-    environments = {f.name: filled(dict(f.environment), named) for f in functions(SETTINGS)}
+    environments = {
+        name.lower(): filled(resource["Properties"]["Environment"]["Variables"], named)
+        for name, resource in whole["Resources"].items()
+        if resource["Type"] == FUNCTION
+    }
     iam = Iam(statements(whole, named), denials, named["Key.Arn"])
     iam.install(monkeypatch)
     store = Store(environments["query"]["ANTFOLD_STORE"], create=True)
@@ -155,7 +163,7 @@ def test_reconcile(deployed: Deployed) -> None:
     assert deployed.run("reconcile", {})["enqueued"] == 0
     # What is left for another run is left to this function itself.
     with deployed.iam.acting("reconcile"):
-        deployed.iam.check("lambda", "Invoke", {"FunctionName": "fleet-reconcile"})
+        deployed.iam.check("lambda", "Invoke", {"FunctionName": "fleet-reconcile:live"})
 
 
 @pytest.fixture
@@ -198,7 +206,7 @@ def test_query_at_its_time(published: Deployed) -> None:
 def through(deployed: Deployed, function: str, *_: object) -> Callable[[bytes], Reply]:
     """Invokes a function in this process, with the caller's permissions."""
 
-    kind = function.removeprefix("fleet-")
+    kind = function.rpartition("fleet-")[2].partition(":")[0]
 
     def invoke(payload: bytes) -> Reply:
         with ONE if kind == "worker" else nullcontext():
@@ -233,7 +241,8 @@ def test_query_with_workers(published: Deployed, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(worker.answer, "__defaults__", (worker.answer.__defaults__[0], 10))
     reply = json.loads(published.run("query", url("tops"))["body"])
     assert reply.get("rows") == ROWS, reply
-    assert asked == ["fleet-worker"]
+    # One version of the worker, whatever its alias leads to meanwhile.
+    assert asked == [f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:fleet-worker:1"]
     assert ("worker", "s3:PutObject") in published.iam.used
 
     # A worker has no kernels but those it is given.
@@ -251,7 +260,9 @@ def test_query_as_a_relay(published: Deployed, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(query, "invoker", lambda name, *_: through(published, name))
     monkeypatch.setattr("runtime.query.plan.make_tasks._SMALL", 10)
-    fleet = Fleet(through(published, "fleet-worker"), relay=through(published, "fleet-query"), direct=1, batch=100)
+    fleet = Fleet(
+        through(published, "fleet-worker:live"), relay=through(published, "fleet-query:live"), direct=1, batch=100
+    )
     result = published.store.query(TOPS, executor=fleet, workers=3, progress=False)
     assert [list(row) for row in result.to_dict()["rows"]] == ROWS
     assert {("query", "lambda:InvokeFunction"), ("worker", "s3:GetObject")} <= published.iam.used

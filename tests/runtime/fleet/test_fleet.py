@@ -45,6 +45,11 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
+def read(reply: Reply, task: Task, store: Store) -> m.Outcome:
+    """The outcome of a reply to a request of version 5."""
+    return m.read_reply(reply, task, store.objects, asked=5)
+
+
 def task_of(store: Store) -> Task:
     prepared = prepare(store.catalogue, Request(METRIC.steps, {}, None, None))
     return make_tasks(prepared, store.url, 1)[0]
@@ -148,13 +153,14 @@ def test_a_large_task_goes_by_way_of_the_store(store: Store, monkeypatch: pytest
             Kind.LOST,
         ),
         (b'{"version":5,"task":"0.0","stored":{"path":"../x","bytes":1,"sha256":""}}', Kind.LOST),
-        (b'{"version":6,"task":"0.0","state":""}', Kind.REFUSED),
+        (b'{"version":7,"task":"0.0","state":""}', Kind.VERSION),
+        (b'{"version":"5","task":"0.0","state":""}', Kind.VERSION),
         (b'{"version":5,"task":"","error":{"type":"FormatError","message":"damaged"}}', Kind.REFUSED),
         (b'{"version":5,"task":"","error":{"type":"MemoryError","message":""}}', Kind.MEMORY),
     ],
 )
 def test_replies_that_are_no_answers(store: Store, payload: bytes, kind: Kind) -> None:
-    assert m.read_reply(Reply(200, payload), task_of(store), store.objects).kind is kind
+    assert read(Reply(200, payload), task_of(store), store).kind is kind
 
 
 def test_an_answer_to_another_task_is_none(store: Store) -> None:
@@ -165,8 +171,8 @@ def test_an_answer_to_another_task_is_none(store: Store) -> None:
 
 
 def test_what_a_worker_says_of_errors(store: Store) -> None:
-    assert answer({"version": 7})["error"]["type"] == "FormatError"
-    assert answer(["x"])["error"]["type"] == "FormatError"
+    assert answer({"version": 7})["error"]["type"] == "OtherVersion"
+    assert answer(["x"])["error"]["type"] == "OtherVersion"
     event = json.loads(m.request(task_of(store), "spill/x", store.objects))
     Path(store.url, event["task"]["files"][0]["path"]).unlink()
     answered = answer(event, lambda url: Store(url))
@@ -327,6 +333,6 @@ def test_the_function_is_named_after_a_colon(store: Store, monkeypatch: pytest.M
     monkeypatch.setattr("runtime.fleet.aws_lambda.target_of", target_of)
     monkeypatch.setattr(store, "_location", replace(store._location, access=Access()))
     results: list[Any] = [store.query(METRIC, executor=e, progress=False) for e in ("lambda", "lambda:mine-worker")]
-    assert seen == ["antfold-worker", "antfold-query", "mine-worker", "mine-query"]
-    assert asked == ["antfold-worker", "mine-worker"]
+    assert seen == ["antfold-worker:live", "antfold-query:live", "mine-worker", "mine-query"]
+    assert asked == ["antfold-worker:live", "mine-worker"]
     assert results[0].proof.result == results[1].proof.result == store.query(METRIC, progress=False).proof.result

@@ -265,7 +265,7 @@ def test_a_large_state_of_a_relay_goes_by_way_of_the_store(store: Store) -> None
         ({"used": {"reported": -1}}, Kind.LOST),
         ({"used": {"reported": 1e999}}, Kind.LOST),
         ({"state": "AAAA"}, Kind.LOST),
-        ({"version": 1}, Kind.REFUSED),
+        ({"version": 1}, Kind.VERSION),
         ({"error": {"type": "TaskFailed", "message": "task 0.1 of s failed"}}, Kind.REFUSED),
         ({"error": {"type": "QueryTimeout", "message": "late"}}, Kind.TIME),
         ({"error": {"type": "MemoryError", "message": ""}}, Kind.MEMORY),
@@ -279,8 +279,8 @@ def test_what_a_relay_may_say(store: Store, change: dict[str, Any], kind: Kind) 
 
 
 def test_another_version_is_refused(store: Store) -> None:
-    assert relay({"version": 7}, local, 1.0)["error"]["type"] == "FormatError"
-    assert relay(["x"], local, 1.0)["error"]["type"] == "FormatError"
+    assert relay({"version": 7}, local, 1.0)["error"]["type"] == "OtherVersion"
+    assert relay(["x"], local, 1.0)["error"]["type"] == "OtherVersion"
     with pytest.raises(ValueError, match="without tasks"):
         m.read_batch({"id": "b", "files": [], "tasks": [], "shared": json.loads(tasks_of(store)[0].to_bytes())})
 

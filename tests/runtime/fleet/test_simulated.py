@@ -16,7 +16,8 @@ import dataflow as df
 from runtime import PartialResult, Store
 from runtime.errors import QueryError
 from runtime.fleet import PaceRules, QueryTimeout, Rules, TaskFailed
-from runtime.fleet.messages import VERSION, reply
+from runtime.fleet.message_versions import PROTOCOL
+from runtime.fleet.messages import reply
 from runtime.fleet.worker import answer
 from runtime.query.merge.conclude import conclude
 from runtime.query.plan.make_tasks import make_tasks
@@ -200,7 +201,8 @@ def test_workers_that_contradict_each_other(world: World) -> None:
 
 def test_a_worker_that_refuses_is_believed_at_once(world: World) -> None:
     def refuse(event: dict[str, Any]) -> dict[str, Any]:
-        return {"version": VERSION, "task": event["task"]["id"], "error": {"type": "QueryError", "message": "overflow"}}
+        error = {"type": "QueryError", "message": "overflow"}
+        return {"version": PROTOCOL, "task": event["task"]["id"], "error": error}
 
     double = LambdaDouble(1, refuse, Faults())
     with pytest.raises(TaskFailed, match=r"\(refused, once\): QueryError: overflow"):

@@ -18,13 +18,14 @@ import numpy as np
 import pytest
 
 import dataflow as df
-from operators.compiler import prebuild
+from operators.compiler import cache, prebuild
 from operators.compiler.targets import TARGETS, worker
 from runtime import Store
 from runtime.errors import FormatError, QueryError, StoreError
 from runtime.objects import FolderObjects
 from runtime.published import definition, versions
-from runtime.query.kernel_store import KernelRef
+from runtime.published.publishing import renew
+from runtime.query.kernel_store import KernelRef, listed
 
 P = df.stream("s")
 HOT = P.filter(df.col("temp") > df.param("above", 20.0)).group_by("status").agg(n=df.count())
@@ -278,25 +279,68 @@ def test_kernels_travel_along(store: Store) -> None:
     assert versions.publish(store.objects, other).version == 2
 
 
-def test_a_process_that_compiles_nothing_runs_what_was_published(store: Store, tmp_path: Path) -> None:
-    key = "x86_64" if worker().name == "x86_64" else "arm64"
-    store.publish(HOT, "hot", targets=[key])
-    assert {k.target for k in store.published("hot").kernels} == {key}
+HERE = "x86_64" if worker().name == "x86_64" else "arm64"
+
+
+@pytest.fixture
+def function(store: Store, tmp_path: Path) -> Callable[[], subprocess.CompletedProcess[str]]:
+    """Runs the query in a process that compiles nothing and has the library's kernels only."""
     code = (
         "import sys; sys.modules['numba'] = None\n"
         "from runtime import Store\n"
         f"print([list(r) for r in Store({store.url!r}).query('hot', progress=False)])"
     )
     library = tmp_path / "library"
-    prebuild(library, TARGETS[key])
+    prebuild(library, TARGETS[HERE])
     environment = os.environ | {
         "ANTFOLD_KERNELS": "ready",
         "ANTFOLD_KERNEL_PATH": str(library),
         "ANTFOLD_CACHE_DIR": str(tmp_path / "worker"),
     }
-    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code]
+    return lambda: subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_process_that_compiles_nothing_runs_what_was_published(
+    store: Store, function: Callable[[], subprocess.CompletedProcess[str]]
+) -> None:
+    store.publish(HOT, "hot", targets=[HERE])
+    assert {k.target for k in store.published("hot").kernels} == {HERE}
+    ran = function()
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip() == "[['down', 2], ['up', 1]]"
+
+
+def test_a_later_release_runs_what_was_published(
+    store: Store, function: Callable[[], subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernels are others: it says that they are missing, and runs once they are made."""
+    with monkeypatch.context() as patch:
+        own = cache.digest_of
+        patch.setattr(cache, "digest_of", lambda source: hashlib.sha256(own(source).encode()).hexdigest())
+        store.publish(HOT, "hot", targets=[HERE])
+        store.publish(HOT.filter(df.col("n") > 0), "other", targets=[HERE])
+    store.publish(HOT, "without")
+    before = store.published("hot")
+    ran = function()
+    assert ran.returncode == 1
+    assert f"the query hot@1 has no kernels for antfold {definition.antfold_version()} on {HERE}" in ran.stderr
+    assert "run `dataflow deploy` with this release" in ran.stderr
+    kernels = len(list(listed(store.objects)))
+    assert renew(store, HERE, None) == {}
+    assert len(list(listed(store.objects))) > kernels
+    assert store.published("hot") == before  # a published query does not change
+    ran = function()
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == "[['down', 2], ['up', 1]]"
+
+
+def test_renewing_says_which_query_has_no_kernels(store: Store) -> None:
+    gone = definition.define(df.stream("gone").agg(n=df.count()), "gone", kernels=(KERNEL,))
+    versions.publish(store.objects, gone)
+    failed = renew(store, "x86_64", None)
+    assert set(failed) == {"gone@1"}
+    assert "gone" in failed["gone@1"]
 
 
 def test_kernels_need_the_types_of_parameters(store: Store) -> None:

@@ -161,6 +161,10 @@ def test_a_stack_that_takes_too_long(aws: Aws, stack: Stack) -> None:
         ),
         ("DELETE_FAILED", "which no update can leave"),
         ("UPDATE_IN_PROGRESS", "is being changed"),
+        (
+            "UPDATE_ROLLBACK_FAILED",
+            r"\(Key \(AWS::X\): denied\): mend the cause, then run `aws cloudformation continue-up",
+        ),
     ],
 )
 def test_a_stack_that_cannot_be_changed(aws: Aws, stack: Stack, status: str, says: str) -> None:
