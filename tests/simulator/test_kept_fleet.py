@@ -12,7 +12,7 @@ import pytest
 
 from tests.simulator.kept_fleet import BROKEN, KeptFleet, based, small
 
-RUNS = 16
+RUNS, TRIES = 10, 40
 EVENTS = (
     "answered", "throttled", "failed", "straggling", "compact", "compaction killed", "retain", "floor raised",
     "swept, replaced", "swept, orphan", "ingest",
@@ -52,10 +52,10 @@ def test_for_long(base: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_is_broken_is_caught(base: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     BROKEN[name](monkeypatch)
-    for seed in range(3 * RUNS):
+    for seed in range(TRIES):
         try:
             run(base, tmp_path, seed)
         except AssertionError as error:
             print(f"{name}: {error}")
             return
-    pytest.fail(f"{name!r} could not be distinguished in {3 * RUNS} runs")
+    pytest.fail(f"{name!r} could not be distinguished in {TRIES} runs")
