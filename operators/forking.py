@@ -10,6 +10,7 @@ Objects are registered weakly. Nothing here is needed for ``subprocess``, ``spaw
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import sys
@@ -25,6 +26,9 @@ T = TypeVar("T")
 
 _PATIENCE = 30.0
 """Seconds that a fork waits at most for calls that must not be forked, and for imports of other threads."""
+
+_END_PATIENCE = 5.0
+"""The same, at the end of the process."""
 
 _joined: dict[int, tuple[weakref.ref[Any], Callable[[Any], None]]] = {}
 """By identity: hashing an object may need its fields."""
@@ -85,14 +89,12 @@ class _Gate:
                 if self._forking:
                     self._changed.notify_all()
 
-    def close(self) -> None:
-        """Before a fork: wait until no other thread is within, for a limited time."""
-        me, until = threading.get_ident(), time.monotonic() + _PATIENCE
+    def close(self, seconds: float) -> None:
+        """Let no other thread enter, and wait until none is within, for a limited time."""
+        me = threading.get_ident()
         with self._changed:
             self._forking.add(me)
-            self._changed.wait_for(lambda: not self._inside.keys() - {me}, _PATIENCE)
-        while time.monotonic() < until and _others_import():
-            time.sleep(0.001)
+            self._changed.wait_for(lambda: not self._inside.keys() - {me}, seconds)
 
     def open(self) -> None:
         """After a fork, in the parent."""
@@ -106,7 +108,10 @@ _gate = _Gate()
 
 @contextmanager
 def unforked() -> Iterator[None]:
-    """Within, no other thread forks this process: a fork waits until the end, but no longer than half a minute."""
+    """Within, no other thread forks this process: a fork waits until the end, but no longer than half a minute.
+
+    At the end of the process, daemon threads are stopped here: SQLite must not be used while it is closed.
+    """
     _gate.enter()
     try:
         yield
@@ -119,6 +124,13 @@ def _others_import() -> bool:
     locks = getattr(getattr(importlib, "_bootstrap", None), "_module_locks", {})
     owners = {getattr(found, "owner", None) for ref in list(locks.values()) if (found := ref()) is not None}
     return bool(owners - {None, threading.get_ident()})
+
+
+def _before() -> None:
+    until = time.monotonic() + _PATIENCE
+    _gate.close(_PATIENCE)
+    while time.monotonic() < until and _others_import():
+        time.sleep(0.001)
 
 
 def _in_child() -> None:
@@ -142,4 +154,9 @@ def _renew_cached_properties() -> None:
                         value.lock = threading.RLock()  # type: ignore[attr-defined, unused-ignore]
 
 
-os.register_at_fork(before=lambda: _gate.close(), after_in_parent=lambda: _gate.open(), after_in_child=_in_child)
+os.register_at_fork(before=_before, after_in_parent=lambda: _gate.open(), after_in_child=_in_child)
+
+# At the end of the process those of its functions run first that were registered last. What ``weakref.finalize`` closes
+# then must not be in use: it registers its own with its first object.
+weakref.finalize(_gate, int)
+atexit.register(lambda: _gate.close(_END_PATIENCE))

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from operators import forking
+from runtime.helpers import main_has_ended
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -48,6 +49,13 @@ class NoProgress:
     def start(self, label: str, total: int | None, unit: str) -> ProgressTask:
         """A task that shows nothing."""
         return _NoTask()
+
+
+def notice(text: str) -> None:
+    """One line on standard error for a person at a terminal; nothing elsewhere."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 class TerminalProgress:
@@ -119,7 +127,8 @@ class _TerminalTask:
         self._line: tuple[RichProgress, TaskID] | None = None
         self._timer = threading.Timer(_QUIET_SECONDS, self._show)
         self._timer.daemon = True
-        self._timer.start()
+        if not main_has_ended():  # else no thread can be started, and nobody looks any more
+            self._timer.start()
         forking.renew(self, _TerminalTask._renew)
 
     def _renew(self) -> None:
@@ -141,7 +150,7 @@ class _TerminalTask:
 
     def _show(self) -> None:
         with self._lock:
-            if not self._finished:
+            if not self._finished and not main_has_ended():
                 self._line = self._owner._show(self)
                 self._update()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +20,7 @@ from operators.errors import DataflowError
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 from runtime.aws.retry import Fault
+from runtime.helpers import Helpers
 from runtime.ingest import known_source
 from runtime.store import Store
 
@@ -110,7 +110,7 @@ class Reconciler:
     def run_from(self, since: datetime, after: str, quarantined: bool) -> tuple[Counter[str], str | None]:
         """The counts, and the key to resume after (None at the end). At least one page is processed."""
         counts: Counter[str] = Counter()
-        with ThreadPoolExecutor(_AT_ONCE, "reconcile") as pool:
+        with Helpers(_AT_ONCE, "reconcile") as pool:
             for page, more in self._pages(after):
                 wanted = [o for o in (self._candidate(entry, since, counts) for entry in page) if o is not None]
                 missing = [

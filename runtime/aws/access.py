@@ -8,7 +8,7 @@ from operators.errors import Portable
 from runtime.aws.retry import Fault
 
 CONNECT_SECONDS = 5
-
+"""How long one attempt waits for a connection."""
 
 READ_SECONDS = 30
 """How long one attempt waits for the next bytes."""
@@ -25,6 +25,22 @@ class Access:
     profile: str | None = None
     region: str | None = None
     endpoint: str | None = None
+
+
+def unreachable(host: str) -> str:
+    """Why no connection to ``host`` could be made, and what to check."""
+    return (
+        f"{host} cannot be reached: check the network (VPN, proxy, security group), the region, and the endpoint if "
+        "one is set (AWS_ENDPOINT_URL, ?endpoint= in a store's URL)"
+    )
+
+
+def silent(host: str) -> str:
+    """Why a request to ``host`` was lost, and what to check."""
+    return (
+        f"{host} was reached but did not answer in time: check the network, the endpoint if one is set "
+        "(AWS_ENDPOINT_URL, ?endpoint= in a store's URL), and AWS's health page"
+    )
 
 
 class RequestFailed(Portable, Exception):

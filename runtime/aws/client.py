@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from operators import forking
-from runtime.aws.access import CONNECT_SECONDS, CONNECTIONS, READ_SECONDS, Access, RequestFailed
-from runtime.aws.retry import AttemptHistory, Budget, Fault, classify, pause
+from runtime.aws.access import CONNECT_SECONDS, CONNECTIONS, READ_SECONDS, Access, RequestFailed, silent, unreachable
+from runtime.aws.retry import AttemptHistory, Budget, Fault, classify, pause, worth_a_notice
 from runtime.errors import StoreError
+from runtime.helpers import pause as pause_for
+from runtime.progress import notice
 
 T = TypeVar("T")
 
@@ -37,7 +39,7 @@ class Client:
         self.service = service
         self.access = access
         self.budget = budget or Budget()
-        self.sleep: Callable[[float], None] = time.sleep
+        self.sleep: Callable[[float], None] = pause_for
         self._prepare = prepare
         self._read_seconds = read_seconds
         self._connections = connections
@@ -81,12 +83,24 @@ class Client:
                     raise
                 failure = ServiceFault(known, explained(error, what, self.service), code_of(error), error)
             unknown = unknown or failure.fault is Fault.LOST
-            wait = pause(self.budget, history, failure.fault, time.monotonic() - begun, random.random())
+            elapsed = time.monotonic() - begun
+            wait = pause(self.budget, history, failure.fault, elapsed, random.random())
             if wait is None:
+                if failure.fault is Fault.UNSENT and elapsed >= 1:
+                    failure.args = (f"{failure}"[:-1] + f" (tried again for {elapsed:.0f} s).",)
                 failure.unknown = unknown
                 raise failure from failure.__cause__
             history = history.after(failure.fault)
+            self._tell_that_it_waits(failure, elapsed)
             self.sleep(wait)
+
+    def _tell_that_it_waits(self, failure: ServiceFault, elapsed: float) -> None:
+        now = time.monotonic()
+        last = _noticed.get(self.service)
+        if worth_a_notice(failure.fault, elapsed, None if last is None else now - last):
+            _noticed[self.service] = now
+            left = max(0.0, self.budget.seconds - elapsed)
+            notice(f"waiting: {failure} Trying again for {left:.0f} s; Ctrl-C ends it.")
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
@@ -94,6 +108,10 @@ class Client:
             if self._client is not None:
                 self._client.close()
             self._client = None
+
+
+_noticed: dict[str, float] = {}
+"""When a person was last told that a service cannot be reached."""
 
 
 class ServiceFault(StoreError):
@@ -212,7 +230,11 @@ def explained(error: Exception, what: str, service: str) -> str:
     elif name == "ProfileNotFound":
         why = f"{error}: check ~/.aws/config and the name"
     elif name in ("EndpointConnectionError", "ConnectTimeoutError"):
-        why = f"{_host(error)} cannot be reached: check the network and AWS_ENDPOINT_URL"
+        why = unreachable(_host(error))
+    elif name == "ReadTimeoutError":
+        why = silent(_host(error))
+    elif name == "ProxyConnectionError":
+        why = f"{error}: check HTTPS_PROXY and NO_PROXY, and the proxy"
     elif code in _CREDENTIALS or name in ("TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"):
         why = f"the AWS credentials are refused or have expired ({code or name}): renew them"
     elif code in _DENIED:

@@ -86,9 +86,9 @@ def classify(status: int, code: str = "") -> Fault:
 class Budget:
     """The retry budget of one request; all times in seconds.
 
-    ``seconds`` bounds the total time, pauses included. ``losses`` bounds the retries after lost or unsent attempts
-    (throttles and conflicts, which are transient, are bounded by ``seconds`` alone). Pauses double from ``base`` up to
-    ``cap``.
+    ``seconds`` bounds the total time, pauses included. ``losses`` bounds the retries after lost attempts. What did
+    certainly not happen (throttles, conflicts, unsent requests) is bounded by ``seconds`` alone. Pauses double from
+    ``base`` up to ``cap``.
     """
 
     seconds: float = 60.0
@@ -99,14 +99,14 @@ class Budget:
 
 @dataclass(frozen=True)
 class AttemptHistory:
-    """How often a request was refused temporarily so far, and how often it was lost or unsent."""
+    """How often a request did not happen so far (refused for the time being, or unsent), and how often it was lost."""
 
     refusals: int = 0
     losses: int = 0
 
     def after(self, fault: Fault) -> AttemptHistory:
         """This history and one more fault."""
-        if fault in (Fault.THROTTLED, Fault.CONFLICT):
+        if fault in (Fault.THROTTLED, Fault.CONFLICT, Fault.UNSENT):
             return AttemptHistory(self.refusals + 1, self.losses)
         return AttemptHistory(self.refusals, self.losses + 1)
 
@@ -120,8 +120,23 @@ def pause(budget: Budget, history: AttemptHistory, fault: Fault, elapsed: float,
     """
     if fault in (Fault.REFUSED, Fault.MISSING, Fault.FINAL):
         return None
-    if fault in (Fault.LOST, Fault.UNSENT) and history.losses >= budget.losses:
+    if fault is Fault.LOST and history.losses >= budget.losses:
         return None
     doublings = min(history.refusals + history.losses, 30)
     wait = dice * min(budget.cap, budget.base * 2**doublings)
     return wait if elapsed + wait < budget.seconds else None
+
+
+NOTICE_SECONDS = 3.0
+"""A person hears of a service that cannot be reached after so long."""
+
+_AGAIN_SECONDS = 30.0
+"""And again after so long: many threads wait for the same service."""
+
+
+def worth_a_notice(fault: Fault, elapsed: float, last: float | None) -> bool:
+    """Whether a person should be told that a request waits, ``elapsed`` seconds after its first attempt.
+
+    ``last`` is the time since the last notice about that service; None: there was none.
+    """
+    return fault is Fault.UNSENT and elapsed >= NOTICE_SECONDS and (last is None or last >= _AGAIN_SECONDS)

@@ -24,7 +24,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from runtime.aws.access import CONNECT_SECONDS, Access, RequestFailed
+from runtime.aws.access import CONNECT_SECONDS, Access, RequestFailed, unreachable
 from runtime.aws.retry import Fault, classify
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
@@ -160,8 +160,7 @@ class SignedS3:
         except ssl.SSLError as error:
             raise RequestFailed(Fault.FINAL, f"{netloc} cannot be trusted ({error})") from error
         except OSError as error:
-            why = f"{netloc} cannot be reached: check the network and AWS_ENDPOINT_URL"
-            raise RequestFailed(Fault.UNSENT, why) from error
+            raise RequestFailed(Fault.UNSENT, unreachable(netloc)) from error
         made.sock.settimeout(self._read_seconds)
         return made, False
 

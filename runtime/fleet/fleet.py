@@ -21,6 +21,7 @@ from runtime.fleet.messages import read_reply, request
 from runtime.fleet.outcomes import Kind, Outcome, Reply
 from runtime.fleet.pacing import NO_THREAD, RELAYED, PaceRules, share
 from runtime.fleet.rules import RELAYS, Rules, TaskBatch, Work
+from runtime.helpers import go_on, main_has_ended
 from runtime.objects import ObjectStore
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import Task
@@ -161,7 +162,12 @@ def answers(
                 thread = threading.Thread(target=attempt, args=(start,), name=f"antfold-{start.attempt}", daemon=True)
                 try:
                     thread.start()
-                except RuntimeError:  # the system allows no more threads: the running ones are the limit
+                except RuntimeError:
+                    go_on()
+                    if main_has_ended():  # Python starts no threads any more
+                        attempt(start)
+                        continue
+                    # the system allows no more threads: the running ones are the limit
                     replies.put((start.attempt, Outcome(Kind.THROTTLED, NO_THREAD)))
             now = time.monotonic()
             if now >= look + _LOOK:

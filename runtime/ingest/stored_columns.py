@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry
+from runtime.helpers import Helpers
 from runtime.ingest.columns.column_types import beyond
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
@@ -27,5 +26,5 @@ def holds_wide(objects: ObjectStore, catalogue: Catalogue, stream: str, column: 
         return bool(beyond(np.concatenate([chunks["vmin"], chunks["vmax"]])).any())
 
     files = [entry for entry in catalogue.snapshot(stream).files if column in entry.nulls]
-    with ThreadPoolExecutor(_AT_ONCE, "stored") as pool:
+    with Helpers(_AT_ONCE, "stored") as pool:
         return any(pool.map(wide, files))

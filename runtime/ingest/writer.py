@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -14,6 +14,7 @@ from operators.types import Type
 from runtime.catalogue import FileEntry, file_path
 from runtime.catalogue.items.commit_order import Order
 from runtime.columns import Points
+from runtime.helpers import Helpers, go_on
 from runtime.ingest.columns.batch import Batch, concatenated, to_points
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.same_file_duplicates import resolve
@@ -69,7 +70,7 @@ class Writer:
         self._most = memory * MEMORY_BYTES
         self._batches: list[Batch] = []
         self._rows = self._bytes = self._count = 0
-        self._pool = ThreadPoolExecutor(THREADS, "ingest")
+        self._pool = Helpers(THREADS, "ingest")
         self._pending: list[Future[FileEntry]] = []
 
     def __enter__(self) -> Writer:
@@ -78,10 +79,11 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.__exit__(kind, error, trace)
 
     def add(self, batch: Batch, words: dict[str, InternedStrings], reset_words: Callable[[], None]) -> None:
         """Add rows. ``words`` are the dictionaries of their codes; they are reset when too large."""
+        go_on()
         if len(batch):
             self._batches.append(batch)
             self._rows += len(batch)

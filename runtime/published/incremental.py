@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -25,6 +24,7 @@ from dataflow.times.zones import TZDATA_VERSION, zone_rules
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
+from runtime.helpers import Helpers
 from runtime.objects import ObjectStore
 from runtime.published.day_states import SPAN, Days, covers, days_of, first_days, last_day, packed, together
 from runtime.published.definition import antfold_version, values_of
@@ -184,8 +184,8 @@ class Cached(CachedRun):
                 tasks += [replace(t, id=f"{day.first}.{t.id}") for t in part]
         return tasks
 
-    def _pool(self, work: int) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(max(1, min(self.objects.at_once, work)))
+    def _pool(self, work: int) -> Helpers:
+        return Helpers(max(1, min(self.objects.at_once, work)), "antfold-cache")
 
     # ---- plans that read a key's rows in order
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 
 from operators.errors import DataflowError, as_sent
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError, QueryError
+from runtime.helpers import Helpers
 from runtime.pointfile import PointFile
 from runtime.progress import Progress
 from runtime.query.merge.conclude import conclude
@@ -58,7 +59,6 @@ def _submitter(
     workers: int, run_here: Callable[[Task], Partial], last: Task
 ) -> Iterator[Callable[[Task], Future[Partial]]]:
     """A function that starts a task (``last`` after all others) and returns its future."""
-    pool = ThreadPoolExecutor(max(1, workers - 1), thread_name_prefix="antfold")
 
     def start(t: Task) -> Future[Partial]:
         if t is not last:
@@ -71,10 +71,8 @@ def _submitter(
             future.set_exception(error)
         return future
 
-    try:
+    with Helpers(max(1, workers - 1), "antfold") as pool:
         yield start
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def execute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
@@ -11,6 +11,7 @@ from operators import forking
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
+from runtime.helpers import Helpers, go_on
 from runtime.kept_memory import KEPT, KeptMemory
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
@@ -49,7 +50,11 @@ class OpenedFiles:
                 mine: Future[PointFile] = Future()
                 self._opening[path] = mine
         if waited is not None:
-            return waited.result()
+            try:
+                return waited.result()
+            except (SystemExit, CancelledError):  # the caller that opened it has ended
+                go_on()
+                return self.open(entry)
         try:
             opened = self._opened(entry)
         except BaseException as error:
@@ -118,16 +123,16 @@ class OpenedFiles:
         if self._objects.at_once < 2 or len(chosen) < 2:
             yield
             return
-        pool = ThreadPoolExecutor(min(self._objects.at_once, len(chosen)), "antfold-ahead")
         try:
-            for entry in chosen:
-                if entry.bytes > SMALL_BYTES:
-                    pool.submit(self._try, entry)
-                elif entry.path not in self._used:
-                    self._fetching[entry.path] = pool.submit(self._objects.read, entry.path, 0, entry.bytes)
-            yield
+            with Helpers(min(self._objects.at_once, len(chosen)), "antfold-ahead") as pool:
+                for entry in chosen:
+                    if entry.bytes > SMALL_BYTES:
+                        pool.submit(self._try, entry)
+                    elif entry.path not in self._used:
+                        self._fetching[entry.path] = pool.submit(self._objects.read, entry.path, 0, entry.bytes)
+                yield
+                pool.shutdown(wait=False, cancel_futures=True)
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
             for entry in chosen:
                 self._fetching.pop(entry.path, None)
 
@@ -142,7 +147,11 @@ class OpenedFiles:
         fetched = self._fetching.pop(entry.path, None)
         if fetched is None or fetched.cancel():
             return self._objects.read(entry.path, 0, entry.bytes)
-        return fetched.result()
+        try:
+            return fetched.result()
+        except (SystemExit, CancelledError):
+            go_on()
+            return self._objects.read(entry.path, 0, entry.bytes)
 
     def _opened(self, entry: FileEntry) -> PointFile:
         path, objects = entry.path, self._objects

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from runtime.catalogue import Catalogue
 from runtime.errors import StoreError
+from runtime.helpers import Helpers
 from runtime.objects import ObjectStore
 from runtime.objects.object_store import ObjectInfo
 from runtime.progress import NoProgress, Progress, human_bytes
@@ -191,7 +191,7 @@ def _removed(
         return [file for found in orphan.sweepable() for file in one(found)]
 
     try:
-        with ThreadPoolExecutor(max(1, objects.at_once), "antfold-sweep") as pool:
+        with Helpers(max(1, objects.at_once), "antfold-sweep") as pool:
             parts = [*pool.map(one, plan.replaced), *pool.map(attempt, plan.orphans)]
     finally:
         task.finish()

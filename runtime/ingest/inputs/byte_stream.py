@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from runtime.errors import IngestError
+from runtime.helpers import go_on
 
 CHUNK = 1 << 22
 _READ = 1 << 20
@@ -77,8 +78,13 @@ class Prefetched(Generic[_Piece]):
     def __init__(self, pieces: Iterator[_Piece], ahead: int = 4) -> None:
         self._queue: queue.Queue[_Piece | BaseException | None] = queue.Queue(ahead)
         self._stop = threading.Event()
+        self._pieces: Iterator[_Piece] | None = None
         self._thread = threading.Thread(target=self._run, args=(pieces,), daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # Python starts none once the main thread has ended
+            go_on()
+            self._pieces = pieces
 
     def _run(self, pieces: Iterator[_Piece]) -> None:
         end: BaseException | None = None
@@ -100,6 +106,9 @@ class Prefetched(Generic[_Piece]):
         return False
 
     def __iter__(self) -> Iterator[_Piece]:
+        if self._pieces is not None:
+            yield from self._pieces
+            return
         while not self._stop.is_set():
             item = self._queue.get()
             if item is None:
@@ -111,7 +120,8 @@ class Prefetched(Generic[_Piece]):
     def close(self) -> None:
         """Stop the thread; needed when not everything was read. Does not wait for a thread that waits for input."""
         self._stop.set()
-        self._thread.join(1.0)
+        if self._pieces is None:
+            self._thread.join(1.0)
 
 
 class Text:

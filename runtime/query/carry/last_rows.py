@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,6 +14,7 @@ from operators.states.strings import Words
 from operators.types import Type
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.columns import Column, Dictionary, Points
+from runtime.helpers import Helpers
 from runtime.pointfile import PointFile, borrowed
 from runtime.query.scan.scan_spec import ScanSpec
 from runtime.query.scan.scanning import Scan
@@ -74,7 +74,7 @@ class LastRows:
         if len(self._shards) == 1:
             self._shards[0].add(files)
             return
-        with ThreadPoolExecutor(len(self._shards), "antfold-carry") as pool:
+        with Helpers(len(self._shards), "antfold-carry") as pool:
             list(pool.map(lambda shard: shard.add(files), self._shards))
 
     def points(self) -> Points:

@@ -21,6 +21,7 @@ from operators.registry import registrations
 from operators.states.strings import Words
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import OtherRelease
+from runtime.helpers import go_on
 from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reading.columns_of_file import NO_HOLD
 from runtime.query.merge.spilling import Spill
@@ -199,6 +200,7 @@ def run(
         n = done
         for stretch in scan.stretches(scan_order(task.files, schema.id)[done:], stops):
             for chunk in scan.read(stretch):
+                go_on()
                 pipeline.push(chunk)
                 if spill is not None:
                     pipeline.spill(spill)

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
@@ -57,7 +57,6 @@ def test_what_can_be_repeated_is(client: Client) -> None:
     ("failures", "fault", "unknown"),
     [
         ([TIMEOUT] * 3, Fault.LOST, True),
-        ([ConnectTimeoutError(endpoint_url="https://x")] * 3, Fault.UNSENT, False),
         ([answer("PreconditionFailed", 412)], Fault.REFUSED, False),
         ([THROTTLE, answer("AccessDenied", 403)], Fault.FINAL, False),
         # It may have happened, whatever its repetitions returned.
@@ -72,6 +71,55 @@ def test_how_it_ends(client: Client, failures: list[Exception], fault: Fault, un
     assert (caught.value.fault, caught.value.unknown) == (fault, unknown)
     assert script.calls == len(failures)
     assert caught.value.__cause__ is failures[-1]
+
+
+def test_what_was_not_sent_is_tried_for_the_whole_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("runtime.aws.client.time.monotonic", lambda: clock[0])
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    client.sleep = sleep
+    failure = EndpointConnectionError(endpoint_url="https://s3.eu-cental-1.amazonaws.com")
+    script = Script(*[failure] * 1_000)
+    with pytest.raises(
+        ServiceFault, match=r"s3\.eu-cental-1\.\S+ cannot be reached: .*region.*tried again for (5[5-9]|60) s"
+    ) as caught:
+        client.call("try", script)
+    assert (caught.value.fault, caught.value.unknown) == (Fault.UNSENT, False)
+    assert 55 < clock[0] < 60
+    assert 10 < script.calls < 60
+    for code in ("AWS_ENDPOINT_URL", "?endpoint=", "network"):
+        assert code in str(caught.value)
+    clock[0] = 0.0
+    assert client.call("try", Script(*[failure] * 8)) == "done"
+
+
+def test_a_person_at_a_terminal_hears_that_it_waits(
+    client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [1_000.0]
+    monkeypatch.setattr("runtime.aws.client.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("runtime.aws.client._noticed", {})
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    client.sleep = sleep
+    for terminal in (False, True):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
+        client.call("read 'a'", Script(*[EndpointConnectionError(endpoint_url="https://x")] * 14))
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == terminal
+        clock[0] += 100
+    assert said[0].startswith("waiting: cannot read 'a' (s3): x cannot be reached: check the network")
+    assert said[0].endswith(" s; Ctrl-C ends it.")
+
+
+def test_a_time_out_says_what_to_check(client: Client) -> None:
+    with pytest.raises(ServiceFault, match="x was reached but did not answer in time: check the network, the endpoint"):
+        client.call("try", Script(*[TIMEOUT] * 3))
 
 
 def test_the_clock_ends_it(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +172,7 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-        objects = S3Objects("lake", access=Access(region="us-east-1", endpoint=url), budget=Budget(losses=1, base=0))
+        objects = S3Objects("lake", access=Access(region="us-east-1", endpoint=url), budget=Budget(seconds=0.1))
         with pytest.raises(StoreError, match=r"cannot read 'a' in s3://lake .*127.0.0.1:\d+ cannot be reached"):
             objects.read("a", 0, 1)
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.aws.retry import AttemptHistory, Budget, Fault, classify, pause
+from runtime.aws.retry import NOTICE_SECONDS, AttemptHistory, Budget, Fault, classify, pause, worth_a_notice
 
+DID_NOT_HAPPEN = (Fault.THROTTLED, Fault.CONFLICT, Fault.UNSENT)
 FAULTS = st.sampled_from(list(Fault))
 
 
@@ -57,7 +58,7 @@ def test_pauses_are_bounded_in_number_length_and_time(faults: list[Fault], elaps
             assert fault not in (Fault.REFUSED, Fault.MISSING, Fault.FINAL)
             assert 0 <= wait <= min(4, 0.1 * 2**i)
             assert elapsed + wait < 60
-            assert history.losses < 3 or fault in (Fault.THROTTLED, Fault.CONFLICT)
+            assert history.losses < 3 or fault in DID_NOT_HAPPEN
         history = history.after(fault)
 
 
@@ -68,10 +69,10 @@ def test_lost_requests_are_sent_again_a_few_times_and_throttled_ones_for_a_time(
         assert pause(budget, history, Fault.LOST, 1.0, 0.5) is not None
         history = history.after(Fault.LOST)
     assert pause(budget, history, Fault.LOST, 1.0, 0.5) is None
-    assert pause(budget, history, Fault.UNSENT, 1.0, 0.5) is None
     for _ in range(100):
         history = history.after(Fault.THROTTLED)
     assert pause(budget, history, Fault.THROTTLED, 1.0, 0.5) == 2.5
+    assert pause(budget, history, Fault.UNSENT, 1.0, 0.5) == 2.5
     assert pause(budget, history, Fault.THROTTLED, 59.0, 0.5) is None
 
 
@@ -95,3 +96,39 @@ def test_half_of_all_calls_throttled() -> None:
             clock, history = clock + wait, history.after(Fault.THROTTLED)
         slowest = max(slowest, clock)
     assert 1 < slowest < 30
+
+
+@given(
+    st.lists(st.sampled_from(DID_NOT_HAPPEN), min_size=1, max_size=6),
+    st.floats(1, 120),
+    st.integers(0, 6),
+    st.floats(0.01, 2),
+    st.floats(0, 5),
+    st.randoms(use_true_random=False),
+)
+def test_what_did_not_happen_is_tried_for_the_whole_time(
+    kinds: list[Fault], seconds: float, losses: int, base: float, takes: float, dice: random.Random
+) -> None:
+    """However long an attempt takes, and whatever was lost before: the last one begins less than a pause before the
+    end, and none after it."""
+    budget = Budget(seconds=seconds, losses=losses, base=base, cap=5.0)
+    clock, history, i = 0.0, AttemptHistory(losses=losses), 0
+    while True:
+        clock += takes + 0.01
+        fault = kinds[i % len(kinds)]
+        wait = pause(budget, history, fault, clock, dice.random())
+        if wait is None:
+            break
+        clock, history, i = clock + wait, history.after(fault), i + 1
+        assert clock < seconds
+    assert clock > seconds - 5.0 or clock >= seconds
+    assert history.losses == losses
+    assert pause(budget, history, Fault.LOST, 0.0, 0.5) is None
+
+
+@given(FAULTS, st.floats(0, 100), st.none() | st.floats(0, 100))
+def test_a_person_hears_of_what_waits(fault: Fault, elapsed: float, last: float | None) -> None:
+    told = worth_a_notice(fault, elapsed, last)
+    assert not told or (fault is Fault.UNSENT and elapsed >= NOTICE_SECONDS)
+    assert told or not (fault is Fault.UNSENT and elapsed >= NOTICE_SECONDS and last is None)
+    assert not told or last is None or last >= 30

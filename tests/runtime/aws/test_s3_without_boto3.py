@@ -169,7 +169,7 @@ def test_nobody_listens(function: None) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         access = Access(endpoint=f"http://127.0.0.1:{held.getsockname()[1]}")
-        objects = S3Objects("lake", access=access, budget=Budget(losses=1, base=0.001))
+        objects = S3Objects("lake", access=access, budget=Budget(seconds=0.1))
         with pytest.raises(StoreError, match=r"cannot read 'a' in s3://lake \(s3\): 127\S+ cannot be reached"):
             objects.read("a", 0, 1)
 
