@@ -33,6 +33,18 @@ class QueryError(DataflowError):
     """A query that cannot be planned or run."""
 
 
+class NotEnoughMemory(QueryError, MemoryError):
+    """The system gave this process no more memory, or no more threads."""
+
+
+def not_enough_memory(where: str) -> NotEnoughMemory:
+    """The error; ``where`` names the step, or what was done."""
+    return NotEnoughMemory(
+        f"{where}: there is not enough memory for it here; take a shorter range, group by fewer columns, or use fewer "
+        "workers (workers=1, --workers 1)"
+    )
+
+
 class SnapshotTooOld(QueryError):
     """A file that was planned has been replaced and collected since: the query can be repeated."""
 

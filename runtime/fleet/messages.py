@@ -117,7 +117,7 @@ def refusal(name: str, error: Exception) -> dict[str, Any]:
     return {"version": VERSION, "task": name, "error": {"type": type(error).__name__, "message": str(error)}}
 
 
-_KINDS = {"MemoryError": Kind.MEMORY, "QueryTimeout": Kind.TIME}
+_KINDS = {"MemoryError": Kind.MEMORY, "NotEnoughMemory": Kind.MEMORY, "QueryTimeout": Kind.TIME}
 """Errors that a smaller task may avoid."""
 
 
