@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from runtime.progress import Progress
     from runtime.published import Published
     from runtime.published.incremental import Answered, Savings
-    from runtime.query.merge.spilling import Spill
     from runtime.query.plan.prepare import Prepared, Request
     from runtime.query.task.task import Task
     from runtime.recovery.recover import RecoverReport
@@ -105,9 +104,8 @@ class Store(KeptStore):
             duplicates=duplicates, id=id, missing_key=missing_key, preset=preset,  # type: ignore[arg-type]
             progress=_progress(progress), replacing=self.replacing(stream, replace) if replace else None, **reading,
         )  # fmt: skip
-        report = self._after(report, progress) if compact else report
         TRIMMER.worked()
-        return report
+        return self._after(report, progress) if compact else report
 
     def _after(self, report: IngestReport, progress: bool | Progress) -> IngestReport:
         from runtime.upkeep.after_ingest import compacted
@@ -208,12 +206,12 @@ class Store(KeptStore):
                 return on_fleet(prepared, fleet)
 
             def answer(
-                tasks: Sequence[Task], files: Sequence[FileEntry], saving: Savings = None, spill: Spill | None = None
+                tasks: Sequence[Task], files: Sequence[FileEntry], saving: Savings = None, **kw: Any
             ) -> Answered:
                 with self.opened.ahead(files if here else ()):
                     return answered(
                         prepared, tasks, self.open_file, executor=pool, workers=count, progress=shown,
-                        allow_partial=allow_partial, saving=saving, spill=spill,
+                        allow_partial=allow_partial, saving=saving, **kw,
                     )  # fmt: skip
 
             if digest is not None and cache is not False:
@@ -322,6 +320,12 @@ class Store(KeptStore):
             return folder in mine or folder not in others
 
         return [info for info in states if of_it(info)], [info for info in answers if of_it(info)]
+
+    def tidy_caches(self) -> list[str]:
+        """See ``KeptStore``."""
+        from runtime.published.publishing import tidy_caches
+
+        return tidy_caches(self)
 
     def _be_there(self) -> None:
         """StoreError if there is no store here, rather than an error about something missing in it."""
