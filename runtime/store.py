@@ -12,7 +12,6 @@ from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.moments import Moment, microseconds
-from runtime.released_memory import TRIMMER
 from runtime.storage.replaced_files import of_present_files
 from runtime.upkeep.kept_store import KeptStore
 
@@ -104,7 +103,6 @@ class Store(KeptStore):
             duplicates=duplicates, id=id, missing_key=missing_key, preset=preset,  # type: ignore[arg-type]
             progress=_progress(progress), replacing=self.replacing(stream, replace) if replace else None, **reading,
         )  # fmt: skip
-        TRIMMER.worked()
         return self._after(report, progress) if compact else report
 
     def _after(self, report: IngestReport, progress: bool | Progress) -> IngestReport:
@@ -229,7 +227,6 @@ class Store(KeptStore):
             # To make a snapshot is work for one machine, for which a fleet's data may be too large.
             result = with_carry_in(self, prepared, count, fleet is None, run)
         result.asked = Asked(self, metric.steps, prepared)
-        TRIMMER.worked()
         return result
 
     def unread(

@@ -20,7 +20,7 @@ from runtime.query.plan.prepare import Prepared
 from runtime.query.stages.overflow import memory_of
 from runtime.query.task.coverage import WHOLE, Coverage
 from runtime.query.task.partial import Partial, summed
-from runtime.released_memory import freed
+from runtime.released_memory import TRIMMER, freed
 from runtime.result.proof import Proof, check_coverage, digest, merged_files
 from runtime.result.result import PartialResult, Result
 
@@ -54,6 +54,7 @@ def conclude(
         size = table.nbytes
         columns = table.result_columns(spent=True)
     freed(size)
+    TRIMMER.worked()
     sparse = sparse_notes(prepared.plan, summed(p.tally for p in partials))
     notes = (
         *partial_windows,
