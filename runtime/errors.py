@@ -41,6 +41,18 @@ class OtherVersion(QueryError):
     """A client and a deployment of versions that do not work together; the message says which one to update."""
 
 
+class NotEnoughMemory(QueryError, MemoryError):
+    """The system gave this process no more memory, or no more threads."""
+
+
+def not_enough_memory(where: str) -> NotEnoughMemory:
+    """The error; ``where`` names the step, or what was done."""
+    return NotEnoughMemory(
+        f"{where}: there is not enough memory for it here; take a shorter range, group by fewer columns, or use fewer "
+        "workers (workers=1, --workers 1)"
+    )
+
+
 class SnapshotTooOld(QueryError):
     """A file that was planned has been replaced and collected since: the query can be repeated."""
 

@@ -12,7 +12,6 @@ from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.moments import Moment, microseconds
-from runtime.released_memory import TRIMMER
 from runtime.storage.replaced_files import of_present_files
 from runtime.upkeep.kept_store import KeptStore
 
@@ -105,9 +104,7 @@ class Store(KeptStore):
             duplicates=duplicates, id=id, missing_key=missing_key, preset=preset,  # type: ignore[arg-type]
             progress=_progress(progress), replacing=self.replacing(stream, replace) if replace else None, **reading,
         )  # fmt: skip
-        report = self._after(report, progress) if compact else report
-        TRIMMER.worked()
-        return report
+        return self._after(report, progress) if compact else report
 
     def _after(self, report: IngestReport, progress: bool | Progress) -> IngestReport:
         from runtime.upkeep.after_ingest import compacted
@@ -238,7 +235,6 @@ class Store(KeptStore):
             # To make a snapshot is work for one machine, for which a fleet's data may be too large.
             result = with_carry_in(self, prepared, count, fleet is None, run)
         result.asked = Asked(self, metric.steps, prepared)
-        TRIMMER.worked()
         return result
 
     def unread(
@@ -330,6 +326,12 @@ class Store(KeptStore):
             return folder in mine or folder not in others
 
         return [info for info in states if of_it(info)], [info for info in answers if of_it(info)]
+
+    def tidy_caches(self) -> list[str]:
+        """See ``KeptStore``."""
+        from runtime.published.publishing import tidy_caches
+
+        return tidy_caches(self)
 
     def _be_there(self) -> None:
         """StoreError if there is no store here, rather than an error about something missing in it."""

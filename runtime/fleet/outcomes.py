@@ -91,6 +91,6 @@ def _function_error(reply: Reply) -> Outcome:
     type_, text = str(fields.get("errorType", "")), str(fields.get("errorMessage", ""))
     if type_ == "Sandbox.Timedout" or "Task timed out after" in text:
         return Outcome(Kind.TIME, text)
-    if type_ in ("Runtime.OutOfMemory", "MemoryError") or "signal: killed" in text:
+    if type_ in ("Runtime.OutOfMemory", "MemoryError", "NotEnoughMemory") or "signal: killed" in text:
         return Outcome(Kind.MEMORY, text)
     return Outcome(Kind.FAILED, f"{type_}: {text}" if type_ or text else reply.error)

@@ -19,6 +19,7 @@ from runtime.ingest.report import IngestReport, Interrupted, SourceReport, Sourc
 from runtime.ingest.resume import known_source
 from runtime.objects import ObjectStore
 from runtime.progress import NoProgress, Progress
+from runtime.released_memory import TRIMMER
 
 MEMORY_ROWS = 1 << 20
 """Maximum rows in memory before the fullest days are written."""
@@ -116,6 +117,7 @@ def ingest(
             reports.append(SourceReport(found[number].name, "ingested"))
         raise Interrupted(IngestReport(stream, tuple(reports)), [f.name for f in found[len(reports) :]]) from stop
     report = IngestReport(stream, tuple(reports))
+    TRIMMER.worked()
     if len(failed) == 1 and len(found) == 1:
         raise failed[0]
     if failed:

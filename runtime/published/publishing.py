@@ -15,6 +15,7 @@ from runtime.aws.kms import Signer
 from runtime.errors import OtherRelease, QueryError
 from runtime.published import definition, versions
 from runtime.published.definition import Published
+from runtime.published.state_cache import tidy_all
 from runtime.query import kernel_store
 from runtime.query.plan.prepare import Request, prepare
 from runtime.storage.open_store import OpenStore
@@ -41,7 +42,28 @@ def publish(
             made += kernel_store.publish(store.objects, compiled, target_named(target), signer)
     elif targets:
         raise QueryError(f"{name}: kernels depend on the types of parameters; give each a default")
-    return versions.publish(store.objects, replace(first, kernels=tuple(made)), signer)
+    published = versions.publish(store.objects, replace(first, kernels=tuple(made)), signer)
+    tidy_caches(store, published)
+    return published
+
+
+def tidy_caches(store: OpenStore, newest: Published | None = None) -> list[str]:
+    """Delete cached states of superseded versions (``state_cache.tidy_all``); returns their paths.
+
+    The latest two versions of every name are current: one may be rolled back.
+    """
+    current = set() if newest is None else {newest.digest}
+    try:
+        for latest in versions.latest(store.objects):
+            current |= {p.digest for p in sorted(versions.versions(store.objects, latest.name), key=_version)[-2:]}
+    except DataflowError:
+        # One query that cannot be read must not cost the others their cache.
+        return []
+    return tidy_all(store.objects, current)
+
+
+def _version(of: Published) -> int:
+    return of.version
 
 
 def have_kernels(store: OpenStore, named: Published) -> None:

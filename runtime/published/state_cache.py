@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import zstandard
@@ -36,6 +36,12 @@ MOST = 512 << 20
 
 MOST_OBJECTS = 10_000
 """Maximum cached objects per query, which every run lists."""
+
+MOST_IN_ALL = 1 << 30
+"""Maximum cached bytes of all queries together."""
+
+GRACE = 3_600_000_000
+"""Microseconds after its last use for writing that the cache of a superseded query stays."""
 
 _KEPT = 2
 """Cache entries kept per equivalence class."""
@@ -195,6 +201,42 @@ def overfull(kept: Sequence[CachedObject]) -> list[CachedObject]:
         if size > MOST or n > MOST_OBJECTS:
             out.append(k)
     return out
+
+
+def tidy_all(objects: ObjectStore, current: Collection[str]) -> list[str]:
+    """Delete the states of queries that are not ``current`` (digests) an hour after the last one was written, then the
+    oldest beyond ``MOST_IN_ALL``; returns their paths.
+
+    The newest object is the clock, so that no other one is trusted. Safe beside readers: a state that is gone is
+    recomputed, and then stays for an hour.
+    """
+    try:
+        listed = list(objects.list("cache/"))
+    except StoreError:
+        return []
+    names = {named_in_cache(digest) for digest in current}
+    last: dict[str, int] = defaultdict(int)
+    for o in listed:
+        last[_query_of(o)] = max(last[_query_of(o)], o.modified)
+    newest = max(last.values(), default=0)
+    size, gone = 0, []
+    for o in sorted(listed, key=lambda o: (o.modified, o.path), reverse=True):
+        query = _query_of(o)
+        is_past = query not in names and last[query] < newest - GRACE
+        size += 0 if is_past else o.size
+        if is_past or size > MOST_IN_ALL:
+            gone.append(o.path)
+    try:
+        for path in gone:
+            objects.delete(path)
+    except StoreError:
+        # Without permission to delete, the bucket's lifecycle rules do it.
+        return []
+    return gone
+
+
+def _query_of(info: ObjectInfo) -> str:
+    return info.path.split("/")[1]
 
 
 def _head(path: str) -> bytes:

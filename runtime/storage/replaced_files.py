@@ -1,4 +1,5 @@
-"""Queries whose files were replaced, and collected a day later, while they ran."""
+"""What readers of points are told: that files were replaced, and collected a day later, while they ran, or that memory
+does not suffice."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from operators.errors import DataflowError
 from runtime.catalogue import Catalogue
-from runtime.errors import SnapshotTooOld
+from runtime.errors import SnapshotTooOld, not_enough_memory
 
 _MISSING = re.compile(r"data/([^/\s']+)/[^/\s']+/[a-z0-9]+-\d+\.points(?=' is missing in)")
 
@@ -46,7 +47,7 @@ def too_old(catalogue: Catalogue, error: DataflowError) -> SnapshotTooOld | None
 
 
 def of_present_files(ask: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """The method of a store, which says so when a file that it planned to read was replaced."""
+    """The method of a store, which says so when a file that it planned to read was replaced, or memory is short."""
 
     @wraps(ask)
     def asked(store: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -57,5 +58,11 @@ def of_present_files(ask: Callable[Concatenate[S, P], R]) -> Callable[Concatenat
             if other is None:
                 raise
             raise other from error
+        except MemoryError:
+            raise not_enough_memory(ask.__name__) from None
+        except RuntimeError as error:
+            if "start new thread" not in str(error):
+                raise
+            raise not_enough_memory(f"{ask.__name__}, starting a thread") from None
 
     return asked

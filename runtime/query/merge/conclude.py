@@ -17,9 +17,10 @@ from runtime.query.merge.spilling import Spill
 from runtime.query.merge.state_form import checked
 from runtime.query.plan.notes import floor_notes, order_notes, sparse_notes, taken_out, twin_notes
 from runtime.query.plan.prepare import Prepared
+from runtime.query.stages.overflow import memory_of
 from runtime.query.task.coverage import WHOLE, Coverage
 from runtime.query.task.partial import Partial, summed
-from runtime.released_memory import freed
+from runtime.released_memory import TRIMMER, freed
 from runtime.result.proof import Proof, check_coverage, digest, merged_files
 from runtime.result.result import PartialResult, Result
 
@@ -48,11 +49,12 @@ def conclude(
         if part := next((path for path, ranges in total.cells.items() if ranges != WHOLE), None):
             raise IncompleteResult(f"stream {prepared.plan.stream}: not all keys of {part} were read; repeat the query")
     merging = Merging()
-    with checked(prepared.plan, partials):
+    with memory_of(prepared.plan.stages[-1].step), checked(prepared.plan, partials):
         table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging, spent, spill))
         size = table.nbytes
         columns = table.result_columns(spent=True)
     freed(size)
+    TRIMMER.worked()
     sparse = sparse_notes(prepared.plan, summed(p.tally for p in partials))
     notes = (
         *partial_windows,

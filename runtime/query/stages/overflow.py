@@ -1,8 +1,9 @@
-"""Overflow errors: name the step, the expression, and the row or group."""
+"""Overflow errors name the step, the expression, and the row or group; those of memory name the step."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from operators.kernels.arithmetic import SITES
 from operators.states.groups import Groups
 from operators.states.strings import Words
 from operators.types import Type
+from runtime.errors import NotEnoughMemory, not_enough_memory
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.query_table import QueryTable
 from runtime.query.stages.row_batch import RowBatch
@@ -27,6 +29,17 @@ _NO_DECIMAL = (
     "a number has more decimal places than decimal(...) declares, or is too large for them; give it more places, or "
     "rounding='half_even'"
 )
+
+
+@contextmanager
+def memory_of(step: str) -> Iterator[None]:
+    """Context of a step's work: if memory does not suffice, NotEnoughMemory names the innermost step."""
+    try:
+        yield
+    except MemoryError as error:
+        if isinstance(error, NotEnoughMemory):
+            raise
+        raise not_enough_memory(step) from None
 
 
 def place_of(flag: int, sites: Sequence[Site]) -> tuple[Site, int]:

@@ -18,6 +18,7 @@ from operators.types import Type
 from runtime.query.merge.finish import finished_groups
 from runtime.query.merge.spilling import Spill
 from runtime.query.merge.state_form import check_column
+from runtime.query.stages.overflow import memory_of
 from runtime.query.stages.past import Past, marked
 from runtime.query.stages.query_table import QueryTable, TableColumn
 from runtime.query.stages.row_batch import RowBatch, Values
@@ -82,7 +83,8 @@ class Pipeline:
             self._counted_before = self._counted()
             group = self.plan.stages[-1].sink.grouping()
             assert group is not None
-            to.add(group, last.taken_groups())
+            with memory_of(self.plan.stages[-1].step):
+                to.add(group, last.taken_groups())
 
     def push(self, chunk: RowBatch) -> None:
         """Send points through all stages."""
@@ -91,8 +93,9 @@ class Pipeline:
         self._push(chunk, 0)
 
     def _push(self, chunk: RowBatch, at: int) -> None:
-        for written in self.runners[at].push(chunk):
-            self._write(written, at)
+        with memory_of(self.plan.stages[at].step):
+            for written in self.runners[at].push(chunk):
+                self._write(written, at)
 
     def _write(self, chunk: RowBatch, at: int) -> None:
         """Pass on the output of stage ``at``."""
@@ -134,6 +137,10 @@ class Pipeline:
             if at < len(self.whole):
                 self._pass_whole(self.whole[at].finish(), at)
             self._pass(self.runners[at].finish(), at)
+        with memory_of(self.plan.stages[-1].step):
+            return self._state()
+
+    def _state(self) -> tuple[GroupState | None, QueryTable | None]:
         strings = self.context.words.strings
         if self.rows is not None:
             table = self.rows.table(strings, spent=True).compact(spent=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dataflow as df
+from runtime import Store
 from runtime.catalogue import FileEntry
 from runtime.objects import FolderObjects
 from runtime.published import state_cache
@@ -120,3 +124,35 @@ def test_tidying_leaves_other_queries_alone(tmp_path: Path, monkeypatch: pytest.
     Shelf(objects, "query", "family").tidy(thin=False)
     assert "x" in Shelf(objects, "other", "family")
     assert len(list(objects.list("cache/query/"))) == 0
+
+
+def test_states_of_superseded_versions_go_after_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, points = Store(tmp_path), df.stream("s")
+    n = np.arange(100)
+    store.ingest("s", {"k": n % 3, "t": n * 1_000_000, "v": n}, key="k", time="t", unit="us", progress=False)
+    digests = []
+    for version in range(4):
+        digests.append(store.publish(points.agg(n=df.sum(df.col("v") + version)), "total").digest)
+        for number in range(1, version + 2):
+            store.query(f"total@{number}", progress=False)
+
+    def cached() -> set[str]:
+        found = {o.path.split("/")[1] for o in store.objects.list("cache/")}
+        return {d for d in digests if state_cache.named_in_cache(d) in found}
+
+    assert cached() == set(digests)
+    assert store.tidy_caches() == []  # within the hour
+    for o in list(store.objects.list("cache/")):
+        if state_cache.named_in_cache(digests[0]) in o.path or state_cache.named_in_cache(digests[3]) in o.path:
+            earlier = (o.modified - 2 * state_cache.GRACE) / 1e6
+            os.utime(tmp_path / o.path, (earlier, earlier))
+    assert store.sweep(dry_run=True).removed == ()
+    assert cached() == set(digests)
+    store.sweep()
+    # The first version is old and superseded, the second was written of late, the last two are current.
+    assert cached() == set(digests[1:])
+    assert store.query("total@1", progress=False)["n"] == [n.sum()]
+    assert cached() == set(digests)
+    monkeypatch.setattr(state_cache, "MOST_IN_ALL", 0)
+    store.publish(points.agg(n=df.count()), "total")
+    assert cached() == set()
