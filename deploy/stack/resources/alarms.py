@@ -29,7 +29,7 @@ def watch(settings: StackSettings) -> dict[str, Resource]:
         ),
         "WaitingAlarm": _alarm(
             "Events of new objects have waited for 15 minutes: ingest cannot keep up.",
-            "AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": places.queue}, 900,
+            "AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": places.queue}, 900, named=places.waiting,
         ),
         "QuarantineAlarm": _alarm(
             "A source was quarantined: `dataflow status` and the ingest log say why.",
@@ -88,11 +88,19 @@ def _topic_policy() -> Resource:
 
 
 def _alarm(
-    says: str, space: str, metric: str, of: dict[str, Value], above: float, statistic: str = "Maximum"
+    says: str,
+    space: str,
+    metric: str,
+    of: dict[str, Value],
+    above: float,
+    statistic: str = "Maximum",
+    named: str | None = None,
 ) -> Resource:
+    """``named``: its name, if another resource refers to it by that."""
     return Resource(
         "AWS::CloudWatch::Alarm",
         {
+            **({} if named is None else {"AlarmName": named}),
             "AlarmDescription": says,
             "Namespace": space,
             "MetricName": metric,

@@ -52,7 +52,7 @@ def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
         ),
         FunctionResource(
             "ingest", "ingests new objects", s.ingest_memory, s.ingest_timeout, s.ingest_concurrency,
-            grants.ingest(), store | landing | {"ANTFOLD_STREAMS": _streams(settings)},
+            grants.ingest(), store | landing | {"ANTFOLD_STREAMS": _streams(settings), "ANTFOLD_QUEUE": ref("Queue")},
         ),
         FunctionResource(
             "query", "runs published queries", s.query_memory, s.query_timeout, s.query_concurrency,
@@ -68,6 +68,7 @@ def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
             grants.reconcile(), repeats=True, environment=store | landing | {
                 "ANTFOLD_STREAMS": _streams(settings),
                 "ANTFOLD_QUEUE": ref("Queue"),
+                "ANTFOLD_WAITING_ALARM": places.waiting,
             },
         ),
         FunctionResource(

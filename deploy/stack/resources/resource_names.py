@@ -58,6 +58,11 @@ class ResourceNames:
         return f"{self.name}-dead"
 
     @property
+    def waiting(self) -> str:
+        """The alarm on the age of the oldest message of the queue, which reconcile asks."""
+        return f"{self.name}-waiting"
+
+    @property
     def table(self) -> str:
         """The catalogue's table; not the default table of stores, which may exist, too."""
         return f"{self.name}-catalogue"
