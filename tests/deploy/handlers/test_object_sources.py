@@ -17,7 +17,7 @@ from deploy.handlers.events import landed
 from deploy.handlers.ingest import RecordBatch, handler
 from deploy.handlers.landing import looked_up
 from deploy.handlers.logs import Invocation
-from deploy.handlers.object_sources import known_object, state_of
+from deploy.handlers.object_sources import known_object, state_of, unquarantine
 from operators.types import Type
 from runtime.aws.access import Access
 from runtime.aws.client import Client
@@ -162,6 +162,18 @@ def test_the_same_poison_twice(deployed: Store, any_tag: None) -> None:
     assert take(event(land("in/s/a", records(1)))) == []
     assert numbers() == Counter([1])
     assert deployed.catalogue.snapshot("s").quarantined == 1
+
+
+def test_what_was_dismissed_from_quarantine(deployed: Store, any_tag: None) -> None:
+    """Its record was taken back: its messages are done, and it does not come again."""
+    notice = land("in/s/a", POISON)
+    assert take(event(notice), received=2) == []
+    unquarantine(deployed.catalogue, "s", sha256(POISON).hexdigest())
+    assert take(event(notice), event(with_tag(notice, "other"))) == []
+    snapshot = deployed.catalogue.snapshot("s")
+    assert (snapshot.quarantined, snapshot.sources) == (0, 0)
+    (found,) = landed(event(notice))
+    assert state_of(deployed.catalogue, "s", found) == "known"
 
 
 def test_set_aside_unread_and_taken_later(deployed: Store) -> None:

@@ -8,10 +8,13 @@ from collections import Counter
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import dataflow as df
 from deploy.cli import main
@@ -51,6 +54,23 @@ def test_equal_files_of_two_devices(tmp_path: Path) -> None:
     (other,) = files(tmp_path, one=DATA + b" ")
     store.ingest("s", other, **BY_NAME)
     assert keys(store) == {"one": 2, "two": 1}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 2)), min_size=1, max_size=8))
+def test_each_content_counts_once_for_each_key(given_: list[tuple[str, int]]) -> None:
+    """However often, in whatever order, and together or one by one."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        store = Store(folder / "store", create=True)
+        paths = []
+        for n, (stem, content) in enumerate(given_):
+            (folder / str(n)).mkdir()
+            paths += files(folder / str(n), **{stem: DATA.replace(b'"n":1', b'"n":%d' % content)})
+        store.ingest("s", *paths[:3], **BY_NAME)
+        for path in paths[3:]:
+            store.ingest("s", path, **BY_NAME)
+        assert keys(store) == Counter(stem for stem, _ in set(given_))
 
 
 def test_in_another_folder(tmp_path: Path) -> None:
@@ -93,10 +113,10 @@ def test_an_identity_of_its_own(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", create=True)
     (file,) = files(tmp_path, one=ROW)
     table = pa.table({"k": ["d"], "t": [1], "n": [1]})
-    for given in (lambda: file, lambda: io.BytesIO(ROW), lambda: table):
+    for made in (lambda: file, lambda: io.BytesIO(ROW), lambda: table):
         for name, status in (("a", "ingested"), ("b", "ingested"), ("a", "already ingested")):
-            stream = type(given()).__name__
-            (report,) = store.ingest(stream, given(), source=name, **PLAIN).sources
+            stream = type(made()).__name__
+            (report,) = store.ingest(stream, made(), source=name, **PLAIN).sources
             assert (name, report.status) == (name, status)
         assert store.catalogue.snapshot(stream).total_rows == 2
     (report,) = store.ingest("BytesIO", io.BytesIO(ROW), **PLAIN).sources
@@ -107,11 +127,11 @@ def test_an_identity_of_its_own(tmp_path: Path) -> None:
 
 def test_what_cannot_be_called_so(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", create=True)
-    given = files(tmp_path, one=ROW, two=ROW)
+    paths = files(tmp_path, one=ROW, two=ROW)
     with pytest.raises(IngestError, match="'a' names one source, not 2 inputs: nothing was done"):
-        store.ingest("s", *given, source="a", **PLAIN)
+        store.ingest("s", *paths, source="a", **PLAIN)
     with pytest.raises(IngestError, match="a text that is not empty"):
-        store.ingest("s", given[0], source="", **PLAIN)
+        store.ingest("s", paths[0], source="", **PLAIN)
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.writestr("one.json", ROW)
     with pytest.raises(IngestError, match="an archive has a source per file"):
