@@ -197,6 +197,8 @@ class _Taking:
         assert found.size is not None
         self._known = known = known_object(self._catalogue, self.stream, found)
         if known is not None and not known.is_quarantined:
+            if known.entry.waiting is None:
+                return [SourceReport(found.name, "already ingested")]
             return self._ingested(StreamInput(LandedFile(self._batch.s3, found), found.name, identity=known.id))
         if found.size > self._batch.max_bytes:
             raise TooLarge(

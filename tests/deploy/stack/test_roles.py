@@ -16,6 +16,7 @@ import pytest
 
 import dataflow as df
 from deploy.handlers import ingest, query, reconcile, waiting, worker
+from deploy.stack.actions import status
 from deploy.stack.resources.function_resources import functions
 from deploy.stack.resources.template import template
 from deploy.stack.settings import parse
@@ -157,6 +158,12 @@ def test_reconcile(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert failures(deployed.run("ingest", batch(news["Body"]))) == []
     assert deployed.run("reconcile", {})["enqueued"] == 0
+    with deployed.iam.acting(None):  # as `dataflow status` reads it
+        note = status._passes({"Store": deployed.store.url, "LandingBucket": LANDING}, Access())
+        assert status._passes({}, Access()) is None
+    assert note is not None
+    assert note.complete is not None
+    assert (note.complete.counts["known"], note.complete.oldest) == (2, None)
     # What is left for another run is left to this function itself.
     with deployed.iam.acting("reconcile"):
         deployed.iam.check("lambda", "Invoke", {"FunctionName": "fleet-reconcile"})
