@@ -85,6 +85,7 @@ class Store(KeptStore):
         progress: bool | Progress = True,
         compact: bool = True,
         replace: str | bool = False,
+        source: str | None = None,
         **reading: Unpack[ReadingOptions],
     ) -> IngestReport:
         """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``.
@@ -94,7 +95,8 @@ class Store(KeptStore):
         are read. With ``compact``, small or overlapping files of the years that the points are in are merged at the end
         where that pays off; see ``runtime.upkeep``. ``replace`` takes back, in the same commit, the source that it
         names (as ``undo`` does; then there is one input), or if True the one that has the name of the new one, if any,
-        and the new one itself, if it is there, which is read anew.
+        and the new one itself, if it is there, which is read anew. ``source`` names the one input, in place of its
+        bytes and name.
         """
         from runtime.ingest import ingest
 
@@ -102,7 +104,8 @@ class Store(KeptStore):
         report = ingest(
             self.objects, self.catalogue, stream, sources, key=key, time=time, unit=unit, format=format,  # type: ignore[arg-type]
             duplicates=duplicates, id=id, missing_key=missing_key, preset=preset,  # type: ignore[arg-type]
-            progress=_progress(progress), replacing=self.replacing(stream, replace) if replace else None, **reading,
+            progress=_progress(progress), replacing=self.replacing(stream, replace) if replace else None,
+            source=source, **reading,
         )  # fmt: skip
         return self._after(report, progress) if compact else report
 

@@ -244,6 +244,7 @@ def _status(options: argparse.Namespace) -> int:
 
 def _show_status(found: Status) -> None:
     from deploy.commands.store_views import column
+    from deploy.passes import sentences
     from operators.types import Type
     from runtime.display.text_tables import iso
 
@@ -282,6 +283,7 @@ def _show_status(found: Status) -> None:
         print("no points yet")
     if found.waiting is not None:
         print(f"waiting objects: {found.waiting:,}; dead letters: {found.dead or 0:,}")
+    print("\n".join(sentences(found.passes)) if found.passes is not None else "reconcile: no pass yet")
     for name, value in sorted(found.outputs.items()):
         print(f"{name}: {value}")
     ringing = [name for name, state in found.alarms.items() if state == "ALARM"]

@@ -40,6 +40,9 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="take back this source (`dataflow sources`), in the same commit; with one file",
     )
+    parser.add_argument(
+        "--source", metavar="NAME", help="the source's name, which counts once whatever its bytes are; with one file"
+    )
     parser.add_argument("--no-compact", action="store_true", help="do not merge small files at the end")
     parser.add_argument("--retry-rejects", action="store_true", help="ingest the rejected records of the stream again")
     reading_arguments(parser)
@@ -127,6 +130,7 @@ def _ingest(options: argparse.Namespace) -> int:
                 progress=progress,
                 compact=not options.no_compact,
                 replace=options.replace_source or options.replace,
+                source=options.source,
                 **reading_of(options),
             )
     except SourcesFailed as failed:

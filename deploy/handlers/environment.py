@@ -10,8 +10,8 @@ from typing import Any
 
 from operators.errors import DataflowError
 
-STORE, WORKER, STREAMS, LANDING, QUEUE, ALERTS, KEEP = (
-    f"ANTFOLD_{name}" for name in ("STORE", "WORKER", "STREAMS", "LANDING", "QUEUE", "ALERTS", "KEEP")
+STORE, WORKER, STREAMS, LANDING, QUEUE, ALERTS, KEEP, WAITING = (
+    f"ANTFOLD_{name}" for name in ("STORE", "WORKER", "STREAMS", "LANDING", "QUEUE", "ALERTS", "KEEP", "WAITING_ALARM")
 )
 
 
@@ -33,6 +33,11 @@ class Landing:
         if not required(LANDING).startswith("s3://") or not bucket:
             raise EnvironmentFault(f"{LANDING} is {required(LANDING)!r}: it must be s3://bucket/prefix.")
         return cls(bucket, prefix.strip("/"))
+
+    @property
+    def url(self) -> str:
+        """Its URL."""
+        return f"s3://{self.bucket}" + (f"/{self.prefix}" if self.prefix else "")
 
     def below(self, stream: str) -> str:
         """The key prefix of a stream."""

@@ -29,7 +29,7 @@ class Landed:
 
     @property
     def identity(self) -> str:
-        """The source id: SHA-256 of bucket, key and ETag; see deploy/INTERNALS.md."""
+        """SHA-256 of bucket, key and ETag: an alias of its source, known before it is read (``object_sources.py``)."""
         return hashlib.sha256(json.dumps([self.bucket, self.key, self.etag]).encode()).hexdigest()
 
 

@@ -17,11 +17,13 @@ from deploy.handlers import environment
 from deploy.handlers.events import Landed, landed
 from deploy.handlers.landing import LandedFile, looked_up
 from deploy.handlers.logs import Invocation, described, invocation
+from deploy.handlers.object_sources import ObjectSource, content_of, identity_of, known_object, unquarantine
 from deploy.handlers.redaction import redacted
+from deploy.handlers.retries import Retries
 from runtime.aws.access import Access
 from runtime.aws.client import Client
 from runtime.catalogue import AttemptSwept
-from runtime.errors import FormatError, IngestError
+from runtime.errors import FormatError, IngestError, StoreError
 from runtime.ingest import Settings, SourceReport, StreamInput, ingest, quarantine
 from runtime.store import Store
 
@@ -40,12 +42,21 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         records = event.get("Records") if isinstance(event, Mapping) else None
         if not isinstance(records, Sequence) or not all(isinstance(r, Mapping) and "messageId" in r for r in records):
             raise FormatError("a batch of SQS messages was expected: connect this function to the queue, not to S3.")
-        return RecordBatch(run, Store.shared(environment.required(environment.STORE)), _s3()).answer(records)
+        store = Store.shared(environment.required(environment.STORE))
+        reply = RecordBatch(run, store, _s3()).answer(records)
+        failed = {item["itemIdentifier"] for item in reply["batchItemFailures"]}
+        Retries.here(run, _sqs()).soon([r for r in records if str(r["messageId"]) in failed])
+        return reply
 
 
 @cache
 def _s3() -> Client:
     return Client("s3", Access())
+
+
+@cache
+def _sqs() -> Client:
+    return Client("sqs", Access())
 
 
 class TooLarge(IngestError):
@@ -116,15 +127,15 @@ class RecordBatch:
             )
         # Before any work on it: a function that dies of time or memory has named its object.
         self.run.log("begun", object=found.name, stream=stream, bytes=found.size, received=received)
-        settled = self._settle(stream)
+        taking = _Taking(self, stream, self._settle(stream), found)
         try:
-            found, reports = self._ingested(stream, found)
+            reports = taking.reports()
         except AttemptSwept:
             raise
         except IngestError as first:
             if received < 2 and not isinstance(first, TooLarge):
                 raise
-            return self._set_aside(stream, settled, found, first)
+            return self._set_aside(taking, first)
         self._note(stream, reports)
         return True
 
@@ -138,33 +149,19 @@ class RecordBatch:
                 raise environment.EnvironmentFault(f"the deployment's settings do not fit: {error}") from error
         return self._settled[stream]
 
-    def _ingested(self, stream: str, found: Landed) -> tuple[Landed, Sequence[SourceReport]]:
-        """The object as it was looked up, and what was ingested: several sources if it is an archive."""
-        found = looked_up(self.s3, found)
-        assert found.size is not None
-        known = self.store.catalogue.is_ingested(stream, found.identity)
-        if found.size > self.max_bytes and (known is None or known.quarantined is not None):
-            raise TooLarge(
-                f"{found.name} has {found.size:,} bytes, over the limit of {self.max_bytes:,}: download it and use "
-                "`dataflow ingest`."
-            )
-        given = StreamInput(LandedFile(self.s3, found), found.name, identity=found.identity)
-        report = ingest(self.store.objects, self.store.catalogue, stream, given, again=False, **self.streams[stream])
-        return found, report.sources
-
-    def _set_aside(self, stream: str, settled: Settings, found: Landed, first: IngestError) -> bool:
+    def _set_aside(self, taking: _Taking, first: IngestError) -> bool:
         """Quarantine an object that fails twice with the same error; raises the second error if it differs."""
+        stream = taking.stream
         try:
             if not isinstance(first, TooLarge):
-                found, reports = self._ingested(stream, found)
-                self._note(stream, reports)
+                self._note(stream, taking.reports())
                 return True
         except IngestError as second:
             if (type(second), str(second)) != (type(first), str(first)):
                 raise
-        new = quarantine(self.store.catalogue, stream, settled, found.identity, found.name, found.size or 0, str(first))
+        new = taking.quarantine(str(first))
         self._counts[stream]["SourcesQuarantined" if new else "SourcesRepeated"] += 1
-        self.run.log("quarantined", "error", object=found.name, stream=stream, **described(first))
+        self.run.log("quarantined", "error", object=taking.found.name, stream=stream, **described(first))
         return True
 
     def _note(self, stream: str, reports: Sequence[SourceReport]) -> None:
@@ -185,3 +182,67 @@ class RecordBatch:
                 rows=report.committed, rejected=report.rejected, dropped=report.dropped, files=report.files,
                 bytes=report.bytes_in, seconds=round(report.seconds, 3), reasons=reasons, waiting=report.waiting,
             )  # fmt: skip
+
+
+class _Taking:
+    """One object on its way into its stream; ``found`` becomes the object as it was looked up."""
+
+    def __init__(self, batch: RecordBatch, stream: str, settled: Settings, found: Landed) -> None:
+        self.stream, self.found = stream, found
+        self._batch, self._settled = batch, settled
+        self._catalogue = batch.store.catalogue
+        self._known: ObjectSource | None = None
+        self._identity: str | None = None
+
+    def reports(self) -> Sequence[SourceReport]:
+        """What was ingested, now or before: several sources if it is an archive."""
+        self.found = found = looked_up(self._batch.s3, self.found)
+        assert found.size is not None
+        self._known = known = known_object(self._catalogue, self.stream, found)
+        if known is not None and not known.is_quarantined:
+            if known.entry.waiting is None:
+                return [SourceReport(found.name, "already ingested")]
+            return self._ingested(StreamInput(LandedFile(self._batch.s3, found), found.name, identity=known.id))
+        if found.size > self._batch.max_bytes:
+            raise TooLarge(
+                f"{found.name} has {found.size:,} bytes, over the limit of {self._batch.max_bytes:,}: download it and "
+                "use `dataflow ingest`."
+            )
+        digest, content = content_of(self._batch.s3, found)
+        self._identity = identity_of(self._catalogue, self.stream, found, digest, self._settled)
+        file = LandedFile(self._batch.s3, found) if content is None else content
+        reports = self._ingested(StreamInput(file, found.name, identity=self._identity))
+        self._remember(self._identity)
+        if known is not None and known.id == found.identity:
+            unquarantine(self._catalogue, self.stream, known.id)
+        return reports
+
+    def quarantine(self, reason: str) -> bool:
+        """Set the object aside; False if it, or the same content, is in quarantine already.
+
+        It is known by its content then, or by its place if that could not be read.
+        """
+        if self._known is not None and self._known.is_quarantined:
+            identity = self._known.id
+        else:
+            identity = self._identity or self.found.identity
+        new = quarantine(
+            self._catalogue, self.stream, self._settled, identity, self.found.name, self.found.size or 0, reason
+        )
+        if identity == self._identity:
+            self._remember(identity)
+        return new
+
+    def _ingested(self, given: StreamInput) -> Sequence[SourceReport]:
+        options = self._batch.streams[self.stream]
+        return ingest(
+            self._batch.store.objects, self._catalogue, self.stream, given, again=False, **options
+        ).sources  # fmt: skip
+
+    def _remember(self, identity: str) -> None:
+        """Note under which id the object is known; if that fails, it is read again if it is offered again."""
+        try:
+            if self._catalogue.alias(self.stream, self.found.identity) != identity:
+                self._catalogue.put_alias(self.stream, self.found.identity, identity)
+        except StoreError as error:
+            self._batch.run.log("alias not written", "warning", object=self.found.name, **described(error))

@@ -1,34 +1,32 @@
 """Reconcile: compares the landing bucket with the catalogue and enqueues objects whose event was lost.
 
-Enqueuing an object twice, or one whose event is only late, is harmless: it is committed once.
+A pass goes back to where the last complete one was (``passes.py``), and enqueues nothing that may be waiting already
+(``waiting.py``). Enqueuing an object twice is harmless: it is committed once.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from dataflow.times.durations import date_or_datetime
 from deploy.handlers import environment
 from deploy.handlers.events import Landed, message
 from deploy.handlers.logs import Invocation, invocation
+from deploy.handlers.object_sources import state_of
+from deploy.handlers.waiting import QueueWatch
+from deploy.passes import BEGINNING, Missing, Pass, iso, keep_enqueued, keep_pass, moment, passes
 from operators.errors import DataflowError
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 from runtime.aws.retry import Fault
 from runtime.helpers import Helpers
-from runtime.ingest import known_source
 from runtime.store import Store
-
-DAYS = 2
-"""Days it looks back by default."""
-
-SETTLED = timedelta(minutes=15)
-"""Younger objects are skipped: their events may still arrive."""
 
 PAGE = 1_000
 """Objects per list request: S3's maximum."""
@@ -39,48 +37,55 @@ _RESERVE = 20.0  # with fewer seconds left, no further page is started
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """The counts of a run. ``event`` may have ``since`` (ISO-8601 UTC, or "all"), ``quarantined`` (true: retry these,
-    too) and ``after`` (the key to resume after). A run that does not finish invokes the function again for the rest.
+    """The counts of a pass so far. ``event`` may have ``since`` (ISO-8601 UTC, or "all") and ``quarantined`` (true:
+    retry these, too). A pass that does not finish invokes the function again for the rest, with ``after`` (the key to
+    resume after) and ``pass`` (the pass so far).
     """
     given = event if isinstance(event, Mapping) else {}
     with invocation(context) as run:
         access = Access()
-        reconciler = Reconciler(
-            run, Store.shared(environment.required(environment.STORE)), Client("s3", access), Client("sqs", access)
+        store = Store.shared(environment.required(environment.STORE))
+        sqs = Client("sqs", access)
+        queue = environment.required(environment.QUEUE)
+        watch = QueueWatch(run, sqs, Client("cloudwatch", access), queue, os.environ.get(environment.WAITING) or None)
+        reconciler = Reconciler(run, store, Client("s3", access), sqs, watch)
+        begun = Pass.from_dict(given["pass"]) if "pass" in given else reconciler.begun(given.get("since"))
+        found, after = reconciler.run_from(begun, str(given.get("after", "")), bool(given.get("quarantined")))
+        if after is None:
+            keep_pass(store.catalogue, reconciler.landing.url, found)
+        counts = {name: found.counts.get(name, 0) - begun.counts.get(name, 0) for name in found.counts}
+        run.measure(
+            {
+                "ObjectsListed": counts.get("listed", 0),
+                "ObjectsEnqueued": counts.get("enqueued", 0),
+                "ObjectsUnknown": counts.get("unknown", 0),
+            }
         )
-        start, again = str(given.get("after", "")), bool(given.get("quarantined"))
-        counts, after = reconciler.run_from(since_of(given), start, again)
-        run.measure({name: counts[name] for name in ("ObjectsListed", "ObjectsEnqueued", "ObjectsUnknown")})
-        totals = {"listed": counts["ObjectsListed"], "enqueued": counts["ObjectsEnqueued"], **_others(counts)}
-        run.log("reconciled", "info" if after is None else "warning", after=after, **totals)
+        reply = {**found.counts, "after": after, "complete": found.is_complete, "since": found.since}
+        run.log("reconciled", "info" if found.is_complete else "warning", oldest=_name(found.oldest), **reply)
         if after is not None:
-            rest = {k: given[k] for k in ("since", "quarantined") if k in given} | {"after": after}
-            _invoke_again(Client("lambda", access), context, rest)
-        return {**totals, "after": after}
+            rest = {"quarantined": True} if given.get("quarantined") else {}
+            _invoke_again(Client("lambda", access), context, {**rest, "after": after, "pass": found.to_dict()})
+        return reply
 
 
-def since_of(given: Mapping[str, Any], now: datetime | None = None) -> datetime:
-    """The time from which objects are checked."""
-    since = given.get("since")
-    if since is None:
-        return (now or datetime.now(UTC)) - timedelta(days=DAYS)
-    if since == "all":
-        return datetime.min.replace(tzinfo=UTC)
+def since_of(given: Any) -> datetime:
+    """The time from which objects are checked, if one is given."""
+    if given == "all":
+        return BEGINNING
     try:
-        found = date_or_datetime(str(since))
+        found = date_or_datetime(str(given))
     except ValueError:
         raise DataflowError(
-            f"since: {str(since)[:80]!r} is not a time; write for example 2024-03-01, or all."
+            f"since: {str(given)[:80]!r} is not a time; write for example 2024-03-01, or all."
         ) from None
     if not isinstance(found, datetime):
         found = datetime(found.year, found.month, found.day)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _others(counts: Counter[str]) -> dict[str, int]:
-    return {name: counts[name] for name in ("known", "quarantined", "young", "older")} | {
-        "unknown": counts["ObjectsUnknown"]
-    }
+def _name(missing: Missing | None) -> str | None:
+    return None if missing is None else missing.object
 
 
 def _invoke_again(client: Client, context: Any, rest: Mapping[str, Any]) -> None:
@@ -95,34 +100,75 @@ def _invoke_again(client: Client, context: Any, rest: Mapping[str, Any]) -> None
 
 @dataclass
 class Reconciler:
-    """One run over the landing bucket, in key order."""
+    """Passes over the landing bucket, in key order."""
 
     run: Invocation
     store: Store
     s3: Client
     sqs: Client
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    watch: QueueWatch
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     page: int = field(default_factory=lambda: PAGE)
     landing: environment.Landing = field(default_factory=environment.Landing.here)
     streams: Mapping[str, Mapping[str, Any]] = field(default_factory=environment.streams)
-    queue: str = field(default_factory=lambda: environment.required(environment.QUEUE))
 
-    def run_from(self, since: datetime, after: str, quarantined: bool) -> tuple[Counter[str], str | None]:
-        """The counts, and the key to resume after (None at the end). At least one page is processed."""
-        counts: Counter[str] = Counter()
+    def begun(self, since: Any = None) -> Pass:
+        """A pass that begins now, with objects from ``since`` on (None: from where the last complete one was)."""
+        note = passes(self.store.catalogue, self.landing.url)
+        now = self.clock()
+        state = self.watch.state(now, None if note.enqueued is None else moment(note.enqueued))
+        streams = tuple(sorted(self.streams))
+        return Pass(
+            begun=iso(now),
+            since=note.since() if since is None else iso(since_of(since)),
+            until=iso(now - state.settled),
+            streams=streams,
+            fresh=note.fresh(streams) if since is None or since == "all" else (),
+            hold=state.hold,
+            dead=state.dead,
+            sent="" if note.complete is None else note.complete.until,
+            counts=dict.fromkeys(
+                ("listed", "enqueued", "queued", "known", "quarantined", "young", "older", "unknown"), 0
+            ),
+        )
+
+    def run_from(self, begun: Pass, after: str, quarantined: bool) -> tuple[Pass, str | None]:
+        """The pass as far as it came, and the key to resume after (None at the end). At least one page is processed."""
+        counts, oldest = Counter(begun.counts), begun.oldest
         with Helpers(_AT_ONCE, "reconcile") as pool:
             for page, more in self._pages(after):
-                wanted = [o for o in (self._candidate(entry, since, counts) for entry in page) if o is not None]
-                missing = [
-                    o for o, state in zip(wanted, pool.map(self._state, wanted), strict=True)
-                    if self._is_missing(state, quarantined, counts)
-                ]  # fmt: skip
-                for at in range(0, len(missing), _MESSAGES):
-                    self._send(missing[at : at + _MESSAGES])
-                    counts["ObjectsEnqueued"] += len(missing[at : at + _MESSAGES])
+                wanted = [o for o in (self._candidate(entry, begun, counts) for entry in page) if o is not None]
+                found = [one for one, _ in wanted]
+                missing: list[Landed] = []
+                for (one, modified), state in zip(wanted, pool.map(self._state, found), strict=True):
+                    if state in ("known", "quarantined"):
+                        counts[state] += 1
+                        if state == "known" or not quarantined:
+                            continue
+                    elif oldest is None or modified < oldest.modified:
+                        oldest = Missing(one.name, modified)
+                    if begun.hold or (state == "missing" and self._may_be_dead(one, modified, begun)):
+                        counts["queued"] += 1
+                    else:
+                        missing.append(one)
+                self._enqueue(missing)
+                counts["enqueued"] += len(missing)
                 if more and self.run.seconds_left() < _RESERVE:
-                    return counts, str(page[-1]["Key"])
-        return counts, None
+                    return replace(begun, counts=dict(counts), oldest=oldest), str(page[-1]["Key"])
+        if begun.hold and counts["queued"]:
+            self.run.log("nothing enqueued", "warning", queued=counts["queued"], oldest=_name(oldest))
+        return replace(begun, counts=dict(counts), oldest=oldest, ended=iso(self.clock())), None
+
+    def _may_be_dead(self, found: Landed, modified: str, begun: Pass) -> bool:
+        """Whether an earlier pass enqueued it, and its message may be among the dead letters."""
+        fresh = self.landing.stream_of(found.bucket, found.key) in begun.fresh
+        return begun.dead and not fresh and modified <= begun.sent
+
+    def _enqueue(self, missing: Sequence[Landed]) -> None:
+        if missing:
+            keep_enqueued(self.store.catalogue, self.landing.url, iso(self.clock()))
+        for at in range(0, len(missing), _MESSAGES):
+            self._send(missing[at : at + _MESSAGES])
 
     def _pages(self, after: str) -> Iterator[tuple[Sequence[Mapping[str, Any]], bool]]:
         """The objects of the landing prefix, page by page, and whether there are more."""
@@ -143,38 +189,30 @@ class Reconciler:
                 return
             after = str(found[-1]["Key"])
 
-    def _candidate(self, entry: Mapping[str, Any], since: datetime, counts: Counter[str]) -> Landed | None:
-        """The object, if it should have been ingested by now."""
-        counts["ObjectsListed"] += 1
+    def _candidate(self, entry: Mapping[str, Any], begun: Pass, counts: Counter[str]) -> tuple[Landed, str] | None:
+        """The object and when it was modified, if it should have been ingested by now."""
+        counts["listed"] += 1
         found = Landed(self.landing.bucket, str(entry["Key"]), int(entry["Size"]), str(entry["ETag"]).strip('"'))
         if found.key.endswith("/") and not found.size:
             return None
-        if entry["LastModified"] < since:
+        stream, modified = self.landing.stream_of(found.bucket, found.key), iso(entry["LastModified"])
+        if modified < begun.since and stream not in begun.fresh:
             counts["older"] += 1
             return None
-        if entry["LastModified"] > self.now - SETTLED:
+        if modified > begun.until:
             counts["young"] += 1
             return None
-        if self.landing.stream_of(found.bucket, found.key) not in self.streams:
-            counts["ObjectsUnknown"] += 1
-            if counts["ObjectsUnknown"] == 1:
+        if stream not in begun.streams:
+            counts["unknown"] += 1
+            if counts["unknown"] == 1:
                 self.run.log("of no stream", "warning", object=found.name)
             return None
-        return found
+        return found, modified
 
     def _state(self, found: Landed) -> str:
         stream = self.landing.stream_of(found.bucket, found.key)
         assert stream is not None
-        entry = self.store.catalogue.is_ingested(stream, found.identity)
-        if entry is not None and entry.waiting is not None:
-            # Rows ahead of the clock were rejected: once some no longer are, ingest the object again.
-            known = known_source(self.store.catalogue, stream, found.identity)
-            return "waiting" if known is not None and known.acceptable else "known"
-        return "missing" if entry is None else "known" if entry.quarantined is None else "quarantined"
-
-    def _is_missing(self, state: str, quarantined: bool, counts: Counter[str]) -> bool:
-        counts[state] += 1
-        return state in ("missing", "waiting") or (quarantined and state == "quarantined")
+        return state_of(self.store.catalogue, stream, found)
 
     def _send(self, found: Sequence[Landed]) -> None:
         """Send all their messages to the queue; those of a partly accepted batch that were refused are sent again."""
@@ -182,11 +220,11 @@ class Reconciler:
 
         def attempt(sqs: Any) -> None:
             entries = [{"Id": id_, "MessageBody": body} for id_, body in left.items()]
-            for done in sqs.send_message_batch(QueueUrl=self.queue, Entries=entries).get("Successful", ()):
+            for done in sqs.send_message_batch(QueueUrl=self.watch.queue, Entries=entries).get("Successful", ()):
                 left.pop(str(done["Id"]), None)
             if left:
-                raise ServiceFault(Fault.LOST, f"the queue {self.queue} refused {len(left)} messages; try again.")
+                raise ServiceFault(Fault.LOST, f"the queue {self.watch.queue} refused {len(left)} messages; try again.")
 
-        self.sqs.call(f"send to {self.queue}", attempt)
+        self.sqs.call(f"send to {self.watch.queue}", attempt)
         for o in found:
             self.run.log("enqueued", object=o.name)

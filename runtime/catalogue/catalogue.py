@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from operators.errors import DataflowError
 from runtime.aws.access import Access
+from runtime.catalogue.aliases import alias_steps, put_alias_steps
 from runtime.catalogue.items.changes import Erasure, Gone, Left, TakenBack
 from runtime.catalogue.items.commit_order import Order
 from runtime.catalogue.items.entries import AlreadyIngested, Committed, FileEntry, Record, SourceEntry
@@ -20,6 +21,7 @@ from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.repair.audit import audit_steps, records_steps, sources_steps
 from runtime.catalogue.repair.sealing import seal_steps
 from runtime.catalogue.snapshot import ReadSteps, Snapshot, unknown_stream
+from runtime.catalogue.store_notes import change_note_steps, note_steps
 from runtime.catalogue.stores import KINDS, CataloguePlace, check_kind
 from runtime.catalogue.stores.dynamodb import DynamoTable
 from runtime.catalogue.stores.sqlite import SqliteTable
@@ -52,6 +54,22 @@ class Catalogue(Protocol):
 
         To take it back, read it after the snapshot: a later commit is none of the snapshot's.
         """
+        ...
+
+    def alias(self, stream: str, alias: str) -> str | None:
+        """The id of the source with this alias, a SHA-256 of where it lies; None if none was noted."""
+        ...
+
+    def put_alias(self, stream: str, alias: str, source_id: str) -> None:
+        """Note an alias of a source that was committed. It may be lost, and it counts for nothing."""
+        ...
+
+    def note(self, name: str) -> Mapping[str, Any] | None:
+        """The content of a small item of the store as a whole; None if there is none."""
+        ...
+
+    def change_note(self, name: str, change: Callable[[Mapping[str, Any] | None], Mapping[str, Any]]) -> None:
+        """Replace a note by what ``change`` makes of it, which may be called several times; durable on return."""
         ...
 
     def order(self, stream: str) -> Order:
@@ -238,6 +256,23 @@ class TableCatalogue:
         """The entry of a source, and the commit that added it."""
         known = run(self.table, self._steps(stream).source(source_id))
         return None if known is None else known[:2]
+
+    def alias(self, stream: str, alias: str) -> str | None:
+        """The id of the source with this alias."""
+        return run(self.table, alias_steps(self._steps(stream), alias))
+
+    def put_alias(self, stream: str, alias: str, source_id: str) -> None:
+        """Note an alias of a source."""
+        run(self.table, put_alias_steps(self._steps(stream), alias, source_id))
+
+    def note(self, name: str) -> Mapping[str, Any] | None:
+        """The content of a note."""
+        found = run(self.table, note_steps(name))
+        return None if found is None else found[1]
+
+    def change_note(self, name: str, change: Callable[[Mapping[str, Any] | None], Mapping[str, Any]]) -> None:
+        """Replace a note by what ``change`` makes of it."""
+        run(self.table, change_note_steps(name, change))
 
     def order(self, stream: str) -> Order:
         """The last commits of the stream."""

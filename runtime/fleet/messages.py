@@ -130,8 +130,12 @@ def refusal(name: str, error: Exception) -> dict[str, Any]:
 
 
 _KINDS = {
-    "MemoryError": Kind.MEMORY, "NotEnoughMemory": Kind.MEMORY, "QueryTimeout": Kind.TIME, OTHER_VERSION: Kind.VERSION, OTHER_RELEASE: Kind.RELEASE,
-}  # fmt: skip
+    "MemoryError": Kind.MEMORY,
+    "NotEnoughMemory": Kind.MEMORY,
+    "QueryTimeout": Kind.TIME,
+    OTHER_VERSION: Kind.VERSION,
+    OTHER_RELEASE: Kind.RELEASE,
+}
 """Errors that a smaller task may avoid, or another worker."""
 
 

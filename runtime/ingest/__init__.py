@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runtime.ingest.inputs.identity import source_identity
 from runtime.ingest.inputs.inputs import StreamInput
 from runtime.ingest.inputs.quarantine import quarantine
 from runtime.ingest.inputs.reading import Reading, ReadingOptions
@@ -14,5 +15,5 @@ from runtime.ingest.run import MEMORY_ROWS, ingest
 __all__ = [
     "MEMORY_ROWS", "IngestReport", "Interrupted", "Reading", "ReadingOptions", "Reject", "Rejected", "Settings",
     "SourceReport", "SourcesFailed", "StreamInput", "counted", "ingest", "known_source", "quarantine", "rejected",
-    "retry_rejects",
+    "retry_rejects", "source_identity",
 ]  # fmt: skip

@@ -34,6 +34,7 @@ from runtime.ingest.columns.erased_keys import ErasedKeys
 from runtime.ingest.columns.event_times import RETIRED
 from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched
+from runtime.ingest.inputs.identity import source_identity
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
 from runtime.ingest.inputs.packed.packings import decompressed
 from runtime.ingest.inputs.settings import Settings
@@ -155,6 +156,10 @@ class SourceRun:
     def _ingested(self, source_id: str) -> bool:
         return self._stream.catalogue.is_ingested(self._stream.name, source_id) is not None
 
+    def _identity(self, digest: str) -> str:
+        """The source's id, by the SHA-256 of its bytes."""
+        return source_identity(self._stream.catalogue, self._stream.name, digest, self._given.name, self._settings)
+
     def _known(self, source_id: str) -> Known | None:
         if self._replaces(source_id):
             return None
@@ -177,13 +182,16 @@ class SourceRun:
         begun = clock.monotonic()
         given = self._given
         if isinstance(given, TableInput):
+            if given.identity is not None and self._known(given.identity) is not None:
+                return self._again(given.identity, begun)
             done = self._from_table(given, None, begun)
             if isinstance(done, AlreadyIngested):  # its identity is known only now
                 return self._again(done.source.id, begun)
             return done
         identity: str | None
         if isinstance(given, FileInput):
-            identity, self._seen = given.digest()
+            digest, self._seen = given.digest()
+            identity = given.identity or self._identity(digest)
         else:
             identity = given.identity
         known = None if identity is None else self._known(identity)
@@ -278,7 +286,8 @@ class SourceRun:
                         f"{given.name} was changed while it was read: ingest it again when it is complete."
                     )
                 writer.finish(assembler.words)
-        return self._commit(source.digest, source.bytes, assembler, writer, attempt, known, begun)
+        digest = source.digest if identity is not None else self._identity(source.digest)
+        return self._commit(digest, source.bytes, assembler, writer, attempt, known, begun)
 
     def _from_table(self, given: TableInput, known: Known | None, begun: float) -> SourceReport | AlreadyIngested:
         settings, attempt = self._read_as(known), new_attempt()
@@ -289,7 +298,8 @@ class SourceRun:
             for batch in _counted(table.batches(), assembler, task):
                 writer.add(batch, assembler.words, assembler.reset_words)
             writer.finish(assembler.words)
-        digest = table.digest if known is None or known.next_id is None else known.next_id
+        own = given.identity or table.digest
+        digest = own if known is None or known.next_id is None else known.next_id
         return self._commit(digest, table.nbytes, assembler, writer, attempt, known, begun)
 
     # ---- the commit

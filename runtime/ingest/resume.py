@@ -28,9 +28,12 @@ class Known:
 
 
 def known_source(catalogue: Catalogue, stream: str, source_id: str, again: bool = False) -> Known | None:
-    """The ingested source; None if it was not ingested yet. ``again``: what was taken back counts as not ingested."""
+    """The ingested source; None if it was not ingested yet. ``again``: what was taken back counts as not ingested.
+
+    One that was in quarantine, and was taken back from it, is passed over like any that was taken back.
+    """
     entry = catalogue.is_ingested(stream, source_id)
-    if entry is None or entry.quarantined is not None or (again and entry.undone):
+    if entry is None or (again and entry.undone) or (entry.quarantined is not None and not entry.undone):
         return None
     while entry is not None and entry.waiting is not None:
         waiting, next_id = entry.waiting, entry.waiting.next_id(entry.id)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Unpack
 
 from runtime.catalogue import Catalogue, check_stream
 from runtime.errors import IngestError
 from runtime.ingest.formats import check_format
-from runtime.ingest.inputs.inputs import StreamInput, resolve
+from runtime.ingest.inputs.identity import declared_identity
+from runtime.ingest.inputs.inputs import Input, StreamInput, resolve
+from runtime.ingest.inputs.packed.archive_members import MemberInput
 from runtime.ingest.inputs.packed.archives import each_source
 from runtime.ingest.inputs.quarantine import archive_done
 from runtime.ingest.inputs.reading import ReadingOptions
@@ -41,6 +44,7 @@ def ingest(
     id: str | None = None,
     missing_key: str | None = None,
     preset: str | None = None,
+    source: str | None = None,
     progress: Progress | None = None,
     memory_rows: int = MEMORY_ROWS,
     again: bool = True,
@@ -58,6 +62,10 @@ def ingest(
     none. ``duplicates``, ``id`` and ``missing_key`` are properties of the stream; None means the stream's. ``reading``
     are the options of ``Reading``. ``preset`` names a set of these options for a well-known source (``dataflow
     formats``); those that are given win.
+
+    A source is known by its bytes and by what its name gives its rows (``key_value``). ``source`` is another name for
+    the one input, which it is known by instead: a position or an idempotency key, under which equal bytes count each
+    time, and other bytes do not.
 
     A source that was taken back (``undo``) is ingested anew if ``again``. ``replacing`` says what each source takes
     back in its own commit.
@@ -83,6 +91,8 @@ def ingest(
         **reading,
     )
     found = resolve(inputs)
+    if source is not None:
+        found = [_called(found, source)]
     only_one = replacing is not None and replacing.only_one
     reports: list[SourceReport] = []
     failed: list[IngestError] = []
@@ -105,6 +115,11 @@ def ingest(
                     f"one input takes the place of a source, not {len(found):,}: nothing was done. Give the first "
                     "alone, then the others without a source to replace."
                 )
+            if source is not None and isinstance(given, MemberInput):
+                raise IngestError(
+                    f"an archive has a source per file, which cannot all be {source!r}: nothing was done. Unpack it, "
+                    "and name its files one by one."
+                )
             run, number = SourceRun(target, settings, given), len(reports)
             try:
                 reports.append(run.report())
@@ -125,3 +140,14 @@ def ingest(
             f"{len(failed)} of {len(found)} inputs were not ingested (the others were): {failed[0]}", report
         )
     return report
+
+
+def _called(found: Sequence[Input], source: str) -> Input:
+    """The one input, as the source that is called so."""
+    identity = declared_identity(source)
+    if len(found) > 1:
+        raise IngestError(
+            f"{source!r} names one source, not {len(found):,} inputs: nothing was done. Give one input, or leave "
+            "source out."
+        )
+    return replace(found[0], identity=identity)

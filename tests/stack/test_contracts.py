@@ -13,6 +13,7 @@ from runtime.catalogue.stores.dynamodb import DynamoTable
 from runtime.errors import StoreError
 from runtime.objects import S3Objects
 from runtime.testing.contracts.catalogue_contract import CatalogueContract
+from runtime.testing.contracts.notes_contract import NotesContract
 from runtime.testing.contracts.object_store_contract import ObjectStoreContract
 from runtime.testing.contracts.upkeep_contract import UpkeepContract
 from tests.runtime.faults import Faults
@@ -48,7 +49,7 @@ class TestMinistackObjects(ObjectStoreContract):
         return S3Objects("lake", prefix)
 
 
-class TestMinistackCatalogue(CatalogueContract, UpkeepContract):
+class TestMinistackCatalogue(CatalogueContract, UpkeepContract, NotesContract):
     """All tests share one table, each with a store of its own in it."""
 
     @pytest.fixture

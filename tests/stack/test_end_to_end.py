@@ -62,9 +62,9 @@ alert = ["uptime < 0.05"]
 RECORD, BATCH = 600_000, 6  # bytes of a record, and records of a request: Firehose takes 1,000 KiB and 4 MiB
 IMPATIENT = """
 from datetime import timedelta
-from deploy.handlers import reconcile
+from deploy.handlers import reconcile, waiting
 
-reconcile.SETTLED = timedelta(seconds=-5)  # a quarter of an hour is long for a test
+waiting.SETTLED = timedelta(seconds=-5)  # a quarter of an hour is long for a test
 handler = reconcile.handler
 """
 PROBE = """

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from deploy.passes import PassesNote, passes
 from deploy.stack.actions.change_sets import DeployError, Stack
-from deploy.stack.resources.resource_names import LIVE, ResourceNames, reached
+from deploy.stack.resources.resource_names import LANDING, LIVE, ResourceNames, reached
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 from runtime.errors import StoreError
@@ -57,6 +58,8 @@ class Status:
     dead: int | None
     streams: tuple[StreamStatus, ...]
     alarms: Mapping[str, str]
+    passes: PassesNote | None = None
+    """Those of reconcile over the landing bucket."""
 
     @property
     def ok(self) -> bool:
@@ -103,6 +106,7 @@ def status(name: str, access: Access) -> Status:
         _messages(places.dead, access) if queued else None,
         tuple(_streams(seen.outputs.get("Store"), access)),
         _alarms(alarms, access),
+        _passes(seen.outputs, access),
     )
 
 
@@ -166,6 +170,21 @@ def _streams(store: str | None, access: Access) -> Iterator[StreamStatus]:
     for name in names:
         found = opened.catalogue.snapshot(name)
         yield StreamStatus(name, found.total_files, found.total_rows, found.sources, found.quarantined, found.at)
+
+
+def _passes(outputs: Mapping[str, str], access: Access) -> PassesNote | None:
+    """What reconcile found; None before the first ingest."""
+    from runtime.store import Store
+
+    store, bucket = outputs.get("Store"), outputs.get("LandingBucket")
+    if store is None or bucket is None:
+        return None
+    try:
+        return passes(Store(reached(store, access)).catalogue, f"s3://{bucket}/{LANDING}")
+    except StoreError as error:
+        if "no store" in str(error):
+            return None
+        raise
 
 
 def _alarms(names: Sequence[str], access: Access) -> dict[str, str]:

@@ -59,7 +59,7 @@ def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
         ),
         FunctionResource(
             "ingest", "ingests new objects", s.ingest_memory, s.ingest_timeout, s.ingest_concurrency,
-            grants.ingest(), store | landing | {"ANTFOLD_STREAMS": _streams(settings)},
+            grants.ingest(), store | landing | {"ANTFOLD_STREAMS": _streams(settings), "ANTFOLD_QUEUE": ref("Queue")},
         ),
         FunctionResource(
             "query", "runs published queries", s.query_memory, s.query_timeout, s.query_concurrency,
@@ -76,6 +76,7 @@ def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
             grants.reconcile(), repeats=True, environment=store | landing | {
                 "ANTFOLD_STREAMS": _streams(settings),
                 "ANTFOLD_QUEUE": ref("Queue"),
+                "ANTFOLD_WAITING_ALARM": places.waiting,
             },
         ),
         # The three below run one at a time: two would only get in each other's way.

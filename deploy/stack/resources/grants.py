@@ -66,11 +66,14 @@ class Grants:
         )
 
     def reconcile(self) -> tuple[Grant, ...]:
-        """Compares the landing bucket with the catalogue, and enqueues missing objects."""
+        """Compares the landing bucket with the catalogue, and enqueues missing objects that do not wait already."""
         return (
             self._list("landing", f"{LANDING}/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
+            self._commit(),  # how far it came
             Grant(("sqs:SendMessage",), (arn("Queue"),)),
+            Grant(("sqs:GetQueueAttributes",), (arn("Queue"), arn("DeadLetters"))),
+            Grant(("cloudwatch:DescribeAlarms",), (self.places.arn("cloudwatch", f"alarm:{self.places.waiting}"),)),
             Grant(("lambda:InvokeFunction",), (self.places.alias_arn("reconcile"),)),  # itself, for the rest
             Grant(("kms:Decrypt",), (self.key,)),
         )
@@ -193,7 +196,9 @@ class Grants:
         }
 
     def _receive(self) -> Grant:
-        return Grant(("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), (arn("Queue"),))
+        """Lambda takes messages; the function says when one that failed is delivered again."""
+        actions = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility")
+        return Grant(tuple(f"sqs:{action}" for action in actions), (arn("Queue"),))
 
     def _seal(self) -> Grant:
         return Grant(("kms:Decrypt", "kms:GenerateDataKey"), (self.key,))

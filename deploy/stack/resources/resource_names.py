@@ -83,6 +83,11 @@ class ResourceNames:
         return f"{self.name}-{what}"
 
     @property
+    def waiting(self) -> str:
+        """The alarm on the age of the oldest message of the queue, which reconcile asks."""
+        return self.alarm("waiting")
+
+    @property
     def table(self) -> str:
         """The catalogue's table; not the default table of stores, which may exist, too."""
         return f"{self.name}-catalogue"

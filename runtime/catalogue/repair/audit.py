@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from operators.errors import DataflowError
 from runtime.catalogue import day_rows
+from runtime.catalogue.aliases import alias_problems
 from runtime.catalogue.commits import erased_key
 from runtime.catalogue.day_rows import DayFiles
 from runtime.catalogue.index import Mark, by_day
@@ -100,7 +101,7 @@ def _audit(steps: StreamSteps, where: str) -> Steps[list[str]]:
     if mark is not None and mark.seq > len(records):
         problems.append(f"{where}: the day index is said to reach commit {mark.seq}, the log ends at {len(records)}")
     problems += [f"{where}: {problem}" for problem in _chain(records)]
-    checks = [_sources(steps, records), _index(steps, records), _directory(steps, records, mark)]
+    checks = [_sources(steps, records), _index(steps, records), _directory(steps, records, mark), alias_problems(steps)]
     if head is not None and head.sealed:
         checks.append(_removed(steps, records))
     for check in checks:

@@ -7,12 +7,13 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from operators import forking
 from operators.errors import DataflowError
+from runtime.catalogue.aliases import ALIAS
 from runtime.catalogue.commits import erased_key
 from runtime.catalogue.index import Mark, in_batches
 from runtime.catalogue.items import seal
@@ -49,6 +50,9 @@ class Found:
 
     swept: tuple[str, ...]
     """The attempts whose files were claimed as orphans."""
+
+    aliases: dict[str, bytes] = field(default_factory=dict)
+    """The payloads of the aliases of its sources."""
 
     def reaches(self, seq: int, hash_: str) -> bool:
         """Whether commit ``seq`` with this hash was found."""
@@ -104,7 +108,8 @@ def found_in(where: str, items: Items) -> Iterator[Found]:
             sources = dict(_valid(items, f"{stream}/SRC"))
             claims = {sort: load(payload, "claim") for sort, payload in _valid(items, f"{stream}/CLAIM")}
             swept = tuple(attempt for attempt, claim in claims.items() if claim.get("by") == "sweep")
-            yield Found(where, stream, tuple(records), tuple(payloads), lists, sources, swept)
+            aliases = dict(_valid(items, f"{stream}/{ALIAS}"))
+            yield Found(where, stream, tuple(records), tuple(payloads), lists, sources, swept, aliases)
 
 
 def _with_files(record: Record, stream: str, items: Items) -> tuple[Record, dict[str, bytes]]:
@@ -166,6 +171,7 @@ def write_steps(found: Found, most: int) -> Steps[list[str]]:
         sources.append((source, number_of(SourceEntry.from_dict(entry)), entry))
     puts += steps.linked_puts(sources)
     puts += [steps.put("CLAIM", a, dump({"by": "sweep", "seq": 0, "source": None})) for a in found.swept]
+    puts += [steps.put(ALIAS, alias, payload) for alias, payload in found.aliases.items()]
     order = Order()
     for record in found.records:
         order = order.followed_by(record.attempt)
@@ -193,6 +199,7 @@ def best_of(found: list[Found], heads: Heads | None) -> dict[str, Found]:
         better, other = (one, held) if held is None or rank(one) > rank(held) else (held, one)
         if other is not None:
             sources = {**other.sources, **better.sources}
-            better = replace(better, sources=sources, swept=tuple(sorted({*better.swept, *other.swept})))
+            swept = tuple(sorted({*better.swept, *other.swept}))
+            better = replace(better, sources=sources, swept=swept, aliases={**other.aliases, **better.aliases})
         best[one.stream] = better
     return best

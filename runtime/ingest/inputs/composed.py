@@ -55,6 +55,11 @@ def check_key_value(text: str) -> None:
             )
 
 
+def is_of_name(text: str) -> bool:
+    """Whether a text with places such as ``{stem}`` has any: then a source's key depends on its file's name."""
+    return any(name is not None for _, name, _, _ in string.Formatter().parse(text))
+
+
 def key_value(text: str, source: str) -> str:
     """The key of all records of the source with this path: ``{name}`` is its file's name, ``{stem}`` the name without
     endings, ``{parent}`` the name of its folder."""

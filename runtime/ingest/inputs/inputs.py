@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -36,11 +36,12 @@ def version(file: Any) -> Version:
 
 @dataclass(frozen=True)
 class FileInput:
-    """A local file; ``notes`` are sentences for its report."""
+    """A local file; ``notes`` are sentences for its report, and ``identity`` is as for ``StreamInput``."""
 
     path: Path
     name: str
     notes: tuple[str, ...] = ()
+    identity: str | None = field(default=None, kw_only=True)
 
     def digest(self) -> tuple[str, Version]:
         """SHA-256 of its bytes, in hexadecimal, and the version of the file."""
@@ -66,8 +67,8 @@ class FileInput:
 class StreamInput:
     """An open binary file, or standard input: it can be read only once.
 
-    ``identity`` (a SHA-256 in hexadecimal) identifies the source, if not its content does: an object that others wrote
-    is identified by its place and version, before it is read.
+    ``identity`` (a SHA-256 in hexadecimal) identifies the source, if it is known before it is read, or is not that of
+    its content (``identity.py``).
     """
 
     file: Readable
@@ -80,12 +81,13 @@ class StreamInput:
 class TableInput:
     """A table in memory: an Arrow table, a data frame, a dict of arrays, or what gives the rows of one.
 
-    ``once``: it can be read only once, as a reader of record batches.
+    ``once``: it can be read only once, as a reader of record batches. ``identity`` is as for ``StreamInput``.
     """
 
     table: Any
     name: str
     once: bool = False
+    identity: str | None = None
 
 
 Input = FileInput | StreamInput | TableInput

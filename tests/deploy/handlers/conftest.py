@@ -22,9 +22,19 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     boto3.client("s3").create_bucket(Bucket="landing")
     monkeypatch.setattr(OpenStore, "_shared", {})
     ingest._s3.cache_clear()
-    queue = boto3.client("sqs").create_queue(QueueName="arrivals")["QueueUrl"]
+    ingest._sqs.cache_clear()
+    sqs, cloudwatch = boto3.client("sqs"), boto3.client("cloudwatch")
+    queue, dead = (sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("arrivals", "dead"))
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = {"deadLetterTargetArn": arn, "maxReceiveCount": 5}
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"RedrivePolicy": json.dumps(redrive)})
+    cloudwatch.put_metric_alarm(
+        AlarmName="waiting", MetricName="ApproximateAgeOfOldestMessage", Namespace="AWS/SQS", Threshold=900,
+        ComparisonOperator="GreaterThanThreshold", EvaluationPeriods=1, Period=300, Statistic="Maximum",
+    )  # fmt: skip
     topic = boto3.client("sns").create_topic(Name="alerts")["TopicArn"]
-    for name, value in {**ENVIRONMENT, "ANTFOLD_QUEUE": queue, "ANTFOLD_ALERTS": topic}.items():
+    places = {"ANTFOLD_QUEUE": queue, "ANTFOLD_WAITING_ALARM": "waiting"}
+    for name, value in {**ENVIRONMENT, **places, "ANTFOLD_ALERTS": topic}.items():
         monkeypatch.setenv(name, value)
     store = Store(STORE, create=True)
     assert store.streams() == []  # which makes the table

@@ -155,6 +155,9 @@ def needs(service: str, operation: str, given: Mapping[str, Any], key: str) -> I
     elif service == "sqs":
         name = str(given["QueueUrl"]).rpartition("/")[2]
         yield f"sqs:{operation.removesuffix('Batch')}", f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", {}
+    elif service == "cloudwatch":
+        for name in given["AlarmNames"]:
+            yield f"cloudwatch:{operation}", f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}", {}
     elif service == "sns":
         yield f"sns:{operation}", str(given["TopicArn"]), {}
         yield from ((f"kms:{action}", key, {}) for action in ("GenerateDataKey", "Decrypt"))

@@ -15,7 +15,8 @@ import boto3
 import pytest
 
 import dataflow as df
-from deploy.handlers import ingest, query, reconcile, worker
+from deploy.handlers import ingest, query, reconcile, waiting, worker
+from deploy.stack.actions import status
 from deploy.stack.actions.preflight import with_former_keys
 from deploy.stack.resources.storage import key
 from deploy.stack.resources.template import template
@@ -68,6 +69,7 @@ class Deployed:
             for name, value in self.environments[kind].items():
                 patch.setenv(name, value)
             ingest._s3.cache_clear()
+            ingest._sqs.cache_clear()
             yield
 
     def land(self, key: str, data: bytes) -> dict[str, Any]:
@@ -88,13 +90,17 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
         s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     signs = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
-    queue = boto3.client("sqs").create_queue(QueueName="fleet-ingest")["QueueUrl"]
+    sqs = boto3.client("sqs")
+    sqs.create_queue(QueueName="fleet-dead")
+    redrive = {"deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:fleet-dead", "maxReceiveCount": 5}
+    queue = sqs.create_queue(QueueName="fleet-ingest", Attributes={"RedrivePolicy": json.dumps(redrive)})["QueueUrl"]
     named = {
         "Key.Arn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1",
         "SigningKey.Arn": signs,
         "Alerts": boto3.client("sns").create_topic(Name="fleet-alerts")["TopicArn"],
         "Queue": queue,
         "Queue.Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:fleet-ingest",
+        "DeadLetters.Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:fleet-dead",
     }
     whole = template(SETTINGS)
     for name, resource in whole["Resources"].items():
@@ -112,7 +118,7 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
     iam.install(monkeypatch)
     store = Store(environments["query"]["ANTFOLD_STORE"], create=True)
     assert store.streams() == []  # which makes the table
-    monkeypatch.setattr(reconcile, "SETTLED", timedelta(seconds=-5))
+    monkeypatch.setattr(waiting, "SETTLED", timedelta(seconds=-5))
     monkeypatch.setattr(signing, "_kms", signing._kms.__wrapped__)
     yield Deployed(iam, environments, monkeypatch, store, named)
     store.close()
@@ -151,19 +157,40 @@ def test_ingest(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
             held.put(path, held.read(path, 0, held.size(path)))
 
 
-def test_reconcile(deployed: Deployed) -> None:
+def test_reconcile(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     deployed.run("ingest", batch(event(deployed.land("a", points(1)))))
     deployed.land("b", points(2))
     reply = deployed.run("reconcile", {})
     assert (reply["known"], reply["enqueued"]) == (1, 1)
+    again = deployed.run("reconcile", {})  # it waits: the alarm is asked, and there is none here
+    assert (again["queued"], again["complete"]) == (1, False)
+    assert ("reconcile", "cloudwatch:DescribeAlarms") not in deployed.iam.used  # what was just enqueued says enough
+    monkeypatch.setattr(waiting, "MARGIN", timedelta(0))
+    assert deployed.run("reconcile", {})["queued"] == 1
+    used = {action for who, action in deployed.iam.used if who == "reconcile"}
+    assert {"cloudwatch:DescribeAlarms", "sqs:GetQueueAttributes", "dynamodb:PutItem"} <= used
     (news,) = boto3.client("sqs").receive_message(QueueUrl=deployed.environments["reconcile"]["ANTFOLD_QUEUE"])[
         "Messages"
     ]
     assert failures(deployed.run("ingest", batch(news["Body"]))) == []
     assert deployed.run("reconcile", {})["enqueued"] == 0
+    with deployed.iam.acting(None):  # as `dataflow status` reads it
+        note = status._passes({"Store": deployed.store.url, "LandingBucket": LANDING}, Access())
+        assert status._passes({}, Access()) is None
+    assert note is not None
+    assert note.complete is not None
+    assert (note.complete.counts["known"], note.complete.oldest) == (2, None)
     # What is left for another run is left to this function itself.
     with deployed.iam.acting("reconcile"):
         deployed.iam.check("lambda", "Invoke", {"FunctionName": "fleet-reconcile:live"})
+
+
+def test_the_alarm_that_reconcile_asks(deployed: Deployed) -> None:
+    """It has the name that the function knows and may ask, and says OK of what the function takes it to."""
+    alarm = template(SETTINGS)["Resources"]["WaitingAlarm"]["Properties"]
+    assert alarm["AlarmName"] == deployed.environments["reconcile"]["ANTFOLD_WAITING_ALARM"] == "fleet-waiting"
+    assert alarm["Threshold"] == 15 * 60
+    assert timedelta(seconds=alarm["Period"] * alarm["EvaluationPeriods"]) < waiting.MARGIN
 
 
 @pytest.fixture
@@ -310,6 +337,8 @@ def test_another_key(published: Deployed) -> None:
         ("ingest", "s3", "DeleteObject", {"Bucket": DATA, "Key": "store/data/x"}),
         ("ingest", "dynamodb", "GetItem", {"TableName": "fleet", "Key": {"pk": {"S": f"{DATA}/other|x"}}}),
         ("reconcile", "s3", "GetObject", {"Bucket": LANDING, "Key": "landing/s/a"}),
+        ("reconcile", "cloudwatch", "DescribeAlarms", {"AlarmNames": ["fleet-other"]}),
+        ("reconcile", "sqs", "ReceiveMessage", {"QueueUrl": "https://q/fleet-ingest"}),
         ("reconcile", "s3", "ListObjectsV2", {"Bucket": LANDING, "Prefix": "errors/"}),
         (None, "s3", "PutObject", {"Bucket": DATA, "Key": "store/data/x"}),
     ],

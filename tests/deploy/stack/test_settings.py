@@ -24,7 +24,7 @@ def uncommented() -> str:
 
 def test_the_example_is_the_defaults() -> None:
     found = parse(EXAMPLE)
-    assert found == StackSettings(streams={"telemetry": StreamSettings("device", "ts", "ms")})
+    assert found == StackSettings(streams={"telemetry": StreamSettings("device", "ts", "ms", duplicates="exact")})
 
 
 def test_the_example_names_every_setting() -> None:

@@ -11,18 +11,19 @@ import pytest
 from runtime.catalogue import Catalogue, SqliteCatalogue, TableCatalogue
 from runtime.catalogue.key_value import PutHead, Query, Row, Transact
 from runtime.testing.contracts.catalogue_contract import CatalogueContract
+from runtime.testing.contracts.notes_contract import NotesContract
 from runtime.testing.contracts.upkeep_contract import UpkeepContract
 from tests.simulator.engine import MemoryTable
 
 
-class TestSqliteCatalogue(CatalogueContract, UpkeepContract):
+class TestSqliteCatalogue(CatalogueContract, UpkeepContract, NotesContract):
     @pytest.fixture
     def catalogue(self, tmp_path: Path) -> Iterator[Catalogue]:
         with SqliteCatalogue(tmp_path / "catalogue.sqlite") as catalogue:
             yield catalogue
 
 
-class TestMemoryCatalogue(CatalogueContract, UpkeepContract):
+class TestMemoryCatalogue(CatalogueContract, UpkeepContract, NotesContract):
     @pytest.fixture
     def catalogue(self) -> Catalogue:
         return TableCatalogue(LockedTable())

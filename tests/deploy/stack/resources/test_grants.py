@@ -50,7 +50,8 @@ EXPECTED = {
     "Ingest": {
         "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject", "dynamodb:GetItem", "dynamodb:Query",
         "dynamodb:PutItem", "dynamodb:ConditionCheckItem", "sqs:ReceiveMessage", "sqs:DeleteMessage",
-        "sqs:GetQueueAttributes", "kms:Decrypt", "kms:GenerateDataKey", "logs:CreateLogStream", "logs:PutLogEvents",
+        "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility", "kms:Decrypt", "kms:GenerateDataKey",
+        "logs:CreateLogStream", "logs:PutLogEvents",
     },
     "Query": {
         "s3:GetObject", "s3:ListBucket", "s3:PutObject", "dynamodb:GetItem", "dynamodb:Query",
@@ -58,7 +59,8 @@ EXPECTED = {
         "kms:VerifyMac", "logs:CreateLogStream", "logs:PutLogEvents",
     },
     "Reconcile": {
-        "s3:ListBucket", "dynamodb:GetItem", "dynamodb:Query", "sqs:SendMessage", "lambda:InvokeFunction",
+        "s3:ListBucket", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem",
+        "sqs:SendMessage", "sqs:GetQueueAttributes", "cloudwatch:DescribeAlarms", "lambda:InvokeFunction",
         "kms:Decrypt", "logs:CreateLogStream", "logs:PutLogEvents",
     },
     "Compact": {
