@@ -40,7 +40,8 @@ _RESERVE = 20.0  # with fewer seconds left, no further page is started
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """The counts of a run. ``event`` may have ``since`` (ISO-8601 UTC, or "all"), ``quarantined`` (true: retry these,
-    too) and ``after`` (the key to resume after). A run that does not finish invokes the function again for the rest.
+    too) and ``after`` (the key to resume after). A run that does not finish invokes the function again for the rest,
+    unless the event has ``alone``: then the caller does.
     """
     given = event if isinstance(event, Mapping) else {}
     if "compact" in given or "sweep" in given:
@@ -55,7 +56,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         run.measure({name: counts[name] for name in ("ObjectsListed", "ObjectsEnqueued", "ObjectsUnknown")})
         totals = {"listed": counts["ObjectsListed"], "enqueued": counts["ObjectsEnqueued"], **_others(counts)}
         run.log("reconciled", "info" if after is None else "warning", after=after, **totals)
-        if after is not None:
+        if after is not None and not given.get("alone"):
             rest = {k: given[k] for k in ("since", "quarantined") if k in given} | {"after": after}
             _invoke_again(Client("lambda", access), context, rest)
         return {**totals, "after": after}
