@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from deploy.commands.shared import (
@@ -96,8 +97,8 @@ def _list(options: argparse.Namespace, found: Sequence[QuarantinedSource]) -> in
 
         show_table(quarantine_columns(shown, options.all), noun="source")
         print(
-            f"one in full: dataflow quarantine show STORE {shown[0].short}; retry takes sources again, dismiss makes "
-            "them stop asking for attention"
+            f"one in full: dataflow quarantine show {quote(options.store)} {shown[0].short}; retry takes sources "
+            "again, dismiss makes them stop asking for attention"
         )
     else:
         print("nothing is in quarantine" if not dismissed else "nothing in quarantine waits for a decision")
@@ -144,7 +145,7 @@ def _text(whole: dict[str, Any]) -> str:
     if whole["unreadable"] is not None:
         lines.append(f"  begins  {printable(whole['unreadable'], None)}")
     for line in whole["first_lines"]:
-        lines.append(f"  begins  {printable(line[:_WIDTH])}{'...' if len(line) > _WIDTH else ''}")
+        lines.append(f"  begins  {printable(line[:_WIDTH], None)}{'...' if len(line) > _WIDTH else ''}")
     return "\n".join(lines)
 
 

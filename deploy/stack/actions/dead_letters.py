@@ -132,11 +132,13 @@ class Redrive:
     def _run(self, chosen: Chosen, moving: bool) -> RedriveReport:
         existing(self.parts.name, (self._dead, self._queue))
         letters: dict[str, DeadLetter] = {}
+        seen: list[DeadLetter] = []
         # Names are checked before anything is moved, which takes a look at all of them.
         if moving and chosen.objects:
             chosen.check(self.listed().letters)
         try:
             for batch in self._batches():
+                seen += batch
                 fitting = [letter for letter in batch if chosen.fits(letter)]
                 done = self._settled(fitting) if moving else fitting
                 letters |= {letter.message.id: letter for letter in done}
@@ -146,7 +148,7 @@ class Redrive:
             self._dead.release([letter.message for letter in self._held.values()])
             self._held.clear()
         if not moving:
-            chosen.check(list(letters.values()))
+            chosen.check(seen)
         return RedriveReport(tuple(letters.values()), self._dead.counts().in_flight if not letters else 0)
 
     def _batches(self) -> Iterator[list[DeadLetter]]:

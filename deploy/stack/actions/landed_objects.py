@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +21,7 @@ INGESTED, QUARANTINED, GONE, UNDECLARED, FAILED = "ingested", "quarantined", "no
 """The states of an object."""
 
 _PAGES = 5  # of the log, for one object
+_SKEW = 60.0  # seconds by which clocks may differ
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403")
 
 
@@ -108,8 +108,7 @@ class LandedObjects:
         given: dict[str, Any] = {
             "logGroupName": group,
             "filterPattern": f"{{ $.object = {name} }}",
-            "startTime": max(0, int(1000 * since)),
-            "endTime": int(1000 * time.time()),
+            "startTime": max(0, int(1000 * (since - _SKEW))),
         }
         last: dict[str, Any] | None = None
         try:
