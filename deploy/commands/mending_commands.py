@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from deploy.commands.deployment_options import access_arguments, named, named_arguments
-from deploy.commands.shared import Command, json_argument, show_json, show_table
+from deploy.commands.shared import Command, json_argument, show_json
 
 if TYPE_CHECKING:
     from deploy.stack.actions.dead_letters import RedriveReport
@@ -38,22 +38,16 @@ def _redrive(options: argparse.Namespace) -> int:
 
 
 def _show_letters(report: RedriveReport, listing: bool) -> None:
-    from deploy.commands.store_views import column
-    from operators.types import Type
-    from runtime.display.text_tables import iso
+    from runtime.display.text_tables import iso, printable
     from runtime.progress import count_of
 
-    text, found = Type.STRING, report.letters
-    if found:
-        columns = {
-            "object": column(text, [", ".join(letter.names) or f"message {letter.message.id}" for letter in found]),
-            "received": column(Type.INT, [letter.message.received for letter in found]),
-            "since": column(text, [iso(int(letter.message.sent * 1e6))[:19] for letter in found]),
-            "why": column(text, [letter.state.why for letter in found]),
-        }
-        if not listing:
-            columns["done"] = column(text, [letter.done for letter in found])
-        show_table(columns, noun="dead letter")
+    found = report.letters
+    for letter in found:
+        what = ", ".join(letter.names) or f"message {letter.message.id}"
+        since = iso(int(letter.message.sent * 1e6))[:19]
+        done = "" if listing else f"{letter.done}: "
+        print(f"{printable(what, None)} (since {since}, received {letter.message.received:,} times)")
+        print(f"    {done}{printable(letter.state.why, None)}")
     if report.in_flight:
         print(f"{count_of(report.in_flight, 'dead letter')} in other hands for up to two minutes: repeat it then")
     elif not found:

@@ -177,7 +177,7 @@ def _show_retried(done: Sequence[RetriedSource], name: str | None) -> None:
     from runtime.display.text_tables import printable
 
     for one in done:
-        print(f"{one.source.short} {printable(one.source.entry.name)}: {one.outcome}; {printable(one.why, None)}")
+        print(f"{one.source.short} {printable(one.source.entry.name, None)}: {one.outcome}; {printable(one.why, None)}")
     if not done:
         print(_NOTHING)
     elif name is not None and any(one.ok for one in done):

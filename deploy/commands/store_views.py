@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _EPOCH = date(1970, 1, 1)
 _MOST_LETTERS = 24
+_NAME = 40  # letters of a source's name
 
 
 def column(type_: Type, values: Sequence[Any]) -> Column:
@@ -151,13 +152,18 @@ def quarantine_columns(sources: Sequence[QuarantinedSource], with_state: bool) -
     columns = {
         "stream": column(Type.STRING, [s.stream for s in sources]),
         "id": column(Type.STRING, [s.short for s in sources]),
-        "source": column(Type.STRING, [s.entry.name for s in sources]),
+        "source": column(Type.STRING, [_ending(s.entry.name) for s in sources]),
         "bytes": column(Type.INT, [s.entry.bytes for s in sources]),
         "when": column(Type.STRING, [iso(s.at)[:19] for s in sources]),
     }
     if with_state or any(s.state != "waiting" for s in sources):
         columns["state"] = column(Type.STRING, [s.state for s in sources])
-    return columns | {"reason": column(Type.STRING, [s.reason for s in sources])}
+    return columns | {"reason": column(Type.STRING, [s.short_reason for s in sources])}
+
+
+def _ending(name: str) -> str:
+    """A long name without its beginning, which most have in common."""
+    return name if len(name) <= _NAME else "…" + name[1 - _NAME :]
 
 
 def summary_columns(summary: StreamSummary) -> dict[str, Column]:

@@ -41,6 +41,11 @@ class QuarantinedSource:
         return self.entry.quarantined or ""
 
     @property
+    def short_reason(self) -> str:
+        """The reason without the source's own name, which stands beside it: equal for equal faults."""
+        return self.reason.removeprefix(self.entry.name).replace(self.entry.name, "it").strip()
+
+    @property
     def state(self) -> str:
         """What was decided about it: ``waiting`` for a decision, ``retried`` or ``dismissed``."""
         return "dismissed" if self.entry.dismissed else "retried" if self.entry.retried else "waiting"
@@ -102,7 +107,7 @@ def _named(found: Sequence[QuarantinedSource], text: str) -> QuarantinedSource:
     for fits in (same_id, by_name[0], begins, *by_name[1:]):
         fitting = [source for source in found if fits(source.entry)]
         if len(fitting) > 1:
-            listed = ", ".join(f"{s.short} ({printable(s.entry.name)}, of {s.stream})" for s in fitting[:_LISTED])
+            listed = ", ".join(f"{s.short} ({printable(s.entry.name, None)}, of {s.stream})" for s in fitting[:_LISTED])
             more = f" and {len(fitting) - _LISTED} more" if len(fitting) > _LISTED else ""
             raise QueryError(
                 f"{printable(text)!r} fits {len(fitting)} sources in quarantine: {listed}{more}; name one of them by "
@@ -157,7 +162,7 @@ def counts_by_reason(found: Sequence[QuarantinedSource]) -> dict[str, int]:
     """How many sources have each reason, the most frequent first."""
     counts: dict[str, int] = {}
     for source in found:
-        counts[source.reason] = counts.get(source.reason, 0) + 1
+        counts[source.short_reason] = counts.get(source.short_reason, 0) + 1
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -174,6 +179,6 @@ class DismissReport:
 
     def __str__(self) -> str:
         what = "would be dismissed" if self.dry_run else "dismissed"
-        lines = [f"{s.short} {printable(s.entry.name)}, of {s.stream}: {what}" for s in self.sources]
+        lines = [f"{s.short} {printable(s.entry.name, None)}, of {s.stream}: {what}" for s in self.sources]
         left = "they stay in quarantine, and every proof counts them; `dataflow quarantine retry` takes them after all"
         return "\n".join([*lines, left]) if lines else f"{count_of(0, 'source')} dismissed"

@@ -146,10 +146,10 @@ def of_quarantine(store: str, found: Sequence[QuarantinedSource]) -> Iterator[At
     for stream in sorted({source.stream for source in waiting}):
         mine = [source for source in waiting if source.stream == stream]
         by_reason = counts_by_reason(mine)
-        newest = list(dict.fromkeys(source.reason for source in mine))
+        newest = list(dict.fromkeys(source.short_reason for source in mine))
         why = []
         for reason in newest[:_REASONS]:
-            last = next(source for source in mine if source.reason == reason)
+            last = next(source for source in mine if source.short_reason == reason)
             why.append(f"{by_reason[reason]:,} x {reason[:_TEXT]} (last: {last.entry.name}, {iso(last.at)[:19]})")
         if len(newest) > _REASONS:
             why.append(f"and {len(newest) - _REASONS:,} other reasons")
