@@ -24,11 +24,11 @@ def _redrive_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _redrive(options: argparse.Namespace) -> int:
-    from deploy.stack.actions.dead_letters import Chosen, Redrive
+    from deploy.stack.actions.dead_letters import ChosenLetters, Redrive
     from deploy.stack.actions.deployed import DeployedParts
 
     redrive = Redrive(DeployedParts(*named(options)))
-    chosen = Chosen(tuple(options.objects), options.reason or "")
+    chosen = ChosenLetters(tuple(options.objects), options.reason or "")
     report = redrive.listed(chosen) if options.list else redrive.moved(chosen)
     if options.format == "json":
         show_json(report.to_dict())

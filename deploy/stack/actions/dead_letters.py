@@ -78,7 +78,7 @@ class RedriveReport:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenLetters:
     """Which dead letters are meant: of these ``objects`` (URLs, keys or their last parts) and whose reason contains
     ``reason``; none given: all."""
 
@@ -118,18 +118,18 @@ class Redrive:
         self._queue = DeployedQueue(names.queue, self.parts.access)
         self._objects = LandedObjects(self.parts)
 
-    def listed(self, chosen: Chosen = Chosen()) -> RedriveReport:
+    def listed(self, chosen: ChosenLetters = ChosenLetters()) -> RedriveReport:
         """The dead letters, which stay where they are."""
         return self._run(chosen, moving=False)
 
-    def moved(self, chosen: Chosen = Chosen()) -> RedriveReport:
+    def moved(self, chosen: ChosenLetters = ChosenLetters()) -> RedriveReport:
         """Move the chosen ones back to ingest's queue, and delete those of objects that are ingested meanwhile.
 
         Those that ingest can only fail on again (of no declared stream, or no events) are left.
         """
         return self._run(chosen, moving=True)
 
-    def _run(self, chosen: Chosen, moving: bool) -> RedriveReport:
+    def _run(self, chosen: ChosenLetters, moving: bool) -> RedriveReport:
         existing(self.parts.name, (self._dead, self._queue))
         letters: dict[str, DeadLetter] = {}
         seen: list[DeadLetter] = []
@@ -189,4 +189,15 @@ class Redrive:
         return done
 
 
-__all__ = ["DELETED", "FAILED", "HELD", "LEFT", "LISTED", "MOVED", "Chosen", "DeadLetter", "Redrive", "RedriveReport"]
+__all__ = [
+    "DELETED",
+    "FAILED",
+    "HELD",
+    "LEFT",
+    "LISTED",
+    "MOVED",
+    "ChosenLetters",
+    "DeadLetter",
+    "Redrive",
+    "RedriveReport",
+]

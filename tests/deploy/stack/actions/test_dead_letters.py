@@ -12,7 +12,7 @@ import pytest
 from deploy.handlers.events import Landed
 from deploy.stack.actions import dead_letters
 from deploy.stack.actions.change_sets import DeployError
-from deploy.stack.actions.dead_letters import Chosen, Redrive
+from deploy.stack.actions.dead_letters import ChosenLetters, Redrive
 from deploy.stack.actions.deployed import DeployedParts
 from deploy.stack.actions.queues import DeployedQueue
 from runtime.aws.access import Access
@@ -92,14 +92,14 @@ def test_moved_deleted_or_left(fleet: Fleet, buried: dict[str, str]) -> None:
 
 
 def test_only_those_that_are_chosen(fleet: Fleet, buried: dict[str, str]) -> None:
-    Redrive(fleet.parts).moved(Chosen(reason="StoreError"))
+    Redrive(fleet.parts).moved(ChosenLetters(reason="StoreError"))
     assert fleet.waiting("ingest") == [buried["failed"]]
-    Redrive(fleet.parts).moved(Chosen(("quiet", f"s3://{LANDING}/landing/s/begun")))
+    Redrive(fleet.parts).moved(ChosenLetters(("quiet", f"s3://{LANDING}/landing/s/begun")))
     assert fleet.waiting("ingest") == sorted(buried[name] for name in ("failed", "quiet", "begun"))
     assert len(fleet.waiting("dead")) == len(buried) - 3
     for act in (Redrive(fleet.parts).moved, Redrive(fleet.parts).listed):
         with pytest.raises(QueryError, match=r"no dead letter names 'poisn'; did you mean 'poison'\?"):
-            act(Chosen(("poisn", "taken")))
+            act(ChosenLetters(("poisn", "taken")))
     assert len(fleet.waiting("dead")) == len(buried) - 3
 
 
