@@ -111,6 +111,7 @@ def _show_pass(report: ReconcileReport, name: str) -> None:
         "enqueued": "enqueued: ingest takes them within minutes",
         "known": "ingested before",
         "quarantined": f"in quarantine (dataflow status --name {name} says why)",
+        "queued": "not enqueued: their messages may wait already, or be dead letters (dataflow redrive --list)",
         "young": "younger than 15 minutes: their events may still come",
         "older": "older than it looks (--since all looks at them)",
         "unknown": "of no declared stream",

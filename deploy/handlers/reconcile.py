@@ -41,7 +41,7 @@ _RESERVE = 20.0  # with fewer seconds left, no further page is started
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """The counts of a run. ``event`` may have ``since`` (ISO-8601 UTC, or "all"), ``quarantined`` (true: retry these,
     too) and ``after`` (the key to resume after). A run that does not finish invokes the function again for the rest,
-    unless the event has ``alone``: then the caller does.
+    unless the event has ``alone``: then the reply has the event that goes on, as ``next``, with the counts so far.
     """
     given = event if isinstance(event, Mapping) else {}
     if "compact" in given or "sweep" in given:
@@ -55,9 +55,12 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         counts, after = reconciler.run_from(since_of(given), start, again)
         run.measure({name: counts[name] for name in ("ObjectsListed", "ObjectsEnqueued", "ObjectsUnknown")})
         totals = {"listed": counts["ObjectsListed"], "enqueued": counts["ObjectsEnqueued"], **_others(counts)}
+        totals = {name: count + int(given.get("counts", {}).get(name, 0)) for name, count in totals.items()}
         run.log("reconciled", "info" if after is None else "warning", after=after, **totals)
-        if after is not None and not given.get("alone"):
+        if after is not None:
             rest = {k: given[k] for k in ("since", "quarantined") if k in given} | {"after": after}
+            if given.get("alone"):
+                return {**totals, "after": after, "next": {**rest, "alone": True, "counts": totals}}
             _invoke_again(Client("lambda", access), context, rest)
         return {**totals, "after": after}
 

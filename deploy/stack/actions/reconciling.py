@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +21,8 @@ MOST = 10_000
 
 @dataclass(frozen=True)
 class ReconcileReport:
-    """The counts of a pass: objects ``listed``, ``enqueued`` and others by name. ``after`` is the key after which the
-    function goes on by itself; None: the pass is complete."""
+    """The counts of a pass so far: objects ``listed``, ``enqueued`` and others by name. ``after`` is the key after
+    which the function goes on by itself; None: the pass is complete."""
 
     counts: Mapping[str, int]
     after: str | None
@@ -44,17 +43,16 @@ def reconcile(
     """Invoke the reconcile function of the deployment ``name``. A pass that takes several runs goes on by itself; with
     ``wait`` it is followed run by run, and ``step`` is called with the counts so far."""
     client = Client("lambda", access, _BUDGET, read_seconds=_SECONDS)
-    counts: Counter[str] = Counter()
-    asked = {**event, **({"alone": True} if wait else {})}
+    asked: Mapping[str, Any] = {**event, **({"alone": True} if wait else {})}
     for runs in range(1, MOST + 1):
         reply = _invoked(client, name, asked)
-        counts.update({k: v for k, v in reply.items() if isinstance(v, int) and not isinstance(v, bool)})
-        after = reply.get("after")
-        report = ReconcileReport(dict(counts), None if after is None else str(after), runs)
+        counts = {k: v for k, v in reply.items() if isinstance(v, int) and not isinstance(v, bool)}
+        after, rest = reply.get("after"), reply.get("next")
+        report = ReconcileReport(counts, None if after is None else str(after), runs)
         step(report)
-        if after is None or not wait:
+        if not isinstance(rest, Mapping):  # complete; or a function of an earlier version, which goes on by itself
             return report
-        asked = {**asked, "after": report.after}
+        asked = rest
     raise DeployError(f"reconcile of {name} is not complete after {MOST:,} runs: the landing bucket grows faster")
 
 

@@ -122,12 +122,18 @@ def test_reconcile(function: Aws, run: Any) -> None:
 
 def test_reconcile_is_followed(function: Aws, run: Any) -> None:
     """Run by run: the function does not go on by itself then."""
-    replies = [COUNTS | {"after": after} for after in ("a", "b", None)]
-    given = answers(function, *replies)
-    found = json.loads(run("reconcile", "--wait", "--since", "all", "--json"))
-    assert (found["listed"], found["enqueued"], found["complete"], found["runs"]) == (21, 6, True, 3)
     first = {"since": "all", "alone": True}
-    assert given == [first, first | {"after": "a"}, first | {"after": "b"}]
+    rest = [first | {"after": after} for after in "ab"]
+    replies = [COUNTS | {"listed": 7 * (n + 1), "after": r["after"], "next": r} for n, r in enumerate(rest)]
+    given = answers(function, *replies, COUNTS | {"listed": 21, "after": None})
+    found = json.loads(run("reconcile", "--wait", "--since", "all", "--json"))
+    assert (found["listed"], found["enqueued"], found["complete"], found["runs"]) == (21, 2, True, 3)
+    assert given == [first, *rest]
+
+
+def test_a_function_of_an_earlier_version_goes_on_by_itself(function: Aws, run: Any) -> None:
+    answers(function, COUNTS | {"after": "landing/s/k"})
+    assert "the function goes on by itself after 'landing/s/k'" in run("reconcile", "--wait")
 
 
 def test_a_relative_time(function: Aws, run: Any) -> None:
