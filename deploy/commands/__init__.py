@@ -10,9 +10,11 @@ from deploy.commands import (
     format_list,
     ingest_command,
     kernel_list,
+    mending_commands,
     points_commands,
     preview_command,
     publish,
+    quarantine_command,
     query_command,
     rejects_command,
     retain_command,
@@ -28,6 +30,7 @@ COMMANDS: dict[str, Command] = (
     | preview_command.COMMANDS
     | ingest_command.COMMANDS
     | rejects_command.COMMANDS
+    | quarantine_command.COMMANDS
     | format_list.COMMANDS
     | query_command.COMMANDS
     | points_commands.COMMANDS
@@ -41,5 +44,6 @@ COMMANDS: dict[str, Command] = (
     | kernel_list.COMMANDS
     | bundle.COMMANDS
     | deploy.COMMANDS
+    | mending_commands.COMMANDS
 )
 """By name, in the order of the overview."""

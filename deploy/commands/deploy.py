@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.commands.deployment_options import CONFIG, access_arguments, access_of, named, named_arguments
 from deploy.commands.shared import Command, UsageError, json_argument, show_json, show_table
 
 if TYPE_CHECKING:
@@ -16,35 +17,6 @@ if TYPE_CHECKING:
     from deploy.stack.actions.status import Status
     from deploy.stack.settings import StackSettings
     from runtime.aws.access import Access
-
-_CONFIG = "antfold.toml"
-
-
-def _access_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", metavar="NAME", help="a profile of ~/.aws/config")
-    parser.add_argument("--region", metavar="NAME", help="default: the file's, or the AWS configuration's")
-    parser.add_argument("--endpoint", metavar="URL", help="of an AWS emulator")
-
-
-def _named_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", metavar="FILE", default=_CONFIG, help=f"the deployment file ({_CONFIG})")
-    parser.add_argument("--name", metavar="NAME", help="the deployment, without a file")
-
-
-def _access(options: argparse.Namespace, region: str | None = None) -> Access:
-    from runtime.aws.access import Access
-
-    return Access(options.profile, options.region or region, options.endpoint)
-
-
-def _named(options: argparse.Namespace) -> tuple[str, Access]:
-    """The deployment's name and access, from ``--name`` or the file."""
-    if options.name:
-        return options.name, _access(options)
-    from deploy.stack.settings import load
-
-    settings = load(options.config)
-    return settings.name, _access(options, settings.region)
 
 
 def _service_role(options: argparse.Namespace) -> str | None:
@@ -54,7 +26,7 @@ def _service_role(options: argparse.Namespace) -> str | None:
 
 
 def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", metavar="FILE", default=_CONFIG, help=f"the deployment file ({_CONFIG})")
+    parser.add_argument("--config", metavar="FILE", default=CONFIG, help=f"the deployment file ({CONFIG})")
     parser.add_argument("--init", action="store_true", help="write a commented file to start from")
     parser.add_argument("--print-template", action="store_true", help="print the template, without a request to AWS")
     parser.add_argument("--costs", action="store_true", help="print what it costs a month, without a request to AWS")
@@ -62,7 +34,7 @@ def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--bundle", metavar="ZIP", help="use this bundle instead of building one")
     parser.add_argument("--rollback", action="store_true", help="go back to what the last update replaced, at once")
-    _access_arguments(parser)
+    access_arguments(parser)
 
 
 def _deploy(options: argparse.Namespace) -> int:
@@ -90,7 +62,7 @@ def _deploy(options: argparse.Namespace) -> int:
         _needs_terminal(f"deploying {said.name} needs confirmation")
     from deploy.stack.actions.create import Deployment
 
-    deployment = Deployment(said, _access(options), _tell)
+    deployment = Deployment(said, access_of(options), _tell)
     proposal = deployment.propose(Path(options.bundle) if options.bundle else None, options.dry_run)
     for note in deployment.notes:
         print(note)
@@ -113,7 +85,7 @@ def _deploy(options: argparse.Namespace) -> int:
             seen = deployment.shift(watch, _report(said), _step)
     for name, value in sorted(seen.outputs.items()):
         print(f"{name}: {value}")
-    _show_next(seen.outputs, said, _access(options, said.region))
+    _show_next(seen.outputs, said, access_of(options, said.region))
     return 0
 
 
@@ -145,7 +117,7 @@ def _roll_back(options: argparse.Namespace, settings: StackSettings) -> int:
 
     if not options.dry_run and not options.yes:
         _needs_terminal(f"taking {settings.name} back needs confirmation")
-    rollback = Rollback(settings.name, _access(options, settings.region))
+    rollback = Rollback(settings.name, access_of(options, settings.region))
     proposal = rollback.propose()
     if not proposal.changes:
         print(f"{settings.name} is as it was before the last update: no changes")
@@ -226,15 +198,15 @@ def _show_changes(changes: Sequence[Change]) -> None:
 
 
 def _status_arguments(parser: argparse.ArgumentParser) -> None:
-    _named_arguments(parser)
+    named_arguments(parser)
     json_argument(parser)
-    _access_arguments(parser)
+    access_arguments(parser)
 
 
 def _status(options: argparse.Namespace) -> int:
     from deploy.stack.actions.status import status
 
-    found = status(*_named(options))
+    found = status(*named(options))
     if options.format == "json":
         show_json(found.to_dict())
     else:
@@ -248,6 +220,7 @@ def _show_status(found: Status) -> None:
     from operators.types import Type
     from runtime.display.text_tables import iso
 
+    dismissed = any(s.dismissed for s in found.streams)
     text, whole = Type.STRING, Type.INT
     print(f"{found.name}: {found.stack}, changed {found.changed[:19]}")
     if found.functions:
@@ -276,27 +249,43 @@ def _show_status(found: Status) -> None:
                 "rows": column(whole, [s.rows for s in found.streams]),
                 "sources": column(whole, [s.sources for s in found.streams]),
                 "quarantined": column(whole, [s.quarantined for s in found.streams]),
+                **({"dismissed": column(whole, [s.dismissed for s in found.streams])} if dismissed else {}),
+                "rejected in a day": column(whole, [s.rejected_last_day for s in found.streams]),
                 "last ingest": column(text, [iso(s.last_ingest)[:19] for s in found.streams]),
+                "ago": column(text, [ago(s.age) for s in found.streams]),
             }
         )
     else:
         print("no points yet")
     if found.waiting is not None:
-        print(f"waiting objects: {found.waiting:,}; dead letters: {found.dead or 0:,}")
+        oldest = "" if found.waiting_seconds is None else f", the oldest for {ago(found.waiting_seconds)}"
+        print(f"waiting objects: {found.waiting:,}{oldest}; dead letters: {found.dead or 0:,}")
     print("\n".join(sentences(found.passes)) if found.passes is not None else "reconcile: no pass yet")
     for name, value in sorted(found.outputs.items()):
         print(f"{name}: {value}")
-    ringing = [name for name, state in found.alarms.items() if state == "ALARM"]
-    print("\n".join(f"ALARM: {name}" for name in ringing) or f"alarms: {len(found.alarms)}, none active")
+    ringing = sum(state == "ALARM" for state in found.alarms.values())
+    print(f"alarms: {len(found.alarms)}, {ringing or 'none'} active")
+    if found.attention:
+        print("\nneeds attention:")
+    for one in found.attention:
+        print(f"  {one}")
+
+
+def ago(seconds: int) -> str:
+    """A time span in its largest unit, for people: ``3 h``."""
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size:,} {unit}"
+    return f"{seconds:,} s"
 
 
 def _destroy_arguments(parser: argparse.ArgumentParser) -> None:
-    _named_arguments(parser)
+    named_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would be removed, and remove nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--delete-data", action="store_true", help="delete the points too, irreversibly")
     parser.add_argument("--confirm", metavar="NAME", help="the deployment's name once more, for --delete-data")
-    _access_arguments(parser)
+    access_arguments(parser)
 
 
 def _destroy(options: argparse.Namespace) -> int:
@@ -304,7 +293,7 @@ def _destroy(options: argparse.Namespace) -> int:
 
     if options.confirm and not options.delete_data:
         raise UsageError("--confirm needs --delete-data")
-    name, access = _named(options)
+    name, access = named(options)
     role = None if options.name else _service_role(options)
     if not options.dry_run and not options.delete_data and not options.yes:
         _needs_terminal(f"removing {name} needs confirmation")

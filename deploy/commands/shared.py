@@ -108,6 +108,15 @@ def be_sure(what: str, stream: str, unchanged: str) -> None:
         raise UsageError(unchanged)
 
 
+def be_agreed(what: str, unchanged: str) -> None:
+    """Let the user confirm ``what``; UsageError where there is no terminal, or on any other answer than yes."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"to {what}, and there is no terminal to ask: give --yes")
+    print(f"{what}? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError(unchanged)
+
+
 def use_color() -> bool:
     """Whether standard output is a terminal with colours."""
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

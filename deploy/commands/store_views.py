@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from runtime.catalogue import FileEntry
     from runtime.points.describe_points import ColumnSummary, StreamSummary
     from runtime.query.kernel_store import KernelInfo
+    from runtime.upkeep.quarantined import QuarantinedSource
     from runtime.upkeep.source_list import IngestedSource
 
 _EPOCH = date(1970, 1, 1)
 _MOST_LETTERS = 24
+_NAME = 40  # letters of a source's name
 
 
 def column(type_: Type, values: Sequence[Any]) -> Column:
@@ -143,6 +145,25 @@ def sources_columns(sources: Sequence[IngestedSource]) -> dict[str, Column]:
     if any(s.entry.quarantined is not None for s in sources):
         columns["quarantined"] = column(Type.STRING, [s.entry.quarantined for s in sources])
     return columns | {"id": column(Type.STRING, [s.short for s in sources])}
+
+
+def quarantine_columns(sources: Sequence[QuarantinedSource], with_state: bool) -> dict[str, Column]:
+    """One row per source in quarantine."""
+    columns = {
+        "stream": column(Type.STRING, [s.stream for s in sources]),
+        "id": column(Type.STRING, [s.short for s in sources]),
+        "source": column(Type.STRING, [_ending(s.entry.name) for s in sources]),
+        "bytes": column(Type.INT, [s.entry.bytes for s in sources]),
+        "when": column(Type.STRING, [iso(s.at)[:19] for s in sources]),
+    }
+    if with_state or any(s.state != "waiting" for s in sources):
+        columns["state"] = column(Type.STRING, [s.state for s in sources])
+    return columns | {"reason": column(Type.STRING, [s.short_reason for s in sources])}
+
+
+def _ending(name: str) -> str:
+    """A long name without its beginning, which most have in common."""
+    return name if len(name) <= _NAME else "…" + name[1 - _NAME :]
 
 
 def summary_columns(summary: StreamSummary) -> dict[str, Column]:

@@ -47,13 +47,13 @@ def known_object(catalogue: Catalogue, stream: str, found: Landed) -> ObjectSour
 
 
 def state_of(catalogue: Catalogue, stream: str, found: Landed) -> str:
-    """``missing``, ``known`` (also: taken back), ``quarantined``, or ``waiting``: rows that were ahead of the clock
+    """``missing``, ``known`` (also: taken back, or dismissed), ``quarantined``, or ``waiting``: rows that were ahead of the clock
     could be ingested by now."""
     source = known_object(catalogue, stream, found)
     if source is None:
         return "missing"
     if source.is_quarantined:
-        return "quarantined"
+        return "known" if source.entry.dismissed else "quarantined"
     if source.entry.waiting is not None:
         known = known_source(catalogue, stream, source.id)
         return "waiting" if known is not None and known.acceptable else "known"

@@ -39,7 +39,7 @@ _RESERVE = 20.0  # with fewer seconds left, no further page is started
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """The counts of a pass so far. ``event`` may have ``since`` (ISO-8601 UTC, or "all") and ``quarantined`` (true:
     retry these, too). A pass that does not finish invokes the function again for the rest, with ``after`` (the key to
-    resume after) and ``pass`` (the pass so far).
+    resume after) and ``pass`` (the pass so far); with ``alone``, the reply has that event, as ``next``, instead.
     """
     given = event if isinstance(event, Mapping) else {}
     with invocation(context) as run:
@@ -64,8 +64,11 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         reply = {**found.counts, "after": after, "complete": found.is_complete, "since": found.since}
         run.log("reconciled", "info" if found.is_complete else "warning", oldest=_name(found.oldest), **reply)
         if after is not None:
-            rest = {"quarantined": True} if given.get("quarantined") else {}
-            _invoke_again(Client("lambda", access), context, {**rest, "after": after, "pass": found.to_dict()})
+            rest: dict[str, Any] = {"quarantined": True} if given.get("quarantined") else {}
+            rest |= {"after": after, "pass": found.to_dict()}
+            if given.get("alone"):
+                return {**reply, "next": {**rest, "alone": True}}
+            _invoke_again(Client("lambda", access), context, rest)
         return reply
 
 

@@ -129,6 +129,16 @@ class Catalogue(Protocol):
         """
         ...
 
+    def dismiss(self, stream: str, sources: Sequence[str], attempt: str) -> Committed | None:
+        """Dismiss sources in quarantine, by id, at most ``changes.MAX_NAMED``: they stay in quarantine and are counted
+        there, with ``SourceEntry.dismissed``. None, too, if one of them was taken or dismissed meanwhile."""
+        ...
+
+    def retry(self, stream: str, sources: Sequence[str], attempt: str) -> Committed | None:
+        """Note that sources in quarantine are to be taken again, dismissed or not: if that fails, it is a commit, also
+        for the same reason as before. None if one of them was taken meanwhile."""
+        ...
+
     def raise_floor(
         self,
         stream: str,
@@ -195,6 +205,10 @@ class Catalogue(Protocol):
 
     def records(self, stream: str) -> Iterator[Record]:
         """The stream's log from its start."""
+        ...
+
+    def record(self, stream: str, seq: int) -> Record:
+        """Commit ``seq`` of the stream."""
         ...
 
     def claim_for_sweep(self, stream: str, attempt: str) -> bool:
@@ -315,6 +329,16 @@ class TableCatalogue:
         steps = self._steps(stream)
         return self._caught_up(steps, run(self.table, steps.undo(sources, dels, adds, attempt, left)))
 
+    def dismiss(self, stream: str, sources: Sequence[str], attempt: str) -> Committed | None:
+        """Dismiss sources in quarantine; see ``Catalogue.dismiss``."""
+        steps = self._steps(stream)
+        return self._caught_up(steps, run(self.table, steps.dismiss(sources, attempt)))
+
+    def retry(self, stream: str, sources: Sequence[str], attempt: str) -> Committed | None:
+        """Ask for sources to be taken again; see ``Catalogue.retry``."""
+        steps = self._steps(stream)
+        return self._caught_up(steps, run(self.table, steps.retry(sources, attempt)))
+
     def raise_floor(
         self,
         stream: str,
@@ -379,6 +403,10 @@ class TableCatalogue:
     def records(self, stream: str) -> Iterator[Record]:
         """The stream's log from its start."""
         yield from run(self.table, records_steps(self._steps(stream)))
+
+    def record(self, stream: str, seq: int) -> Record:
+        """Commit ``seq`` of the stream."""
+        return run(self.table, self._steps(stream).record(seq))
 
     def claim_for_sweep(self, stream: str, attempt: str) -> bool:
         """Claim the files of an attempt as orphans; only when True may they be deleted."""

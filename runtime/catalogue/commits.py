@@ -31,7 +31,7 @@ from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.stream_names import count_puts, counted
 from runtime.catalogue.key_value import ConditionFailed, OutcomeUnknown, Put, PutHead, Steps, WriteCondition, transact
 from runtime.catalogue.log import STREAMS, Head, head_payload
-from runtime.catalogue.sources import FIRST, Place, SourceSteps, state_of
+from runtime.catalogue.sources import FIRST, Place, SourceSteps, is_dismissed, state_of
 from runtime.errors import StoreError
 
 MAX_REFUSED = 10_000
@@ -84,13 +84,15 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
             if done is not None:
                 return done
             taken = yield from self._taken(change, last, place)
-            whole = yield from self._record(last, change, dels, place, taken)
+            settled = yield from self._settling(change, last)
+            whole = yield from self._record(last, change, dels, place, taken, settled)
             record, lists = fitted(self.stream, whole, self.room)
             items = [
                 self._log_put(record),
                 *self._head_puts(record, last, head),
                 *self._claim_puts(attempt, record),
                 *self._list_puts(change, record, place, taken, self._is_sealed(last, head)),
+                *self.settled_puts(settled, record),
                 *self._erased_puts(record),
                 *(yield from self._first_puts(record)),
             ]
@@ -143,7 +145,9 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
         if state == "sources":
             free = source.id in change.undone
         elif state == "quarantined":
-            free = source.quarantined is None
+            # Another reason, or the outcome of a retry, replaces the former one. What is dismissed stays so.
+            told = bool(entry.retried) or source.quarantined != entry.quarantined
+            free = source.quarantined is None or (told and not entry.dismissed)
         else:
             free = state == "forgotten" or change.again
         return None if free else AlreadyIngested(entry)
@@ -164,6 +168,20 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
                 taken.append(found)
         return taken
 
+    def _settling(self, change: StreamChange, last: Record | None) -> Steps[list[Place]]:
+        """The items of the sources that it dismisses, or that are to be taken again."""
+        found: list[Place] = []
+        for source_id in (*change.dismissed, *change.retried):
+            place = yield from self.place(source_id)
+            if last is None or place is None or place.sort != source_id:
+                raise StoreError(f"stream {self.stream!r} has no source {source_id}, so it is not in quarantine.")
+            entry, seq, _ = self.entry_of(place)
+            again = source_id in change.dismissed and entry.dismissed
+            if again or state_of(entry, seq, last.totals) != "quarantined":
+                raise Superseded(f"source {source_id} of stream {self.stream!r} was taken or dismissed meanwhile.")
+            found.append(place)
+        return found
+
     def note_head(self) -> Steps[None]:
         """Record the stream's last commit beside the table; to be done after each commit."""
         head = yield from self.head()
@@ -179,6 +197,7 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
         dels: Sequence[Deletion],
         place: Place | None,
         taken: Sequence[Place],
+        settled: Sequence[Place],
     ) -> Steps[Record]:
         """The record that would follow ``last``."""
         seq = 1 if last is None else last.seq + 1
@@ -196,7 +215,7 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
             last=max(times, default=None),
             reach=max([before.reach, *(file.days - 1 for file in adds)]),
             erased=before.erased + len(change.erased),
-            **self._counts(before, change, place, taken),
+            **self._counts(before, change, place, taken, settled),
         )
         floor = None if last is None else last.floor
         if change.whole:
@@ -220,6 +239,8 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
             before=None if last is None else last.hash,
             undone=tuple(sorted(change.undone)),
             erased=tuple(sorted(change.erased)),
+            dismissed=tuple(sorted(change.dismissed)),
+            retried=tuple(sorted(change.retried)),
         )
 
     def _schema(self, last: Record | None, schema: StreamSchema | None) -> Steps[StreamSchema | None]:
@@ -266,15 +287,21 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
             raise Superseded(f"points were added to stream {self.stream!r} since it was searched for a key: repeat.")
 
     def _counts(
-        self, before: Totals, change: StreamChange, place: Place | None, taken: Sequence[Place]
+        self,
+        before: Totals,
+        change: StreamChange,
+        place: Place | None,
+        taken: Sequence[Place],
+        settled: Sequence[Place],
     ) -> Mapping[str, int]:
         """The counts of sources and of their rejected and dropped rows after the change."""
-        names = ("sources", "quarantined", "undone", "forgotten", "rejected", "dropped")
+        names = ("sources", "quarantined", "undone", "forgotten", "rejected", "dropped", "dismissed")
         counts = {name: int(getattr(before, name)) for name in names}
         own = [place] if place is not None and place.sort == change.source_id else []
         for item in (*taken, *own):
             entry, seq, _ = self.entry_of(item)
             counts[state_of(entry, seq, before)] -= 1
+            counts["dismissed"] -= is_dismissed(entry, seq, before)
             counts["undone"] += item not in own
             if item.sort in change.undone:
                 counts["rejected"] -= entry.rejected - entry.resumed
@@ -284,6 +311,8 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
             counts["sources" if source.quarantined is None else "quarantined"] += 1
             counts["rejected"] += source.rejected - source.resumed
             counts["dropped"] += source.dropped
+        were = sum(is_dismissed(*self.entry_of(item)[:2], before) for item in settled)
+        counts["dismissed"] += len(change.dismissed) - were
         # Rows that waited were rejected by a source that may have been taken back before the one that has them.
         return counts | {"rejected": max(counts["rejected"], 0)}
 

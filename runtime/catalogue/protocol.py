@@ -53,6 +53,14 @@ class StreamSteps(CommitSteps):
         """Take sources back: replace all files with rows of them, and mark them in the list of sources."""
         return (yield from self._upkeep(StreamChange(attempt, adds, dels, undone=tuple(sources), left=left)))
 
+    def dismiss(self, sources: Sequence[str], attempt: str) -> Steps[Committed | None]:
+        """Dismiss sources in quarantine."""
+        return (yield from self._upkeep(StreamChange(attempt, dismissed=tuple(sources))))
+
+    def retry(self, sources: Sequence[str], attempt: str) -> Steps[Committed | None]:
+        """Ask for sources in quarantine to be taken again."""
+        return (yield from self._upkeep(StreamChange(attempt, retried=tuple(sources))))
+
     def raise_floor(
         self, day: int, dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str, left: Left
     ) -> Steps[Committed | None]:

@@ -26,9 +26,9 @@ class Snapshot:
     available as columns (``files.heads``), and entries are created on access. ``floor`` is the first day that retention
     keeps (days since 1970-01-01; None: all). ``first_time`` and ``last_time`` are the event times (microseconds UTC,
     both inclusive) of the whole stream from the floor on, None when it has no points. ``total_...``, ``sources``,
-    ``quarantined`` (sources set aside), ``rejected`` (rows), ``dropped`` (duplicates), ``undone`` (sources taken back)
-    and ``erased`` (keys; what ``commit`` takes) are of the whole stream. ``checked``: every item read had a checksum;
-    False for streams of earlier versions.
+    ``quarantined`` (sources set aside; of them ``dismissed``), ``rejected`` (rows), ``dropped`` (duplicates),
+    ``undone`` (sources taken back) and ``erased`` (keys; what ``commit`` takes) are of the whole stream. ``checked``:
+    every item read had a checksum; False for streams of earlier versions.
 
     Files that end before the floor hold what is carried in: each key's last rows from before it (``is_carried``).
     """
@@ -51,6 +51,7 @@ class Snapshot:
     checked: bool = True
     undone: int = 0
     erased: int = 0
+    dismissed: int = 0
 
     def is_carried(self, file: FileEntry) -> bool:
         """Whether a file holds what is carried in at the floor, rather than points of the stream."""
@@ -147,6 +148,7 @@ class ReadSteps:
             checked=head is not None and head.sealed,
             undone=totals.undone,
             erased=totals.erased,
+            dismissed=totals.dismissed,
         )
 
     def as_of(self, found: DayFiles, mark: int) -> DayFiles:

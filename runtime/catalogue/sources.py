@@ -129,6 +129,17 @@ class SourceSteps(LogSteps):
         marked = [(place.number, self.undone(place, record.seq)) for place in taken]
         return [self.put("SRC", p.sort, dump(p.data), WriteCondition.EQUAL, bound, p.number) for bound, p in marked]
 
+    def settled_puts(self, settled: Iterable[Place], record: Record) -> list[Put]:
+        """The items of the sources that the record dismisses, or that are to be taken again."""
+        return [
+            self.put("SRC", p.sort, dump(self._settled(p, record)), WriteCondition.EQUAL, p.number, p.number)
+            for p in settled
+        ]
+
+    def _settled(self, place: Place, record: Record) -> Mapping[str, Any]:
+        data = {name: value for name, value in place.data.items() if name not in ("dismissed", "retried")}
+        return {**data, "dismissed" if place.sort in record.dismissed else "retried": record.seq}
+
     def undone(self, place: Place, seq: int) -> Place:
         """The item of a source that commit ``seq`` takes back."""
         return Place(place.sort, UNDONE, {**place.data, "undone": seq})
@@ -157,6 +168,11 @@ def state_of(entry: SourceEntry, seq: int, totals: Totals) -> str:
     if seq <= totals.begun:
         return "forgotten"
     return "undone" if entry.undone else "sources" if entry.quarantined is None else "quarantined"
+
+
+def is_dismissed(entry: SourceEntry, seq: int, totals: Totals) -> bool:
+    """Whether the totals count this source among those that were dismissed."""
+    return bool(entry.dismissed) and state_of(entry, seq, totals) == "quarantined"
 
 
 def broken_links(places: Sequence[Place], seq: int) -> list[str]:

@@ -61,7 +61,8 @@ def _left_out(proof: Proof, snapshot: Snapshot | None, catalogue: Catalogue | No
     if proof.times_outside:
         out.append(f"{proof.times_outside:,} times outside of {YEARS} taken as null")
     if proof.quarantined:
-        out.append(f"{proof.quarantined:,} {'source' if proof.quarantined == 1 else 'sources'} set aside")
+        dismissed = f" ({proof.dismissed:,} dismissed)" if proof.dismissed else ""
+        out.append(f"{proof.quarantined:,} {'source' if proof.quarantined == 1 else 'sources'} set aside{dismissed}")
     return out
 
 

@@ -20,6 +20,7 @@ class Proof:
     and the rows read for them, come from the cache. ``duplicates`` are rows that the stream's policy left out of this
     result; ``duplicates_at_ingest``, ``rejected`` and ``quarantined`` count for the whole stream. ``times_outside``
     counts times outside the years 1900 to 2261, which became null. ``tzdata`` is the release of the time zone database.
+    ``dismissed`` of the quarantined sources were dismissed by a person; they are still not in the result.
     ``catalogue`` is "checked" if every item of it that was read carries a checksum, "unchecked" for a stream that only
     earlier versions have written; ``files_unchecked`` counts the files that those committed: only rows, keys, times and
     nulls were compared, no digest. ``carried`` says which rows before the range a carry snapshot stands for (None:
@@ -55,6 +56,7 @@ class Proof:
     files_unchecked: int
     notes: tuple[str, ...] = ()
     carried: str | None = None
+    dismissed: int = 0
 
     @property
     def complete(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runtime.upkeep.backup import BackupReport
     from runtime.upkeep.compaction import Compaction, CompactionReport, UpkeepFailure
     from runtime.upkeep.erasing import EraseReport
+    from runtime.upkeep.quarantined import DismissReport, QuarantinedSource
     from runtime.upkeep.retaining import RetainReport
     from runtime.upkeep.source_list import IngestedSource
     from runtime.upkeep.sweep import SweepReport
@@ -144,6 +145,23 @@ class KeptStore(OpenStore):
         if limit is not None and limit < 1:
             raise QueryError(f"limit must be at least 1, got {limit!r}")
         return ingested_sources(self.catalogue, stream)[:limit]
+
+    def quarantined(self, *streams: str) -> list[QuarantinedSource]:
+        """The sources in quarantine of these streams (none given: of all), newest first; also dismissed ones."""
+        from runtime.upkeep.quarantined import quarantined_sources
+
+        return quarantined_sources(self.catalogue, streams or self.catalogue.streams())
+
+    def dismiss(self, sources: Sequence[QuarantinedSource], dry_run: bool = False) -> DismissReport:
+        """Dismiss sources in quarantine: they stay there, and proofs count them, but they no longer ask for attention.
+
+        Events and reconciliation do not change that. When one is ingested after all, it is in the stream.
+        ``dry_run``: only say what would be dismissed.
+        """
+        from runtime.upkeep.quarantined import DismissReport, dismiss
+
+        waiting = [source for source in sources if source.entry.waits_for_attention]
+        return DismissReport(tuple(waiting if dry_run else dismiss(self.catalogue, waiting)), dry_run)
 
     def sweep(
         self,

@@ -56,6 +56,7 @@ class IngestedSource:
             "waiting": self.waiting,
             "resumed": e.resumed,
             "quarantined": e.quarantined,
+            "dismissed": e.dismissed or None,
             "undone": e.undone or None,
             "options": dict(e.options),
         }
@@ -105,7 +106,7 @@ def find_sources(entries: Sequence[SourceEntry], text: str) -> list[SourceEntry]
     wanted = str(text)
     if not wanted.strip():
         raise QueryError("a source is named by its name, its path or the beginning of its id, got an empty text")
-    same_id, begins, by_name = _rules(wanted)
+    same_id, begins, by_name = naming_rules(wanted)
     for fits in (same_id, by_name[0], begins, *by_name[1:]):
         found = [entry for entry in entries if fits(entry)]
         if found:
@@ -118,7 +119,7 @@ def find_sources(entries: Sequence[SourceEntry], text: str) -> list[SourceEntry]
 
 def named_so(entries: Sequence[SourceEntry], name: str) -> list[SourceEntry]:
     """As ``find_sources``, but never by an id, and empty if no source fits."""
-    for fits in _rules(name)[2]:
+    for fits in naming_rules(name)[2]:
         found = [entry for entry in entries if fits(entry)]
         if found:
             return _one(entries, found, name, True)
@@ -128,7 +129,7 @@ def named_so(entries: Sequence[SourceEntry], name: str) -> list[SourceEntry]:
 _Fits = Callable[[SourceEntry], bool]
 
 
-def _rules(wanted: str) -> tuple[_Fits, _Fits, tuple[_Fits, ...]]:
+def naming_rules(wanted: str) -> tuple[_Fits, _Fits, tuple[_Fits, ...]]:
     """How a source is named: by its id, by the beginning of its id, and by name."""
     path = _normal(wanted)
     return (

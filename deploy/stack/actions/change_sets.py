@@ -243,6 +243,17 @@ class Stack:
                 return f"{event['LogicalResourceId']} ({event['ResourceType']}): {reason}"
         return ""
 
+    def last_failure(self) -> str:
+        """The resource whose failure had the stack rolled back last, and why; empty if that is not known."""
+        events = self._events("")
+        # The events of a change begin with the stack's own first status of it.
+        begun = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+        start = next(
+            (e for e in events if e["ResourceType"] == "AWS::CloudFormation::Stack" and e["ResourceStatus"] in begun),
+            None,
+        )
+        return self.first_failure("" if start is None else str(start["EventId"]))
+
     def _newest_event(self) -> str:
         events = self._events("")
         return str(events[0]["EventId"]) if events else ""

@@ -12,7 +12,8 @@ from runtime.catalogue.items.schema import StreamSchema
 from runtime.errors import StoreError
 
 MAX_NAMED = 90
-"""The most sources that one commit takes back, and the most keys that it erases: each is an item of its transaction."""
+"""The most sources that one commit takes back or dismisses, and the most keys that it erases: each is an item of its
+transaction."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -48,7 +49,8 @@ class StreamChange:
     Either it adds a ``source`` with its ``schema`` (``again``: also one that was taken back; ``known``: the number of
     erased keys that its files respect), or it is upkeep. ``undone`` are sources that it takes back, ``floor`` the
     first day that it keeps, ``erased`` the digests of keys that it erases, ``whole``: it erases the stream. ``left``
-    is given if it takes rows away.
+    is given if it takes rows away. ``dismissed`` are sources in quarantine that it dismisses, ``retried`` those
+    that are to be taken again.
     """
 
     attempt: str
@@ -63,6 +65,8 @@ class StreamChange:
     erased: tuple[str, ...] = ()
     whole: bool = False
     left: Left | None = None
+    dismissed: tuple[str, ...] = ()
+    retried: tuple[str, ...] = ()
 
     @property
     def source_id(self) -> str | None:
@@ -71,8 +75,12 @@ class StreamChange:
 
     def checked(self, stream: str) -> StreamChange:
         """The change itself if one commit can make it, else ``StoreError``."""
-        for what, ids in (("takes back", self.undone), ("erases", self.erased)):
-            noun = "sources" if ids is self.undone else "keys"
+        for what, noun, ids in (
+            ("takes back", "sources", self.undone),
+            ("erases", "keys", self.erased),
+            ("dismisses", "sources", self.dismissed),
+            ("retries", "sources", self.retried),
+        ):
             if len(ids) > MAX_NAMED:
                 raise StoreError(
                     f"one commit to stream {stream!r} {what} at most {MAX_NAMED} {noun}, not {len(ids):,}: repeat it "

@@ -140,7 +140,8 @@ class SourceEntry:
     in the object ``rejects_path``. ``quarantined`` is the reason why the whole source was set aside; such a source may
     be ingested again later. ``waiting`` are rows that a later ingest of it can commit (they are counted as rejected);
     if ``resumed`` is not 0, the entry holds that many waiting rows of an earlier entry. ``options`` are those with
-    which it was read, by name. ``undone`` is the commit that took it back (0: none did); the catalogue sets it.
+    which it was read, by name. ``undone`` is the commit that took it back, ``dismissed`` the one that dismissed it from
+    quarantine, ``retried`` the one that asked for it to be taken again (0: none did); the catalogue sets these.
     """
 
     id: str
@@ -157,6 +158,13 @@ class SourceEntry:
     resumed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     undone: int = 0
+    dismissed: int = 0
+    retried: int = 0
+
+    @property
+    def waits_for_attention(self) -> bool:
+        """Whether it is in quarantine, and nobody has dismissed it."""
+        return self.quarantined is not None and not self.undone and not self.dismissed
 
     def checked(self) -> SourceEntry:
         """The entry itself if it is consistent, else ``StoreError``."""
@@ -173,6 +181,9 @@ class SourceEntry:
             del out["options"]  # as before they were kept
         if not self.undone:
             del out["undone"]  # as before sources could be taken back
+        for name in ("dismissed", "retried"):
+            if not out[name]:
+                del out[name]  # as before there were such commits
         if self.waiting is not None and not self.waiting.reading:
             del out["waiting"]["reading"]  # as before there were such options
         return out
@@ -218,7 +229,8 @@ class Totals:
 
     ``sources``, ``quarantined``, ``undone`` (taken back) and ``forgotten`` (of the stream before it was erased) count
     the items in the list of sources; ``rejected`` and ``dropped`` are of the first two. ``begun`` is the last commit
-    that erased the whole stream, ``erased`` the number of items that name erased keys.
+    that erased the whole stream, ``erased`` the number of items that name erased keys. ``dismissed`` is the number of
+    sources in quarantine that were dismissed; ``quarantined`` counts these, too.
     """
 
     files: int = 0
@@ -236,6 +248,7 @@ class Totals:
     forgotten: int = 0
     begun: int = 0
     erased: int = 0
+    dismissed: int = 0
 
 
 @dataclass(frozen=True)
@@ -255,6 +268,9 @@ class Record:
     Of version 4 are records that use what follows, or whose totals do. ``del_lists`` are the digests of the lists of
     the files that it replaces; ``dels`` is empty until these were read. ``undone`` are the ids of the sources that it
     takes back, ``erased`` the SHA-256 of the keys that it erases.
+
+    Of version 5 are records of which ``dismissed`` or ``retried`` (the ids of sources in quarantine that it dismisses,
+    or that are to be taken again) are not empty, or whose totals count dismissed sources.
     """
 
     seq: int
@@ -274,6 +290,8 @@ class Record:
     del_lists: tuple[str, ...] = ()
     undone: tuple[str, ...] = ()
     erased: tuple[str, ...] = ()
+    dismissed: tuple[str, ...] = ()
+    retried: tuple[str, ...] = ()
     hash: str = field(default="", compare=False)
 
     @property

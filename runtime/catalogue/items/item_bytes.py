@@ -15,10 +15,10 @@ from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.seal import damaged
 from runtime.errors import FormatError
 
-VERSION, LARGE, KEPT = 2, 3, 4
+VERSION, LARGE, KEPT, SETTLED = 2, 3, 4, 5
 """Versions of log records: of most; of those that name lists of their files, or have a compressed schema; of those
 of streams that have, or had, files that a compaction wrote or that cover several days, a floor, or sources or keys that
-were taken back.
+were taken back; of those that dismiss sources in quarantine, or count dismissed ones.
 
 Version 1 had no seals, no hash of the previous record and no digests of footers.
 """
@@ -29,7 +29,9 @@ _FILE_4 = (*_FILE, "content", "repeats")
 _DELETION = tuple(f.name for f in fields(Deletion))
 _TEXTS = {"path", "sha256", "footer", "content"}
 _TOTALS_4 = ("reach", "undone", "forgotten", "begun", "erased")
+_TOTALS_5 = ("dismissed",)
 _IDS_4 = ("del_lists", "undone", "erased")
+_IDS_5 = ("dismissed", "retried")
 _COMPRESSED = "zlib"
 T = TypeVar("T")
 
@@ -53,14 +55,14 @@ def load(body: bytes, what: str) -> dict[str, Any]:
 def dump_record(record: Record) -> bytes:
     """A log record as JSON; entries of files are arrays, in the order of ``FileEntry`` without seq and ordinal."""
     totals = asdict(record.totals)
-    for name in _TOTALS_4:
+    for name in (*_TOTALS_4, *_TOTALS_5):
         if not totals[name]:
-            del totals[name]  # as in versions before 4
+            del totals[name]  # as in versions before these counts
     schema = None if record.schema is None else record.schema.to_dict()
     if schema is not None and record.compressed:
         schema = {_COMPRESSED: b64encode(zlib.compress(dump(schema))).decode()}
     data: dict[str, Any] = {
-        "version": KEPT if _is_kept(record) else LARGE if record.lists or record.compressed else VERSION,
+        "version": _version(record),
         "seq": record.seq,
         "at": record.at,
         "attempt": record.attempt,
@@ -75,7 +77,7 @@ def dump_record(record: Record) -> bytes:
     }
     if record.lists:
         data["lists"] = list(record.lists)
-    for name in _IDS_4:
+    for name in (*_IDS_4, *_IDS_5):
         if ids := getattr(record, name):
             data[name] = list(ids)
     return dump(data)
@@ -91,8 +93,8 @@ def load_record(payload: bytes, stream: str, sort: str) -> Record:
     what = f"log record {sort} of stream {stream!r}"
     data = load(payload, what)
     version = data.get("version")
-    if version not in (1, VERSION, LARGE, KEPT):
-        raise FormatError(f"{what} has version {version!r}, this program reads {KEPT}: update it.")
+    if version not in (1, VERSION, LARGE, KEPT, SETTLED):
+        raise FormatError(f"{what} has version {version!r}, this program reads {SETTLED}: update it.")
     names = _FILE_1 if version == 1 else _FILE
     try:
         seq = data["seq"]
@@ -112,7 +114,7 @@ def load_record(payload: bytes, stream: str, sort: str) -> Record:
             hash=hash_of(payload),
             lists=tuple(_typed(digest, str) for digest in data.get("lists", ())) if version >= LARGE else (),
             compressed=_is_compressed(data["schema"]),
-            **{name: tuple(_typed(id_, str) for id_ in data.get(name, ())) for name in _IDS_4 if version == KEPT},
+            **{name: tuple(_typed(id_, str) for id_ in data.get(name, ())) for name in _ids_in(version)},
         )
     except (KeyError, TypeError, ValueError, FormatError, zlib.error) as error:
         raise damaged(what, str(error)) from error
@@ -178,6 +180,17 @@ def _typed(value: Any, type_: type[T]) -> T:
     if not isinstance(value, type_) or isinstance(value, bool):
         raise TypeError(f"{str(value)[:40]!r} is not of type {type_.__name__}")
     return value
+
+
+def _version(record: Record) -> int:
+    if record.totals.dismissed or record.dismissed or record.retried:
+        return SETTLED
+    return KEPT if _is_kept(record) else LARGE if record.lists or record.compressed else VERSION
+
+
+def _ids_in(version: int) -> tuple[str, ...]:
+    """The lists of ids that a record of this version may have."""
+    return (*_IDS_4, *_IDS_5) if version >= SETTLED else _IDS_4 if version == KEPT else ()
 
 
 def _is_kept(record: Record) -> bool:

@@ -26,7 +26,7 @@ from runtime.catalogue.items.item_bytes import load
 from runtime.catalogue.key_value import KeyScan, Query, Steps, query
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.snapshot import ReadSteps
-from runtime.catalogue.sources import FIRST, Place, broken_links, state_of
+from runtime.catalogue.sources import FIRST, Place, broken_links, is_dismissed, state_of
 from runtime.errors import IncompleteResult
 
 STATES = {
@@ -36,6 +36,8 @@ STATES = {
     "forgotten": "of before it was erased",
 }
 """The totals that count the items in the list of sources."""
+
+_COMMITS = ("seq", "undone", "dismissed", "retried")  # fields of such an item that name a commit
 
 
 def live_files(records: Sequence[Record]) -> dict[tuple[int, int], FileEntry]:
@@ -186,7 +188,7 @@ def _sources(steps: StreamSteps, records: Sequence[Record]) -> Steps[list[str]]:
     held = [
         data
         for sort, data in sources.items()
-        if sort in known and max(data.get("seq", 0), data.get("undone", 0)) <= len(records)
+        if sort in known and max(data.get(name, 0) for name in _COMMITS) <= len(records)
     ]
     if records and len(held) == len(known - {None}):
         totals = records[-1].totals
@@ -194,6 +196,9 @@ def _sources(steps: StreamSteps, records: Sequence[Record]) -> Steps[list[str]]:
         for state, what in STATES.items():
             if found[state] != getattr(totals, state):
                 problems.append(f"the log counts {getattr(totals, state)} sources {what}, there are {found[state]}")
+        dismissed = sum(is_dismissed(SourceEntry.from_dict(data), data["seq"], totals) for data in held)
+        if dismissed != totals.dismissed:
+            problems.append(f"the log counts {totals.dismissed} sources dismissed, there are {dismissed}")
     return problems
 
 

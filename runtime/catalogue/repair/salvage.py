@@ -18,7 +18,7 @@ from runtime.catalogue.commits import erased_key
 from runtime.catalogue.index import Mark, in_batches
 from runtime.catalogue.items import seal
 from runtime.catalogue.items.commit_order import Order
-from runtime.catalogue.items.entries import Record, SourceEntry, check_stream
+from runtime.catalogue.items.entries import Record, SourceEntry, Totals, check_stream
 from runtime.catalogue.items.file_lists import filled, list_key, list_name
 from runtime.catalogue.items.item_bytes import dump, load, load_record, log_key, source_data
 from runtime.catalogue.items.stream_names import count_puts, counted
@@ -153,6 +153,9 @@ def write_steps(found: Found, most: int) -> Steps[list[str]]:
             puts.append(steps.put("ERASED", erased_key(digest, record.seq), dump({"at": record.at})))
     sources: list[tuple[str, int, dict[str, Any]]] = []
     undone = {source: record.seq for record in found.records for source in record.undone}
+    settled = {s: ("dismissed", r.seq) for r in found.records for s in r.dismissed}
+    for record in found.records:
+        settled |= {s: ("retried", record.seq) for s in record.retried if settled.get(s, ("", 0))[1] < record.seq}
     # A quarantined source may have been ingested again: its last record counts.
     for source, record in {r.source: r for r in found.records if r.source is not None}.items():
         assert source is not None
@@ -160,12 +163,14 @@ def write_steps(found: Found, most: int) -> Steps[list[str]]:
         entry = {} if item is None else load(item, "source")
         if entry.get("seq") != record.seq:
             rows = sum(file.rows for file in record.adds)
-            before = found.records[record.seq - 2].totals.quarantined if record.seq > 1 else 0
-            quarantined = "(lost)" if record.totals.quarantined > before else None
+            quarantined = "(lost)" if _set_aside(found, record) else None
             known = SourceEntry(source, "(lost)", 0, rows_read=rows, rows_committed=rows, quarantined=quarantined)
             entry = source_data(known, record.seq, record.attempt)
             lost.append(source)
-        entry = {name: value for name, value in entry.items() if name != "undone"}
+        entry = {name: value for name, value in entry.items() if name not in ("undone", "dismissed", "retried")}
+        what, seq = settled.get(source, ("", 0))
+        if seq > record.seq:
+            entry[what] = seq
         if (taken := undone.get(source, 0)) > record.seq:
             entry["undone"] = taken
         sources.append((source, number_of(SourceEntry.from_dict(entry)), entry))
@@ -185,6 +190,13 @@ def write_steps(found: Found, most: int) -> Steps[list[str]]:
     yield from steps.note_head()
     yield from steps.catch_up()
     return lost
+
+
+def _set_aside(found: Found, record: Record) -> bool:
+    """Whether the source of the record is in quarantine from there on: for the first time, or for another reason."""
+    before = found.records[record.seq - 2].totals if record.seq > 1 else Totals()
+    more = record.totals.quarantined - before.quarantined, record.totals.sources - before.sources
+    return more[0] > 0 or (more == (0, 0) and not record.undone)
 
 
 def best_of(found: list[Found], heads: Heads | None) -> dict[str, Found]:

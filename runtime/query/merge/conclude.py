@@ -110,6 +110,7 @@ def _proof(
         files_unchecked=sum(not f.footer for f in prepared.files),
         notes=notes,
         carried=None if prepared.carried is None else str(prepared.carried),
+        dismissed=snapshot.dismissed,
     )
 
 

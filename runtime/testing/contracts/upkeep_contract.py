@@ -229,6 +229,58 @@ class UpkeepContract:
         with pytest.raises(StoreError, match=r"takes back at most 90 sources, not 91: repeat it with a part"):
             catalogue.undo("s", many, [], [], new_attempt(), left)
 
+    def test_sources_in_quarantine_are_dismissed_and_taken_again(self, catalogue: Catalogue) -> None:
+        """They stay where they are, and nothing that comes by itself brings them back to attention."""
+        add(catalogue, "a", D)
+        for name in "bc":
+            catalogue.commit("s", SCHEMA, source(name, quarantined="damaged"), [], new_attempt())
+        assert catalogue.dismiss("s", ids("b", "c"), new_attempt()) == Committed(4)
+        snapshot = catalogue.snapshot("s")
+        assert (snapshot.quarantined, snapshot.dismissed, snapshot.sources) == (2, 2, 1)
+        dismissed = replace(source("b", quarantined="damaged"), dismissed=4)
+        assert catalogue.is_ingested("s", dismissed.id) == dismissed
+        for reason in ("damaged", "damaged otherwise"):
+            poison = source("b", quarantined=reason)
+            assert catalogue.commit("s", SCHEMA, poison, [], new_attempt()) == AlreadyIngested(dismissed)
+        assert catalogue.dismiss("s", ids("b"), new_attempt()) is None
+        assert catalogue.dismiss("s", ids("a"), new_attempt()) is None
+        assert catalogue.retry("s", ids("b"), new_attempt()) == Committed(5)
+        assert catalogue.is_ingested("s", dismissed.id) == replace(dismissed, dismissed=0, retried=5)
+        assert catalogue.audit("s") == []
+        poison = source("b", quarantined="damaged")  # again: its time says so
+        assert catalogue.commit("s", SCHEMA, poison, [], new_attempt()) == Committed(6)
+        assert catalogue.commit("s", SCHEMA, poison, [], new_attempt()) == AlreadyIngested(poison)
+        poison = source("b", quarantined="damaged otherwise")
+        assert catalogue.commit("s", SCHEMA, poison, [], new_attempt()) == Committed(7)
+        assert catalogue.is_ingested("s", poison.id) == poison
+        assert catalogue.retry("s", ids("b"), new_attempt()) == Committed(8)
+        assert catalogue.dismiss("s", ids("b"), new_attempt()) == Committed(9)
+        assert catalogue.retry("s", ids("b"), new_attempt()) == Committed(10)
+        assert catalogue.retry("s", ids("a"), new_attempt()) is None
+        snapshot = catalogue.snapshot("s")
+        assert (snapshot.quarantined, snapshot.dismissed, snapshot.sources) == (2, 1, 1)
+        add(catalogue, "c", D + 1)  # one that was dismissed is taken after all
+        snapshot = catalogue.snapshot("s")
+        assert (snapshot.quarantined, snapshot.dismissed, snapshot.sources) == (1, 0, 2)
+        with pytest.raises(StoreError, match=r"no source .*not in quarantine"):
+            catalogue.dismiss("s", ids("f"), new_attempt())
+        assert catalogue.audit("s") == []
+
+    def test_a_dismissed_source_that_is_taken_back(self, catalogue: Catalogue) -> None:
+        first = add(catalogue, "a", D)
+        catalogue.commit("s", SCHEMA, source("b", quarantined="damaged"), [], new_attempt())
+        catalogue.dismiss("s", ids("b"), new_attempt())
+        assert catalogue.undo("s", ids("b"), [], [], new_attempt(), left_of(catalogue, [])) == Committed(4)
+        snapshot = catalogue.snapshot("s")
+        assert (snapshot.quarantined, snapshot.dismissed, snapshot.undone) == (0, 0, 1)
+        assert catalogue.retry("s", ids("b"), new_attempt()) is None
+        assert catalogue.audit("s") == []
+        catalogue.commit("s", SCHEMA, source("c", quarantined="damaged"), [], new_attempt())
+        catalogue.dismiss("s", ids("c"), new_attempt())
+        catalogue.erase_all("s", first, new_attempt(), 6)
+        assert catalogue.snapshot("s").dismissed == 0
+        assert catalogue.audit("s") == []
+
     def test_an_undo_and_a_compaction_of_the_same_files(self, catalogue: Catalogue) -> None:
         """Whichever comes second does nothing, and can be planned again."""
         add(catalogue, "a", D)

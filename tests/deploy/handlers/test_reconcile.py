@@ -174,6 +174,20 @@ def test_the_rest_is_for_another_invocation(deployed: Store, monkeypatch: pytest
     assert complete.begun == Pass.from_dict(rest["pass"]).begun
 
 
+def test_a_caller_that_goes_on_itself(deployed: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given the event to go on with; the counts are those of the pass so far."""
+    monkeypatch.setattr(reconcile, "PAGE", 2)
+    monkeypatch.setattr(reconcile, "_invoke_again", None)  # it would fail
+    for i in range(5):
+        land(f"in/s/{i}", records(i))
+    reply = handler(ALL | {"alone": True}, Context(1))
+    assert (reply["after"], reply["listed"]) == ("in/s/1", 2)
+    reply = handler(reply["next"], Context(1))
+    assert (reply["after"], reply["listed"], reply["enqueued"]) == ("in/s/3", 4, 4)
+    reply = handler(reply["next"], Context(1))
+    assert (reply["after"], reply["listed"], reply["enqueued"], "next" in reply) == (None, 5, 5, False)
+
+
 def test_when_the_queue_fails(deployed: Store) -> None:
     """What it takes in part is sent in part again; what it never takes fails the run, for the next one to find."""
     for i in range(12):

@@ -175,8 +175,8 @@ def test_reconcile(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     assert failures(deployed.run("ingest", batch(news["Body"]))) == []
     assert deployed.run("reconcile", {})["enqueued"] == 0
     with deployed.iam.acting(None):  # as `dataflow status` reads it
-        note = status._passes({"Store": deployed.store.url, "LandingBucket": LANDING}, Access())
-        assert status._passes({}, Access()) is None
+        note = status._passes(deployed.store, {"LandingBucket": LANDING})
+        assert status._passes(None, {}) is None
     assert note is not None
     assert note.complete is not None
     assert (note.complete.counts["known"], note.complete.oldest) == (2, None)

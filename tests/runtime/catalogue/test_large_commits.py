@@ -109,8 +109,8 @@ def test_a_large_record_is_its_lists(room: int) -> None:
     assert [replace(file, ordinal=n) for n, file in enumerate(found)] == list(whole.adds)
     assert (stored.schema, stored.totals, stored.before) == (whole.schema, whole.totals, whole.before)
     assert dump_record(stored) == body
-    with pytest.raises(FormatError, match="version 5, this program reads 4: update it"):
-        load_record(body.replace(b'"version":3', b'"version":5'), "s", log_key(7))
+    with pytest.raises(FormatError, match="version 6, this program reads 5: update it"):
+        load_record(body.replace(b'"version":3', b'"version":6'), "s", log_key(7))
 
 
 def test_a_schema_that_is_compressed_is_that_schema() -> None:
