@@ -65,15 +65,21 @@ def relay(
     begun = time.monotonic()
     if not isinstance(event, dict) or event.get("version") != VERSION:
         return refusal("", FormatError(f"expected a batch of version {VERSION}: update this relay"))
-    stored = fetch(open_store(event["store"]).objects, event["stored"]) if "stored" in event else None
-    asked = event["batch"] if stored is None else json.loads(stored)
+    objects, gets, size = None, 0, 0
+    if "stored" in event:
+        objects = open_store(event["store"]).objects
+        gets, size = objects.gets, objects.bytes_read
+        asked = json.loads(fetch(objects, event["stored"]))
+    else:
+        asked = event["batch"]
     try:
         request = check_request(event, asked)
     except FormatError as error:
         return refusal("", error)
     batch = read_batch(asked)
-    objects = open_store(batch.tasks[0].store).objects
-    gets, size = objects.gets, objects.bytes_read
+    if objects is None:
+        objects = open_store(batch.tasks[0].store).objects
+        gets, size = objects.gets, objects.bytes_read
     found: Answers | None = None
     try:
         fleet = inner_fleet(event, invoke, seconds)

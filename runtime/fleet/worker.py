@@ -32,11 +32,13 @@ def answer(
     """
     import json
 
-    begun = time.monotonic()
+    begun, objects, gets, size = time.monotonic(), None, 0, 0
     if not isinstance(event, dict) or event.get("version") != VERSION:
         return refusal("", FormatError(f"expected a task of version {VERSION}: update this worker"))
     if "stored" in event:
-        asked = json.loads(fetch(open_store(event["store"]).objects, event["stored"]))
+        objects = open_store(event["store"]).objects
+        gets, size = objects.gets, objects.bytes_read
+        asked = json.loads(fetch(objects, event["stored"]))
     else:
         asked = event["task"]
     try:
@@ -45,7 +47,8 @@ def answer(
         return refusal("", error)
     task = Task.from_bytes(json.dumps(asked).encode())
     held = open_store(task.store)
-    gets, size = held.objects.gets, held.objects.bytes_read
+    if objects is None:
+        gets, size = held.objects.gets, held.objects.bytes_read
     try:
         _have_kernels(event, held)
         with held.opened.ahead(task.files):

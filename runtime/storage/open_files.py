@@ -22,6 +22,17 @@ MOST_BYTES = 512 << 20
 _AHEAD_BYTES = MOST_BYTES // 2
 
 
+def opened_ahead(files: Iterable[FileEntry], gap: int) -> list[FileEntry]:
+    """The files, in order, that may be opened before they are requested: what is read of them fits into memory."""
+    chosen, size = [], 0
+    for entry in files:
+        size += min(entry.bytes, gap)
+        if size > _AHEAD_BYTES:
+            break
+        chosen.append(entry)
+    return chosen
+
+
 class OpenedFiles:
     """Open files of ``objects`` by catalogue entry; thread-safe."""
 
@@ -89,12 +100,7 @@ class OpenedFiles:
 
         At most half of the limit is used. A failure surfaces when the file is requested.
         """
-        chosen, size = [], 0
-        for entry in files:
-            size += min(entry.bytes, self._objects.gap)
-            if size > _AHEAD_BYTES:
-                break
-            chosen.append(entry)
+        chosen = opened_ahead(files, self._objects.gap)
         if self._objects.at_once < 2 or len(chosen) < 2:
             yield
             return
