@@ -40,14 +40,15 @@ def counted(store: Store, metric: Stream, workers: int, **more: int) -> tuple[in
 
 
 def worker_of(store: Store) -> OpenStore:
-    """The store as a new worker opens it."""
-    held = OpenStore(store.url)
-    held.__dict__["objects"] = SlowFolder(Path(store.url))
+    """The store as a worker opens it that has read something of another query before."""
+    held, objects = OpenStore(store.url), SlowFolder(Path(store.url))
+    objects.gets, objects.bytes_read = 7, 700
+    held.__dict__["objects"] = objects
     return held
 
 
 def used_by(store: Store, task: Task) -> dict[str, int]:
-    """What a new worker reports of the task."""
+    """What a worker reports of the task."""
     held = worker_of(store)
     event = json.loads(messages.request(task, f"spill/{uuid4().hex}/0", held.objects))
     reply = answer(event, lambda _: held)
@@ -122,6 +123,7 @@ def test_where_files_are_the_work_they_are_shared_out_evenly(tmp_path: Path) -> 
     prepared = replace(prepare(store.catalogue, Request(GROUPED.steps, {}, None, None)), files=(*small, one))
     tasks = fleet_tasks(prepared, store.url, 4)
     assert len(tasks) == 4
+    assert sum(len(t.files) for t in tasks) == 601  # slices of time: no file is opened twice
     seconds = [sum(map(file_weight, t.files)) for t in tasks]
     assert max(seconds) < 1.11 * sum(seconds) / 4
     by_rows = max(sum(f.rows for f in t.files) for t in tasks)
