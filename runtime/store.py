@@ -200,10 +200,10 @@ class Store(KeptStore):
         fleet = None if run_by is None or isinstance(run_by, Executor) else run_by
 
         def on_fleet(prepared: Prepared, fleet: Fleet) -> Result:
-            from runtime.fleet.fleet_query import check_budget, execute_on, fleet_workers
+            from runtime.fleet.fleet_query import check_budget, execute_on, fleet_tasks
 
-            tasks = make_tasks(prepared, self._location.worker_url, workers or fleet_workers(prepared))
-            check_budget(fleet, tasks, budget)
+            tasks = fleet_tasks(prepared, self._location.worker_url, workers)
+            check_budget(fleet, prepared, tasks, self.objects, budget)
             return execute_on(fleet, prepared, tasks, self.objects, shown, allow_partial, self.signing())
 
         def run(prepared: Prepared) -> Result:
@@ -395,14 +395,20 @@ class Store(KeptStore):
         request = self._request(metric, since, until, params, below_floor)
         prepared = prepare_or_explain(self.catalogue, request, self.open_file)
         prepared = carried_in(self, prepared, count, make=False)
-        text = explain(prepared, make_tasks(prepared, self.url, count), count)
+
+        def left() -> int:
+            from runtime.upkeep.files_left import files_left
+
+            return files_left(prepared.point_files)
+
+        text = explain(prepared, make_tasks(prepared, self.url, count), count, self.objects, left)
         if fleet is None:
             return text
         if isinstance(fleet, bool) or fleet < 1:
             raise QueryError(f"fleet must be at least 1 worker, got {fleet!r}")
-        from runtime.fleet.fleet_query import forecast_text
+        from runtime.fleet.forecast_text import forecast_text
 
-        return f"{text}\n{forecast_text(make_tasks(prepared, self.url, fleet), fleet, warm)}"
+        return f"{text}\n{forecast_text(prepared, self.url, self.objects, fleet, warm, left)}"
 
     def _request(
         self,

@@ -47,8 +47,8 @@ def known_object(catalogue: Catalogue, stream: str, found: Landed) -> ObjectSour
 
 
 def state_of(catalogue: Catalogue, stream: str, found: Landed) -> str:
-    """``missing``, ``known`` (also: taken back, or dismissed), ``quarantined``, or ``waiting``: rows that were ahead of the clock
-    could be ingested by now."""
+    """``missing``, ``known`` (also: taken back, or dismissed), ``quarantined``, or ``waiting``: rows that were ahead of
+    the clock could be ingested by now."""
     source = known_object(catalogue, stream, found)
     if source is None:
         return "missing"

@@ -3,30 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil
 from typing import Any
 
 from runtime.aws.kms import Signer
+from runtime.catalogue import FileEntry
 from runtime.fleet.fleet import Fleet, answers
 from runtime.fleet.message_versions import release
+from runtime.fleet.messages import stored_bytes
 from runtime.fleet.outcomes import Outcome
 from runtime.objects import ObjectStore
+from runtime.objects.s3_objects import GAP
 from runtime.progress import Progress
-from runtime.query.kernel_store import kernel_digests, publish
+from runtime.query.kernel_store import kernel_digests, kernel_files, publish
 from runtime.query.merge.conclude import conclude
+from runtime.query.plan.expected_work import expected_load
 from runtime.query.plan.prepare import Prepared
+from runtime.query.scan.joined_batches import is_small
 from runtime.query.task.task import Task
-from runtime.result.cost import Cost, Load, estimate
+from runtime.result.cost import Cost
+from runtime.result.estimate import estimate
 from runtime.result.result import Result
+from runtime.result.speeds import Speeds
+from runtime.result.work import Load
 
-_BYTES = 128 << 20
-"""Bytes of point files per worker: a few seconds of its network."""
+_SECONDS = 1.5
+"""Seconds of opening and downloading per worker: those of its network for some 128 MB."""
 
 _MOST = 3_000
 
+_SPEEDS = Speeds()
+
+
+def file_seconds(file: FileEntry) -> float:
+    """Seconds that a worker needs to open a file beside others, and to download it."""
+    own = _SPEEDS.get + (_SPEEDS.joined if is_small(file) else _SPEEDS.file)
+    return max(_SPEEDS.wait / _SPEEDS.at_once, own) + file.bytes / _SPEEDS.stream
+
+
+def file_weight(file: FileEntry) -> int:
+    """Microseconds of a worker for a file, to split work evenly."""
+    return round(1e6 * (file_seconds(file) + file.rows / _SPEEDS.points))
+
+
+def fleet_tasks(prepared: Prepared, store_url: str, workers: int | None) -> list[Task]:
+    """The tasks of a query for so many workers (None: as many as its files are worth)."""
+    from runtime.query.plan.make_tasks import make_tasks
+
+    return make_tasks(prepared, store_url, workers or fleet_workers(prepared), file_weight)
+
 
 def fleet_workers(prepared: Prepared) -> int:
-    """How many workers a query should use, by the bytes of its files."""
-    return max(1, min(_MOST, -(-sum(f.bytes for f in prepared.files) // _BYTES)))
+    """How many workers a query should use: by the bytes of its files and, where workers share the files out among them,
+    by how long it takes to open these."""
+    if prepared.plan.sliceable:
+        seconds = sum(map(file_seconds, prepared.files))
+    else:
+        seconds = sum(f.bytes for f in prepared.files) / _SPEEDS.stream
+    return max(1, min(_MOST, ceil(seconds / _SECONDS)))
 
 
 def execute_on(
@@ -66,30 +101,21 @@ def execute_on(
     return result
 
 
-def check_budget(fleet: Fleet, tasks: Sequence[Task], budget: float | None) -> None:
+def fleet_load(prepared: Prepared, tasks: Sequence[Task], objects: ObjectStore) -> Load:
+    """The work of a query's tasks on workers that read from S3."""
+    load = expected_load(prepared, tasks, objects, GAP, len(kernel_files(prepared.plan, after=False)))
+    # A task that is too long for a request is one GET more.
+    work = tuple(
+        replace(w, reads=w.reads + 1, read_bytes=w.read_bytes + size) if (size := stored_bytes(t)) else w
+        for t, w in zip(tasks, load.work, strict=True)
+    )
+    return replace(load, work=work)
+
+
+def check_budget(
+    fleet: Fleet, prepared: Prepared, tasks: Sequence[Task], objects: ObjectStore, budget: float | None
+) -> None:
     """Raise ``BudgetExceeded`` if the tasks are estimated to cost more dollars than ``budget``."""
     if budget is not None:
-        estimate(load_of(tasks), fleet.batches(len(tasks)), fleet.worker).within(budget)
-
-
-def forecast_text(tasks: Sequence[Task], fleet: int, warm: bool) -> str:
-    """The simulated time and cost of the tasks on ``fleet`` Lambda workers, as text."""
-    from runtime.fleet.simulation.model import Account, Scenario, forecast
-
-    scenario = Scenario(load_of(tasks), fleet if warm else 0, account=Account(concurrency=max(1_000, fleet)))
-    found = forecast(scenario)
-    repeats = max(run.repeats for run in found.runs)
-    new = max(run.seen["new workers"] for run in found.runs)
-    size = f"{scenario.worker.architecture}, {scenario.worker.memory:,} MB"
-    return (
-        f"fleet  {'warm' if warm else 'cold'}, {len(tasks):,} tasks ({size}), simulated {len(found.runs)} times: "
-        f"{found.seconds:.2g} s (at worst {found.worst:.2g}), ${found.dollars:.2g}, {new:,} new workers, "
-        f"{max(run.seen['throttled'] for run in found.runs):,} throttled, {repeats:,} repeats"
-    )
-
-
-def load_of(tasks: Sequence[Task]) -> Load:
-    """The work of the tasks, for estimates."""
-    files = {f.path: f for task in tasks for f in task.files}.values()
-    opened = sum(len(task.files) for task in tasks)
-    return Load(sum(f.rows for f in files), sum(f.bytes for f in files), len(tasks), opened)
+        load = fleet_load(prepared, tasks, objects)
+        estimate(load, fleet.batches(len(tasks)), fleet.worker).within(budget)

@@ -84,6 +84,18 @@ def request(
     return json.dumps({**head, "store": url, "stored": store(objects, f"{spill}.{name}", data)}).encode()
 
 
+def stored_bytes(task: Task) -> int:
+    """The bytes of a task that is too long for a request, which its worker reads from the store; else 0."""
+    if not task.files:
+        return 0
+    # To write down a task of thousands of files takes a while: not where it cannot be too long.
+    few = replace(task, files=task.files[:8])
+    if len(few.to_bytes()) * len(task.files) < 4 * _MAX_TASK:
+        return 0
+    size = len(task.to_bytes())
+    return size if size > _MAX_TASK else 0
+
+
 def check_request(event: Mapping[str, Any], asked: Any) -> str:
     """The digest of the requested work; FormatError if it differs from the sent one."""
     digest = request_digest(asked)

@@ -67,15 +67,21 @@ def relay(
     version = event.get("version") if isinstance(event, dict) else None
     if not is_spoken(version):
         return refusal_of(version)
-    stored = fetch(open_store(event["store"]).objects, event["stored"]) if "stored" in event else None
-    asked = event["batch"] if stored is None else json.loads(stored)
+    objects, gets, size = None, 0, 0
+    if "stored" in event:
+        objects = open_store(event["store"]).objects
+        gets, size = objects.gets, objects.bytes_read
+        asked = json.loads(fetch(objects, event["stored"]))
+    else:
+        asked = event["batch"]
     try:
         request = check_request(event, asked)
     except FormatError as error:
         return {**refusal("", error), "version": version}
     batch = read_batch(asked)
-    objects = open_store(batch.tasks[0].store).objects
-    gets, size = objects.gets, objects.bytes_read
+    if objects is None:
+        objects = open_store(batch.tasks[0].store).objects
+        gets, size = objects.gets, objects.bytes_read
     found: Answers | None = None
     try:
         fleet = inner_fleet(event, invoke, seconds)

@@ -34,12 +34,14 @@ def answer(
     """
     import json
 
-    begun = time.monotonic()
+    begun, objects, gets, size = time.monotonic(), None, 0, 0
     version = event.get("version") if isinstance(event, dict) else None
     if not is_spoken(version):
         return refusal_of(version)
     if "stored" in event:
-        asked = json.loads(fetch(open_store(event["store"]).objects, event["stored"]))
+        objects = open_store(event["store"]).objects
+        gets, size = objects.gets, objects.bytes_read
+        asked = json.loads(fetch(objects, event["stored"]))
     else:
         asked = event["task"]
     try:
@@ -48,7 +50,8 @@ def answer(
         return {**refusal("", error), "version": version}
     task = Task.from_bytes(json.dumps(asked).encode())
     held = open_store(task.store)
-    gets, size = held.objects.gets, held.objects.bytes_read
+    if objects is None:
+        gets, size = held.objects.gets, held.objects.bytes_read
     try:
         _check_kernels(event, task)
         _have_kernels(event, held)

@@ -1,4 +1,4 @@
-"""The cost of a query on Lambda: prices, reported usage, the estimate before and the bill after."""
+"""The cost of a query on Lambda: prices, the usage that invocations report, and the bill."""
 
 from __future__ import annotations
 
@@ -6,12 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
-
-from operators.errors import DataflowError
-
-
-class BudgetExceeded(DataflowError):
-    """The query's estimated cost exceeds its budget; nothing was invoked."""
 
 
 @dataclass(frozen=True)
@@ -119,100 +113,3 @@ class Cost:
             f"({self.gb_seconds:,.1f} GB-s), {self.gets:,} GETs, {self.bytes:,} bytes read"
         )
         return f"{text}; {self.silent:,} reported nothing and may cost more" if self.silent else text
-
-
-@dataclass(frozen=True)
-class Speeds:
-    """Assumptions of the estimate and the model; deploy/INTERNALS.md gives their sources.
-
-    ``points`` per second and vCPU; ``stream``, bytes per second of one GET after its first byte, and ``network``, those
-    of a worker after its first ``burst`` bytes; seconds to S3's first byte (the median), of overhead per invocation, to
-    start a new worker, and to merge one partial state; invocations per second that one process starts; the most bytes
-    that one GET returns, and the GETs of a file that return no points.
-    """
-
-    points: float = 170e6
-    stream: float = 90e6
-    network: float = 78e6
-    burst: float = 300e6
-    first_byte: float = 0.03
-    overhead: float = 0.03
-    cold: float = 0.5
-    merge: float = 0.002
-    rate: float = 520.0
-    get_bytes: float = 16e6
-    file_gets: int = 1
-
-
-@dataclass(frozen=True)
-class Load:
-    """The work of a query: points and bytes of its files, tasks, and the number of files that all tasks open."""
-
-    points: int
-    bytes: int
-    tasks: int
-    opened: int
-
-    def gets(self, speeds: Speeds) -> int:
-        """GETs of one task with an even share."""
-        files = -(-self.opened // self.tasks)
-        return files * speeds.file_gets + max(files, math.ceil(self.bytes / self.tasks / speeds.get_bytes))
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """The expected time and cost of a query: all columns of every file (few metrics read all), on warm workers without
-    faults, all at once.
-    """
-
-    bytes: int
-    tasks: int
-    invocations: int
-    gb_seconds: float
-    gets: int
-    seconds: float
-    dollars: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.seconds:.2g} s, ${self.dollars:.2g}: {self.invocations:,} invocations, {self.gb_seconds:,.2g} "
-            f"GB-s, {self.gets:,} GETs of {self.bytes:,} bytes"
-        )
-
-    def within(self, budget: float) -> None:
-        """Raise ``BudgetExceeded`` if the estimate exceeds ``budget`` dollars."""
-        if not budget >= 0:
-            raise DataflowError(f"budget must be dollars, 0 or more, got {budget!r}")
-        if self.dollars > budget:
-            raise BudgetExceeded(
-                f"the query would cost about ${self.dollars:.3g} ({self.tasks:,} tasks, {self.bytes:,} bytes, "
-                f"{self.gets:,} GETs) and its budget is ${budget:g}: nothing was invoked; ask for a shorter range, "
-                "compact small files, or allow more."
-            )
-
-
-def reading_seconds(size: float, burst: float, speeds: Speeds) -> float:
-    """Seconds in which a worker downloads ``size`` bytes, ``burst`` of them before its network slows down."""
-    return min(size, burst) / speeds.stream + max(0.0, size - burst) / min(speeds.stream, speeds.network)
-
-
-def computing_seconds(points: float, worker: Worker, speeds: Speeds) -> float:
-    """Seconds in which a worker processes so many points."""
-    return points / speeds.points / min(1.0, worker.memory / VCPU_MB)  # one thread a task
-
-
-def estimate(load: Load, relays: int, worker: Worker, speeds: Speeds | None = None) -> Estimate:
-    """The estimate for ``load`` on workers of this size, invoked by so many relays (0: by the caller)."""
-    speeds = speeds or Speeds()
-    gets = load.gets(speeds)
-    each = reading_seconds(load.bytes / load.tasks, speeds.burst, speeds) + gets * speeds.first_byte
-    each += computing_seconds(load.points / load.tasks, worker, speeds)
-    whole = load.tasks / max(1, relays) / speeds.rate + each + speeds.overhead
-    whole += speeds.merge * load.tasks / max(1, relays)
-    used, mine = Used.of(each, worker, gets), Used.of(whole, worker)
-    invocations = load.tasks + relays
-    dollars = load.tasks * used.compute + relays * mine.compute
-    dollars += invocations * US_EAST_1.invocation + load.tasks * gets * US_EAST_1.get
-    seconds = whole + (relays / speeds.rate + speeds.overhead + speeds.merge * relays if relays else 0.0)
-    gb_seconds = load.tasks * used.gb_seconds + relays * mine.gb_seconds
-    return Estimate(load.bytes, load.tasks, invocations, gb_seconds, load.tasks * gets, seconds, dollars)

@@ -9,7 +9,8 @@ from functools import cache
 from runtime.fleet.fleet import Fleet
 from runtime.fleet.rules import Rules
 from runtime.fleet.simulation.model import Account, Faults, Forecast, Scenario, forecast, modelled_fleet
-from runtime.result.cost import Load, Worker
+from runtime.result.cost import Worker
+from runtime.result.work import Load
 
 WORKER = Worker(1_769, "arm64")
 STORY = Faults(failed=0.2, straggling=0.05, duplicated=0.01, truncated=0.01, throttled=0.5)
@@ -32,7 +33,7 @@ class Case:
         """The case as the model takes it."""
         size = 2 * self.points
         opened = max(self.workers, size // 128_000_000)
-        load = Load(self.points, size, self.workers, opened)
+        load = Load.even(self.points, size, self.workers, opened)
         return Scenario(load, self.workers if self.warm else 0, WORKER, self.account, self.faults)
 
     @property

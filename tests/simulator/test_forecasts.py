@@ -11,7 +11,10 @@ import pytest
 from runtime.fleet import QueryTimeout, TaskFailed
 from runtime.fleet.rules import Rules
 from runtime.fleet.simulation.model import Account, Faults, Scenario, modelled_fleet, simulate
-from runtime.result.cost import Load, Speeds, Worker, estimate
+from runtime.result.cost import Worker
+from runtime.result.estimate import estimate
+from runtime.result.speeds import Speeds
+from runtime.result.work import Load
 from tests.simulator.forecasts import CASES, WORKER, table
 
 PAGE = Path(__file__).resolve().parents[2] / "deploy" / "INTERNALS.md"
@@ -54,7 +57,7 @@ def test_equal_seeds_equal_runs() -> None:
 
 
 def small(**more: object) -> Scenario:
-    return Scenario(Load(10**9, 2 * 10**9, 64, 64), warm=64, **more)  # type: ignore[arg-type]
+    return Scenario(Load.even(10**9, 2 * 10**9, 64, 64), warm=64, **more)  # type: ignore[arg-type]
 
 
 def test_two_hundred_seeds_with_faults() -> None:

@@ -2,7 +2,8 @@
 
 The model covers new workers (1,000 at once and then 100 a second, per function), an account's concurrent invocations,
 invocations per second that one process starts, the start of a new worker, a worker's network, S3's first byte and its
-GETs per second, computing, merging; and faults. The assumptions are in ``cost.Speeds`` and ``Account``.
+GETs per second, computing, merging; and faults. The work of each task is ``work.TaskWork``, the assumptions are
+in ``speeds.Speeds`` and ``Account``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from runtime.fleet.simulation.virtual_clock import Driven, VirtualClock
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import Task
-from runtime.result.cost import Cost, Load, Speeds, Used, Worker, computing_seconds, reading_seconds
+from runtime.result.cost import Cost, Used, Worker
+from runtime.result.speeds import Speeds
+from runtime.result.work import Load, TaskWork
 
 _WHOLE = 1 << 64
 
@@ -106,6 +109,10 @@ class _Function:
         world.seen["new workers"] += 1
         return world.scenario.speeds.cold * world.dice.uniform(0.8, 1.4), world.scenario.speeds.burst
 
+    def kernels(self, known: int) -> int:
+        """How many kernels a worker that just began has to fetch: all if it is new."""
+        return self.world.scenario.load.kernels if self.world.seen["new workers"] > known else 0
+
     def end(self, burst: float) -> None:
         self.world.running -= 1
         self.idle.append(burst)
@@ -117,8 +124,10 @@ class _Caller:
     def __init__(self, world: _World) -> None:
         self.world, self.free = world, 0.0
 
-    def invoke(self, do: Callable[[], None]) -> None:
-        self.free = max(self.free, self.world.clock.now) + 1 / self.world.scenario.speeds.rate
+    def invoke(self, files: int, do: Callable[[], None]) -> None:
+        """Start an invocation for work over so many files."""
+        speeds = self.world.scenario.speeds
+        self.free = max(self.free, self.world.clock.now) + 1 / speeds.rate + files * speeds.ask
         self.world.clock.at(self.free + self.world.scenario.speeds.overhead / 2, do)
 
 
@@ -147,7 +156,9 @@ class _World:
 
         def end(error: QueryError | None) -> None:
             self.error = error
-            self.seconds = self.clock.now + self.scenario.speeds.merge * len(work)
+            speeds, load = self.scenario.speeds, self.scenario.load
+            self.seconds = self.clock.now + speeds.merge * len(work) + speeds.check * load.opened
+            self.seconds += speeds.planning(load.files)
 
         self.drive(coordinator, self.relay if count else self.work, end)
         self.clock.run()
@@ -169,7 +180,7 @@ class _World:
             def answered(outcome: Outcome) -> None:
                 self.clock.at(self.clock.now + back, lambda: driven.report(start.attempt, outcome))
 
-            caller.invoke(lambda: serve(start.task, answered))
+            caller.invoke(self.files_of(start.task), lambda: serve(start.task, answered))
 
         # The constructor requests the first starts; none is served before the clock runs.
         driven = Driven(self.clock, coordinator, begin, end)
@@ -177,21 +188,31 @@ class _World:
     def work(self, work: Work, answered: Callable[[Outcome], None]) -> None:
         """An invocation of a worker."""
         assert isinstance(work, Task)
+        before = self.seen["new workers"]
         begun = self.begin(self.workers, answered)
         if begun is None:
             return
         init, burst = begun
-        scenario, speeds, dice = self.scenario, self.scenario.speeds, self.dice
-        part = (work.shard[1] - work.shard[0]) / _WHOLE * dice.uniform(0.95, 1.05)
-        size = scenario.load.bytes / scenario.load.tasks * part
-        gets = scenario.load.gets(speeds)
-        seconds = reading_seconds(size, burst, speeds) + self.waiting(gets)
-        points = scenario.load.points / scenario.load.tasks * part
-        seconds += computing_seconds(points, scenario.worker, speeds) * dice.uniform(0.9, 1.25)
-        used = Used.of(self.slowed(seconds), scenario.worker, gets, read=round(size))
-        left = max(0.0, burst - size)
+        scenario, dice = self.scenario, self.dice
+        mine = self.work_of(work).part((work.shard[1] - work.shard[0]) / _WHOLE * dice.uniform(0.95, 1.05))
+        kernels = self.workers.kernels(before)
+        found = mine.seconds(scenario.worker, scenario.speeds, burst, self.waiting)
+        seconds = found.opening + found.reading + found.computing * dice.uniform(0.9, 1.25)
+        seconds += self.waiting(kernels) + self.slowed_down(mine.gets + kernels)
+        used = Used.of(self.slowed(seconds), scenario.worker, mine.gets + kernels, read=round(mine.bytes))
+        left = max(0.0, burst - mine.bytes)
         self.clock.at(self.clock.now + init + used.seconds, lambda: self.workers.end(left))
         self.answer(init + used.seconds, work, replace(_DONE, partial=_partial(work), used=used), answered)
+
+    def work_of(self, task: Task) -> TaskWork:
+        """The work of a task, or of the one that it is a part of."""
+        return self.scenario.load.work[int(task.id.split(".")[1])]
+
+    def files_of(self, work: Work) -> int:
+        """How many files are named in a request."""
+        if isinstance(work, TaskBatch):
+            return sum(self.work_of(task).opened for task in work.tasks)
+        return self.work_of(work).opened
 
     def relay(self, work: Work, answered: Callable[[Outcome], None]) -> None:
         """An invocation of a relay, which has its own coordinator."""
@@ -211,7 +232,7 @@ class _World:
             self.drive(coordinator, self.work, lambda error: end(coordinator, error))
 
         def end(coordinator: Coordinator, error: QueryError | None) -> None:
-            merging = self.scenario.speeds.merge * len(work.tasks)
+            merging = self.scenario.speeds.merge * len(work.tasks) + self.scenario.speeds.check * self.files_of(work)
             mine = Used.of(self.clock.now + merging - entered, self.scenario.worker)
             self.clock.at(self.clock.now + merging, lambda: self.relays.end(burst))
             outcome = Outcome(Kind.TIME if isinstance(error, QueryTimeout) else Kind.REFUSED, str(error), named=True)
@@ -241,17 +262,23 @@ class _World:
         self.seen["stragglers"] += 1
         return 20 * seconds
 
-    def waiting(self, gets: int) -> float:
-        """Seconds until the first bytes of so many sequential GETs."""
-        median = self.scenario.speeds.first_byte
-        seconds = sum(self.dice.lognormvariate(math.log(median), 0.6) for _ in range(gets))
-        # As many GETs as S3 accepts at this moment do not wait; others get a 503 and are retried.
+    def waiting(self, turns: int) -> float:
+        """Seconds until the first bytes of GETs that are made in so many turns."""
+        speeds = self.scenario.speeds
+        if speeds.first_byte <= 0:
+            return 0.0
+        median = math.log(speeds.first_byte)
+        return sum(self.dice.lognormvariate(median, speeds.spread) for _ in range(turns))
+
+    def slowed_down(self, gets: int) -> float:
+        """Seconds lost to S3's limit: as many GETs as it accepts at this moment do not wait; others get a 503 and are
+        retried."""
         now = self.clock.now
         self.gets_free = max(self.gets_free, now - 1) + gets / self.gets
-        if self.gets_free > now:
-            self.seen["slowed down by S3"] += 1
-            seconds += (self.gets_free - now) * self.dice.uniform(1, 1.5)
-        return seconds
+        if self.gets_free <= now:
+            return 0.0
+        self.seen["slowed down by S3"] += 1
+        return (self.gets_free - now) * self.dice.uniform(1, 1.5)
 
     def answer(self, after: float, work: Work, outcome: Outcome, answered: Callable[[Outcome], None]) -> None:
         """Deliver to the caller what it learns of ``outcome``, if anything, and when."""

@@ -22,14 +22,11 @@ from runtime.pointfile.hashing import hash_distinct
 from runtime.pointfile.reading import unpack
 from runtime.pointfile.reading.columns_of_file import Columns, Loaded, with_changes
 from runtime.pointfile.reading.decoded_blocks import Buffers, Maps
+from runtime.pointfile.reading.planned_reads import GAP, Span, grouped, tail_bytes
 
 Read = Callable[[int, int], bytes]
 ReadInto = Callable[[int, memoryview], None]
 
-TAIL = 128 * 1024
-"""Bytes at the end of a file that are read when it is opened."""
-GAP = 64 * 1024
-"""Ranges are coalesced where the gap between them is at most this many bytes."""
 _SHARDS = 1 << 64
 _SHIFT = 56
 
@@ -97,8 +94,8 @@ class PointFile:
         """
         if size < layout.HEADER.size + layout.TRAILER.size:
             raise FormatError(f"{name} is not a point file: it has only {size} bytes")
-        most = max(TAIL, gap)
-        tail = _exactly(read, max(0, size - most), min(size, most), name)
+        first = tail_bytes(size, gap)
+        tail = _exactly(read, size - first, first, name)
         try:
             offset, length, raw, crc, version = layout.unpack_trailer(tail[-layout.TRAILER.size :], size)
             if offset < size - len(tail):
@@ -250,19 +247,39 @@ class PointFile:
         if not 0 <= block_lo <= block_hi <= len(self.blocks):
             raise ValueError(f"blocks {block_lo} to {block_hi} are not within the file's {len(self.blocks)}")
         gap = self.gap if gap is None else gap
+        spans = self._spans(columns, block_lo, block_hi, time)
+        parts: dict[int, memoryview] = {s: memoryview(b"") for s, _, _ in spans}
+        for group in grouped(spans, gap):
+            lo, data = self._fetch_group(group[0][1], group[-1][2], gap, f"bytes of column {group[0][0]}", buffers)
+            parts |= {s: data[start - lo : end - lo] for s, start, end in group}
+        return Loaded(self, parts, time, block_lo, block_hi)
+
+    def _spans(self, columns: Sequence[str], block_lo: int, block_hi: int, time: bool) -> list[Span]:
         slots = sorted({self.slot(column) for column in columns} | ({0} if time else set()))
         offsets, frames = self.places.offsets, self.places.chunk_frames
-        spans = [(s, int(offsets[frames[s, block_lo]]), int(offsets[frames[s, block_hi]])) for s in slots]
-        parts: dict[int, memoryview] = {s: memoryview(b"") for s in slots}
-        group: list[tuple[int, int, int]] = []
-        for span in [*(span for span in spans if span[1] < span[2]), None]:
-            if group and (span is None or span[1] - group[-1][2] > gap):
-                lo, data = self._fetch_group(group[0][1], group[-1][2], gap, f"bytes of column {group[0][0]}", buffers)
-                parts |= {s: data[start - lo : end - lo] for s, start, end in group}
-                group = []
-            if span is not None:
-                group.append(span)
-        return Loaded(self, parts, time, block_lo, block_hi)
+        return [(s, int(offsets[frames[s, block_lo]]), int(offsets[frames[s, block_hi]])) for s in slots]
+
+    def reads(self, columns: Sequence[str], block_lo: int, block_hi: int, time: bool) -> list[int]:
+        """The bytes of each read that ``load`` makes: none where everything was read with the file's end."""
+        groups = grouped(self._spans(columns, block_lo, block_hi, time), self.gap)
+        return [g[-1][2] - self._begin(g[0][1], self.gap) for g in groups if not self._in_tail(g[0][1])]
+
+    def reads_of_keys(self) -> list[int]:
+        """The bytes of each read for the keys and their row counts."""
+        footer, places = self._footer, self.places
+        if footer.key_words is None:
+            arrays = [(places.keys, footer.keys, footer.key_width)]
+        else:
+            arrays = _arrays_of(footer.key_words, places.keys)
+        return self._reads_of([(places.counts, footer.keys, footer.count_width), *arrays])
+
+    def reads_of_words(self, column: str) -> list[int]:
+        """The bytes of each read for the strings of a string column."""
+        return self._reads_of(_arrays_of(self._footer.words[column], self.places.words[column]))
+
+    def _reads_of(self, arrays: Sequence[tuple[int, int, int]]) -> list[int]:
+        spans = [self._array_span(first, len(raw_sizes(count, width))) for first, count, width in arrays]
+        return [length for offset, length in spans if length and not self._in_tail(offset)]
 
     def columns(self, columns: Sequence[str], time: bool) -> Columns:
         """These columns in the form of compiled loops, with the event time if ``time``; cached."""
@@ -356,17 +373,23 @@ class PointFile:
         return slot
 
     def _fetch_group(self, lo: int, hi: int, gap: int, name: str, buffers: Buffers | None) -> tuple[int, memoryview]:
-        # The header only repeats the footer; it is checked when that costs no extra read.
-        if not self._header_seen and lo - layout.HEADER.size <= gap:
-            lo = 0
+        lo = self._begin(lo, gap)
         data = self._fetch(lo, hi - lo, name, buffers)
         if lo == 0:
             self._check_header(data)
         return lo, data
 
+    def _begin(self, lo: int, gap: int) -> int:
+        # The header only repeats the footer; it is checked when that costs no extra read.
+        near = not self._header_seen and lo - layout.HEADER.size <= gap
+        return 0 if near and not self._in_tail(lo) else lo
+
+    def _in_tail(self, offset: int) -> bool:
+        return offset >= self.size - len(self._tail)
+
     def _fetch(self, offset: int, length: int, name: str = "", buffers: Buffers | None = None) -> memoryview:
-        behind = offset - (self.size - len(self._tail))
-        if behind >= 0:
+        if self._in_tail(offset):
+            behind = offset - (self.size - len(self._tail))
             return memoryview(self._tail)[behind : behind + length]
         if buffers is not None and self._read_into is not None:
             into = memoryview(buffers.array(name, "u1", length))[:length]  # type: ignore[arg-type]
@@ -384,14 +407,18 @@ class PointFile:
         raws = raw_sizes(count, width)
         end = first + len(raws)
         sizes = self._footer.frames["size"][first:end].tolist()
-        offset = int(self.places.offsets[first])
-        data = self._fetch(offset, int(self.places.offsets[end]) - offset)
+        data = self._fetch(*self._array_span(first, len(raws)))
         frames = Frames(data, sizes, zstandard.ZstdDecompressor())
         try:
             # Joined, not preallocated: a declared size is trusted only frame by frame, after its check.
             return np.frombuffer(bytearray(b"").join([frames.take(raw) for raw in raws]), np.uint8), end
         except ValueError as error:
             raise FormatError(f"{self.name} is damaged: {what}: {error}") from None
+
+    def _array_span(self, first: int, frames: int) -> tuple[int, int]:
+        """Offset and length of so many frames."""
+        offset = int(self.places.offsets[first])
+        return offset, int(self.places.offsets[first + frames]) - offset
 
     def _integers(self, first: int, count: int, width: int, base: int, what: str) -> NDArray[np.int64]:
         planes, _ = self._array(first, count, width, what)
@@ -468,6 +495,11 @@ def expand_footer(packed: bytes, raw: int) -> bytes:
 
 def _reason(error: Exception) -> str:
     return f"its footer lacks {error}" if isinstance(error, KeyError) else str(error)
+
+
+def _arrays_of(words: layout.WordsEntry, first: int) -> list[tuple[int, int, int]]:
+    """The arrays of a dictionary: first frame, entries and their width."""
+    return [(first, words.count, words.width), (first + len(raw_sizes(words.count, words.width)), words.size, 1)]
 
 
 def _with_starts(blocks: NDArray[np.void]) -> NDArray[np.void]:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dataflow.kernels.compile import is_cached
 from dataflow.plan.stages import Plan, Stage
+from runtime.objects import ObjectStore
+from runtime.query.plan.expected_work import expected_load
 from runtime.query.plan.notes import before_range, cut_windows, sparse_columns
 from runtime.query.plan.prepare import Prepared
 from runtime.query.task.task import Task
+from runtime.result.cost import US_EAST_1, Worker
+from runtime.result.largest_parts import most_of_the_time
+from runtime.result.speeds import Speeds
+from runtime.result.work import Load
 
 _START = 0.02
 _COMPILE = 1.5
 
+_DISK = 1e9
+"""Bytes per second of a local disk."""
 
-def explain(prepared: Prepared, tasks: Sequence[Task], workers: int) -> str:
-    """The plan of ``prepared`` as a text of several lines."""
+_LONG = 0.5
+"""Seconds from which on it is said where they go."""
+
+
+def explain(
+    prepared: Prepared, tasks: Sequence[Task], workers: int, objects: ObjectStore, left: Callable[[], int] | None = None
+) -> str:
+    """The plan of ``prepared`` as a text of several lines; ``left``: how many files there would be after compaction."""
     plan = prepared.plan
     rows = sum(f.rows for f in prepared.files)
     lines = [f"stream {plan.stream} at commit {prepared.snapshot.seq}, key {prepared.schema.key}"]
@@ -53,10 +68,38 @@ def explain(prepared: Prepared, tasks: Sequence[Task], workers: int) -> str:
     if plan.laws:
         lines.append("laws")
         lines += [f"  {law}" for law in plan.laws]
-    rate = min(s.sink.rows_per_second for s in plan.stages)
-    seconds = _START + rows / rate / max(1, min(workers, len(tasks))) + compile_seconds
-    lines.append(f"estimate {seconds:.2g} s on this machine, $0")
+    load = expected_load(prepared, tasks, objects, objects.gap)
+    parts = _parts(load, prepared, workers, objects, compile_seconds)
+    seconds = sum(parts.values())
+    if objects.at_once < 2:
+        lines.append(f"estimate {seconds:.2g} s on this machine, $0")
+    else:
+        dollars = load.gets * US_EAST_1.get
+        lines.append(
+            f"estimate {seconds:.2g} s on this machine, ${dollars:.2g}: {load.gets:,} GETs of {load.bytes:,} bytes"
+        )
+    if seconds >= _LONG:
+        lines.append("  " + most_of_the_time(parts, load, left))
     return "\n".join(lines)
+
+
+def _parts(load: Load, prepared: Prepared, workers: int, objects: ObjectStore, compiling: float) -> dict[str, float]:
+    """The seconds of the query on this machine, by what they are spent on."""
+    speeds = Speeds(points=min(s.sink.rows_per_second for s in prepared.plan.stages), parse=0.0)
+    if objects.at_once < 2:  # files of this machine: nothing is waited for
+        speeds = replace(speeds, get=0.0, first_byte=0.0, requests=0, page=0.0, stream=_DISK, network=_DISK)
+    each = load.seconds(Worker(), speeds)
+    threads = max(1, min(workers, load.tasks))
+    # Only one thread at a time handles a file; what they wait for and compute overlaps.
+    opening = max(sum(s.own for s in each), sum(s.opening for s in each) / threads)
+    return {
+        "starting": _START,
+        "planning": speeds.planning(load.files),
+        "compiling": compiling,
+        "opening": opening,
+        "reading": sum(s.reading for s in each) / threads,
+        "computing": sum(s.computing for s in each) / threads,
+    }
 
 
 def _time(micros: int) -> str:

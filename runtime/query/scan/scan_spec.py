@@ -47,6 +47,18 @@ class ScanSpec:
     """The rows of a key may come in any order."""
 
 
+def merged_columns(spec: ScanSpec) -> dict[str, Type]:
+    """The columns to read where rows of several files are merged."""
+    columns = dict(spec.columns)
+    if spec.duplicates == "exact":
+        # Rows are duplicates only if all columns agree, requested or not.
+        columns = {**spec.all_columns, **columns}
+    # Unless no row had an id so far.
+    if spec.id_column is not None and spec.id_column in spec.all_columns:
+        columns.setdefault(spec.id_column, spec.all_columns[spec.id_column])
+    return columns
+
+
 def widened(values: NDArray[Any], name: str, path: str) -> NDArray[np.float64]:
     """Integers from a file written before its column became float64, as floats; QueryError if one is not exact."""
     if len(values) and (values.max() > _EXACT or values.min() < -_EXACT):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,15 @@ from numpy.typing import NDArray
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.catalogue import FileEntry
-from runtime.catalogue.items.entries import DAY, SEQ
+from runtime.catalogue.items.entries import SEQ
 from runtime.pointfile import Block, Buffers, Changes, PointFile
 from runtime.query.scan.across_files import CellRows, resolve
+from runtime.query.scan.batches import batches, in_range
+from runtime.query.scan.expected_reads import first_time, is_outside
 from runtime.query.scan.gathered_rows import Gathered
 from runtime.query.scan.joined_batches import AT_ONCE, FEW, JoinedBatch, Joiner, OpenSmall, is_small
 from runtime.query.scan.merge_rows import commit_orders, windows
-from runtime.query.scan.scan_spec import ScanSpec, dtype_of, widened
+from runtime.query.scan.scan_spec import ScanSpec, dtype_of, merged_columns, widened
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.row_batch import RowBatch, Values
 from runtime.query.stages.runner import missing_column
@@ -30,10 +31,6 @@ _MANY = 4
 
 _TOGETHER = 1 << 18
 """Rows decoded in one call, unless a block has more: the GIL changes hands once per call."""
-
-_BATCH, _GAPS = 4 << 20, 16
-"""Bytes fetched together: an amount that stays in the CPU cache until it is decoded, or, where reads wait, this many
-times the store's ``gap`` (16 MB from S3)."""
 
 
 def scan_order(files: Sequence[FileEntry], id_column: str | None) -> list[tuple[FileEntry, ...]]:
@@ -87,8 +84,7 @@ class Scan:
         self._resolves = spec.duplicates != "keep" or spec.id_column is not None
         # Unless no row had one so far.
         self._id = spec.id_column if spec.id_column in spec.all_columns else None
-        # Which of the rows with one id is the first depends on all of its day.
-        self._since = spec.since // DAY * DAY if spec.id_column is not None else spec.since
+        self._since = first_time(spec)
         self._joiner = None
         if open_small is not None:
             self._joiner = Joiner(spec, self._since, keys, words, buffers, open_small)
@@ -196,7 +192,7 @@ class Scan:
         self.coverage.read(entry.path, self.spec.shard, row_hi - row_lo)
         if row_hi == row_lo:
             return None
-        if entry.t_min >= self.spec.until or (self.spec.skip_before and entry.t_max < self._since):
+        if is_outside(entry, self.spec):
             self.coverage.skipped += row_hi - row_lo
             return None
         slots = self.keys.slots(file.key_column(key_lo, key_hi), file.key_hashes(key_lo, key_hi))
@@ -204,13 +200,7 @@ class Scan:
 
     def _in_range(self, p: _Part) -> tuple[int, int, NDArray[np.bool_]]:
         """The part's blocks [lo, hi), and which of them may contain rows of the range."""
-        spec, blocks = self.spec, p.file.blocks
-        lo = int(np.searchsorted(blocks["row_start"], p.row_lo, side="right")) - 1
-        hi = int(np.searchsorted(blocks["row_start"], p.row_hi, side="left"))
-        wanted = blocks["t_min"][lo:hi] < spec.until
-        if spec.skip_before:
-            wanted &= blocks["t_max"][lo:hi] >= self._since
-        return lo, hi, wanted
+        return in_range(p.file, (p.row_lo, p.row_hi), self.spec, self._since)
 
     def _rows_out_of_range(self, p: _Part) -> int:
         """The part's rows in blocks that are ruled out; independent of the other parts, so that halves add up."""
@@ -251,17 +241,9 @@ class Scan:
             wanted &= (blocks["t_min"][lo:hi] < span[1]) & (blocks["t_max"][lo:hi] >= span[0])
         present = [c for c in columns if c in file.schema]
         maps = {c: self._code_map(p, c) for c in present if columns[c] is Type.STRING}
-        named = [*present, *([file.time_name] if file.time_name not in present else [])]
-        ends = np.cumsum(np.sum([file.chunk_bytes(c)[lo:hi] for c in named], axis=0))
-        # All blocks of a batch between the first and the last needed are fetched: few keys use small batches.
-        most = max(_BATCH, _GAPS * file.gap) if having is None else _BATCH
-        seams = np.flatnonzero(np.diff(ends // most))
-        for first, last in pairwise([lo, *(lo + 1 + seams).tolist(), hi]):
-            chosen = [b for b in range(first, last) if wanted[b - lo]]
-            if not chosen:
-                continue
-            inside = blocks["t_min"][chosen].min() >= spec.since and blocks["t_max"][chosen].max() < spec.until
-            loaded = file.load(present, chosen[0], chosen[-1] + 1, time=times or not inside, buffers=self._buffers)
+        for batch in batches(file, present, spec, times, lo, wanted, having is None):
+            chosen, last = batch.chosen, batch.end
+            loaded = file.load(present, chosen[0], chosen[-1] + 1, time=batch.time, buffers=self._buffers)
             whole = chosen if having is None else []
             few = self._repetitive(p, present, whole) if loaded.time else set()
             at = 0
@@ -333,7 +315,7 @@ class Scan:
 
     def _merged_small(self, group: Sequence[FileEntry], joiner: Joiner) -> list[RowBatch] | None:
         """The rows of small files as they were ingested, merged; None if they have to be opened one by one."""
-        columns = self._merged_columns()
+        columns = merged_columns(self.spec)
         dtypes = {name: dtype_of(kind) for name, kind in columns.items()}
         gathered = Gathered(dtypes, False, sum(f.rows for f in group), self._buffers)
         done: list[JoinedBatch] = []
@@ -347,17 +329,6 @@ class Scan:
         for found in done:
             self._cover(found)
         return self._resolved(gathered)
-
-    def _merged_columns(self) -> dict[str, Type]:
-        """The columns to read where rows are merged."""
-        spec = self.spec
-        columns = dict(spec.columns)
-        if spec.duplicates == "exact":
-            # Rows are duplicates only if all columns agree, requested or not.
-            columns = {**spec.all_columns, **columns}
-        if self._id is not None:
-            columns.setdefault(self._id, spec.all_columns[self._id])
-        return columns
 
     def _resolved(self, gathered: Gathered) -> list[RowBatch]:
         """The gathered rows in order, duplicates resolved, as one batch; none without rows."""
@@ -378,7 +349,7 @@ class Scan:
 
     def _merged(self, parts: list[_Part], of: NDArray[np.bool_]) -> Iterator[RowBatch]:
         """The rows of the marked keys in all parts, merged by (key, time, ``$seq``), duplicates resolved."""
-        columns = self._merged_columns()
+        columns = merged_columns(self.spec)
         in_order, orders = commit_orders([(p.entry, p.file) for p in parts])
         parts = [parts[i] for i in in_order]
         dtypes = {name: dtype_of(kind) for name, kind in columns.items()}

@@ -176,19 +176,7 @@ def run(
     keys = Keys(schema.key_type, words)
     if saving is not None:
         saving.restore_names(words, keys)
-    spec = ScanSpec(
-        columns={c: schema.columns[c] for c in plan.columns},
-        shard=task.shard,
-        since=task.since - (task.history or 0),
-        until=task.until,
-        skip_before=task.history is not None,
-        times=plan.stages[0].needs_time,
-        duplicates=schema.duplicates,
-        id_column=schema.id,
-        all_columns=schema.columns,
-        elision=_elision(plan),
-        any_order=_takes_any_order(plan),
-    )
+    spec = scan_spec(task, schema, plan)
     with borrowed() as buffers:
         first = min([task.since, *(f.t_min for f in task.files)])
         context = TaskContext(words, keys, task.since, task.until, buffers, first, task.beginning)
@@ -212,6 +200,23 @@ def run(
         scan.coverage.times_outside = before + pipeline.times_outside
     kernels = tuple(r.kernel.digest for r in pipeline.runners)
     return Partial(task.id, groups, table, scan.coverage, kernels, pipeline.tally)
+
+
+def scan_spec(task: Task, schema: StreamSchema, plan: Plan) -> ScanSpec:
+    """What the task reads of its files."""
+    return ScanSpec(
+        columns={c: schema.columns[c] for c in plan.columns},
+        shard=task.shard,
+        since=task.since - (task.history or 0),
+        until=task.until,
+        skip_before=task.history is not None,
+        times=plan.stages[0].needs_time,
+        duplicates=schema.duplicates,
+        id_column=schema.id,
+        all_columns=schema.columns,
+        elision=_elision(plan),
+        any_order=_takes_any_order(plan),
+    )
 
 
 def _takes_any_order(plan: Plan) -> bool:

@@ -27,7 +27,7 @@ from runtime.query.plan.make_tasks import make_tasks
 from runtime.query.plan.prepare import Request, prepare
 from runtime.query.task import state_bytes
 from runtime.query.task.task import Task, run
-from runtime.result.cost import BudgetExceeded
+from runtime.result.estimate import BudgetExceeded
 
 START = 19_800 * 86_400_000_000
 POINTS = df.stream("s")
@@ -346,8 +346,10 @@ def test_explain_simulates_a_fleet(store: Store) -> None:
     line = (
         r"fleet  {}, 1 tasks \(x86_64, 1,769 MB\), simulated 5 times: \S+ s \(at worst \S+\), \$\S+, {} new workers, 0 "
     )
-    assert re.search(line.format("warm", 0), warm.splitlines()[-1])
-    assert re.search(line.format("cold", 1), cold.splitlines()[-1])
+    assert re.search(line.format("warm", 0), warm.splitlines()[-3])
+    assert re.search(line.format("cold", 1), cold.splitlines()[-3])
+    assert re.fullmatch(r"  3 GETs of [\d,]+ bytes: 3 files", warm.splitlines()[-2])
+    assert re.fullmatch(r"  most of the time: .*starting new workers \(\S+ s of \S+\).*", cold.splitlines()[-1])
     assert store.explain(METRIC, fleet=200) == warm
     with pytest.raises(QueryError, match="fleet must be at least 1 worker, got 0"):
         store.explain(METRIC, fleet=0)

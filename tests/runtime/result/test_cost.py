@@ -8,19 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.errors import DataflowError
 from runtime.fleet.worker import this_worker
-from runtime.result.cost import (
-    BudgetExceeded,
-    Cost,
-    Load,
-    Speeds,
-    Used,
-    Worker,
-    computing_seconds,
-    estimate,
-    reading_seconds,
-)
+from runtime.result.cost import Cost, Used, Worker
 
 USED = st.builds(
     Used.of, st.floats(0, 900), st.builds(Worker, st.sampled_from([128, 1_769, 10_240])), st.integers(0, 99)
@@ -64,33 +53,6 @@ def test_what_cannot_be_used(change: dict[str, object]) -> None:
         Used.from_dict({**asdict(Used()), **change})
     with pytest.raises(KeyError):
         Used.from_dict({})
-
-
-def test_reading_slows_down_after_the_burst() -> None:
-    speeds = Speeds(stream=90e6, network=78e6, burst=300e6)
-    assert reading_seconds(180e6, 300e6, speeds) == pytest.approx(2)
-    assert reading_seconds(378e6, 300e6, speeds) == pytest.approx(300 / 90 + 1)
-    assert computing_seconds(170e6, Worker(3_538), Speeds(points=170e6)) == 1.0  # a task is one thread
-    assert computing_seconds(170e6, Worker(884), Speeds(points=170e6)) == pytest.approx(2, rel=1e-2)
-
-
-def test_a_budget_is_kept_or_refused() -> None:
-    guess = estimate(Load(10**9, 2 * 10**9, 20, 20), 0, Worker())
-    guess.within(guess.dollars)
-    with pytest.raises(
-        BudgetExceeded, match=r"its budget is \$0: nothing was invoked; ask for a shorter range, compact"
-    ):
-        guess.within(0)
-    for wrong in (-1.0, float("nan")):
-        with pytest.raises(DataflowError, match="budget must be dollars, 0 or more"):
-            guess.within(wrong)
-
-
-def test_more_small_files_cost_more() -> None:
-    few, many = (estimate(Load(10**9, 2 * 10**9, 20, files), 0, Worker()) for files in (20, 2_000))
-    assert many.gets > few.gets
-    assert many.dollars > few.dollars
-    assert many.seconds > few.seconds
 
 
 def test_the_size_of_this_function(monkeypatch: pytest.MonkeyPatch) -> None:
