@@ -262,7 +262,8 @@ def _reached(asked: Asked, behind: Behind, only: set[object] | None) -> tuple[Re
     keys = Column(key.type, distinct, None, key.words)
     last = np.minimum(last, asked.prepared.until - 1)
     files = asked.prepared.files
-    held = files_with(asked.store.open_file, files, keys, number, (first, last))
+    with asked.store.opened.ahead(files):
+        held = files_with(asked.store.open_file, files, keys, number, (first, last))
     if grouping.at_once and behind.span is not None:
         # Any key may be the reason that such a row does not begin earlier, even a key without known points.
         begin = behind.span[0] - (_EVER if asked.prepared.history is None else asked.prepared.history)

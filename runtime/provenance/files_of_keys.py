@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from operators.states.strings import Words
 from runtime.catalogue import FileEntry
 from runtime.columns import Column
-from runtime.pointfile import PointFile, borrowed, hash_keys
+from runtime.pointfile import Buffers, PointFile, borrowed, hash_keys
+from runtime.query.scan.joined_batches import FEW, Joiner, OpenSmall, is_small
 from runtime.query.scan.scan_spec import ScanSpec
 from runtime.query.scan.scanning import Scan
 from runtime.query.stages.keys import Keys
+from runtime.query.stages.row_batch import RowBatch
 
 Ranges = tuple[NDArray[np.int64], NDArray[np.int64]]
 """The first and the last times, both inclusive, microseconds UTC."""
@@ -38,50 +40,95 @@ def files_with(
         return ()
     words = Words()
     numbered = Keys(keys.type, words)
-    slot = numbered.slots(keys)[number]
+    behind = _Behind(numbered.slots(keys)[number], ranges, len(keys))
     hashes = hash_keys(keys)
     shard = (int(hashes.min()), int(hashes.max()) + 1)
-    first, last = ranges
-    out = []
-    for entry in files:
-        near = (first <= entry.t_max) & (last >= entry.t_min)
-        if near.any() and _holds(open_file, entry, numbered, shard, slot[near], (first[near], last[near])):
-            out.append(entry.path)
-    return tuple(out)
+    near = [entry for entry in files if behind.overlaps(entry)]
+    with borrowed() as buffers:
+        known = _in_small(getattr(open_file, "small", None), near, numbered, shard, behind, buffers)
+        for entry in near:
+            if entry.path not in known:
+                spec = _spec(shard, *behind.times(entry))
+                known[entry.path] = _holds(Scan(spec, numbered, words, open_file, buffers), entry, behind)
+    return tuple(entry.path for entry in near if known[entry.path])
 
 
-def _holds(
-    open_file: Callable[[FileEntry], PointFile],
-    entry: FileEntry,
-    keys: Keys,
-    shard: tuple[int, int],
-    slot: NDArray[np.integer[Any]],
-    ranges: Ranges,
-) -> bool:
-    """Whether the file has a point of one of the numbered keys in one of its ranges, which are those of ``slot``."""
-    lo, hi = np.full(len(keys), _EVER), np.full(len(keys), -_EVER)
-    np.minimum.at(lo, slot, ranges[0])
-    np.maximum.at(hi, slot, ranges[1])
-    since, until = max(int(lo.min()), entry.t_min), min(int(hi.max()), entry.t_max) + 1
-    spec = ScanSpec(
+def _spec(shard: tuple[int, int], since: int, until: int) -> ScanSpec:
+    return ScanSpec(
         columns={}, shard=shard, since=since, until=until, skip_before=True, times=True,
         duplicates="keep", id_column=None, all_columns={},
     )  # fmt: skip
-    with borrowed() as buffers:
-        for chunk in Scan(spec, keys, keys.words, open_file, buffers).chunks([entry]):
-            of = np.repeat(chunk.run_slot, chunk.run_len)
-            mine = np.flatnonzero(of < len(lo))
-            at = chunk.time[mine]
-            near = (at >= lo[of[mine]]) & (at <= hi[of[mine]])
-            if near.any() and _any_inside(of[mine][near], at[near], slot, ranges):
-                return True
-    return False
 
 
-def _any_inside(
+def _in_small(
+    open_small: OpenSmall | None,
+    files: Sequence[FileEntry],
+    keys: Keys,
+    shard: tuple[int, int],
+    behind: _Behind,
+    buffers: Buffers,
+) -> dict[str, bool]:
+    """For small files, which are read together as scans read them: whether they have such a point, by path. Without
+    those with which something is wrong, which is said when they are opened."""
+    small = [entry for entry in files if is_small(entry)]
+    if open_small is None or len(small) < FEW:
+        return {}
+    known: dict[str, bool] = {}
+    joiner = Joiner(_spec(shard, -_EVER, _EVER), -_EVER, keys, keys.words, buffers, open_small)
+    for entries, alike in joiner.alike(small):
+        joined = None if alike is None else joiner.joined(entries, alike, {}, True)
+        if joined is None:
+            continue
+        known |= dict.fromkeys((entry.path for entry in entries), False)
+        if joined.batch is not None:
+            file = np.repeat(np.arange(len(entries)), [rows for _, rows in joined.rows])
+            known |= {entries[i].path: True for i in np.unique(file[behind.hits(joined.batch)]).tolist()}
+    return known
+
+
+def _holds(scan: Scan, entry: FileEntry, behind: _Behind) -> bool:
+    return any(len(behind.hits(chunk)) for chunk in scan.chunks([entry]))
+
+
+class _Behind:
+    """What is looked for: ``ranges`` of the keys in ``slot``, which are numbered from 0 to ``keys``."""
+
+    def __init__(self, slot: NDArray[np.integer[Any]], ranges: Ranges, keys: int) -> None:
+        self._slot, self._ranges, self._keys = slot, ranges, keys
+        self._lo, self._hi = np.full(keys, _EVER), np.full(keys, -_EVER)
+        np.minimum.at(self._lo, slot, ranges[0])
+        np.maximum.at(self._hi, slot, ranges[1])
+
+    def overlaps(self, entry: FileEntry) -> bool:
+        """Whether a range overlaps the file's times."""
+        first, last = self._ranges
+        return bool(((first <= entry.t_max) & (last >= entry.t_min)).any())
+
+    def times(self, entry: FileEntry) -> tuple[int, int]:
+        """From when until before when points of the file may be in a range that overlaps it."""
+        first, last = self._ranges
+        near = (first <= entry.t_max) & (last >= entry.t_min)
+        return max(int(first[near].min()), entry.t_min), min(int(last[near].max()), entry.t_max) + 1
+
+    def hits(self, batch: RowBatch) -> NDArray[np.intp]:
+        """The rows of a batch that are points of one of the keys in one of its ranges."""
+        of = np.repeat(batch.run_slot, batch.run_len)
+        mine = np.flatnonzero(of < self._keys)
+        at = batch.time[mine]
+        mine = mine[(at >= self._lo[of[mine]]) & (at <= self._hi[of[mine]])]
+        if not len(mine):
+            return mine
+        near = (self._ranges[0] <= batch.time[mine].max()) & (self._ranges[1] >= batch.time[mine].min())
+        if not near.any():
+            return mine[:0]
+        ranges = self._ranges[0][near], self._ranges[1][near]
+        return mine[_inside(of[mine], batch.time[mine], self._slot[near], ranges)]
+
+
+def _inside(
     of: NDArray[np.integer[Any]], at: NDArray[np.int64], slot: NDArray[np.integer[Any]], ranges: Ranges
-) -> bool:
-    """Whether any point, of key ``of`` at time ``at``, is in a range of its key.
+) -> NDArray[np.bool_]:
+    """For each point, of key ``of`` at time ``at``, whether it is in a range of its key.
 
     A file of several days may have a key's points between the ranges only. Of the ranges that begin before a point, the
     latest end decides.
@@ -97,4 +144,6 @@ def _any_inside(
     order = np.lexsort((is_point, times, keys))
     found = np.maximum.accumulate(number[order]) % (len(ends) + 1)
     latest = np.where(found > 0, ends[np.maximum(found - 1, 0)], -_EVER)
-    return bool((is_point[order] & (times[order] <= latest)).any())
+    inside = np.empty(len(order), np.bool_)
+    inside[order] = times[order] <= latest
+    return inside[len(slot) :]
