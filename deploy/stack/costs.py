@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from deploy.handlers.logs import DETAILED, METRICS
 from deploy.stack.resources.cloudformation import Resource
 from deploy.stack.resources.template import table
+from deploy.stack.resources.versions import function_of
 from deploy.stack.settings import StackSettings
 from runtime.result.cost import US_EAST_1
 
@@ -36,6 +37,7 @@ PRICES = {
     "table GB": 0.25 + 0.20,  # the same page: storage, and its recovery
     "queue request": 0.40 / 1e6,  # aws.amazon.com/sqs/pricing
     "schedule": 1.00 / 1e6,  # aws.amazon.com/eventbridge/pricing: an invocation by the scheduler
+    "upkeep": 0.008 / 1_440,  # requests of compaction and sweep for an object: test_firehose_day.py counts a day
     "invocation": US_EAST_1.invocation,  # aws.amazon.com/lambda/pricing
 }
 
@@ -119,7 +121,7 @@ def scheduled_runs(resources: dict[str, Resource]) -> dict[str, float]:
     """Runs a month of schedules, by the logical id of the function; of cron(...), one a day."""
     found: dict[str, float] = {}
     for schedule in (r.properties for r in resources.values() if r.type == "AWS::Scheduler::Schedule"):
-        name = str(schedule["Target"]["Arn"]["Fn::GetAtt"][0])
+        name = function_of(schedule["Target"]["Arn"]["Ref"])
         rate = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", schedule["ScheduleExpression"])
         count = DAYS * _A_DAY[rate[2]] / int(rate[1]) if rate else float(DAYS)
         found[name] = found.get(name, 0.0) + count
@@ -179,6 +181,7 @@ def _lines(settings: StackSettings, load: FleetLoad) -> Iterator[CostLine]:
     yield line("reads of the catalogue", READS * landed + looked_up + _QUERY_READS * runs, "read")
     yield line("objects written", puts, "s3 put")
     yield line("objects read", gets, "s3 get")
+    yield line("compaction and sweep, requests", landed, "upkeep")
     yield line("requests to keys", _SEALED * (gets + puts) if gets + puts else 0, "key request")
     yield _compute("queries", runs, _QUERY_SECONDS, settings.query_memory, settings)
     yield line("logs, GB", logged / 1e9, "log GB")

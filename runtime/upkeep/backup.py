@@ -104,7 +104,7 @@ def _file(location: Location) -> Path:
             f"the catalogue of {location.url} is the table {location.table!r}, not a file: a table of DynamoDB is "
             "backed up by its point-in-time recovery, which `dataflow deploy` switches on (elsewhere: aws dynamodb "
             f"update-continuous-backups --table-name {location.table} --point-in-time-recovery-specification "
-            'PointInTimeRecoveryEnabled=true). How to restore it: deploy/AWS.md, "Restoring the catalogue".'
+            'PointInTimeRecoveryEnabled=true). How to restore it: deploy/OPERATIONS.md, "Restoring the catalogue".'
         )
     if not isinstance(location, Folder):
         raise StoreError(f"the catalogue of {location.url} is not a file: it cannot be copied by this command.")

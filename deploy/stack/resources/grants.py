@@ -85,7 +85,7 @@ class Grants:
             self._write("data/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
             self._commit(),
-            Grant(("lambda:InvokeFunction",), (self.places.function_arn("compact"),)),  # itself, for the rest
+            Grant(("lambda:InvokeFunction",), (self.places.alias_arn("compact"),)),  # itself, for the rest
             self._seal(),
         )
 
@@ -97,7 +97,7 @@ class Grants:
             self._write("data/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
             self._commit(),
-            Grant(("lambda:InvokeFunction",), (self.places.function_arn("retain"),)),  # itself, for the rest
+            Grant(("lambda:InvokeFunction",), (self.places.alias_arn("retain"),)),  # itself, for the rest
             self._seal(),
         )
 

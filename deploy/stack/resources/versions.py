@@ -36,6 +36,11 @@ def version_of(title: str) -> Value:
     return ref(f"{title}{_VERSION}")
 
 
+def function_of(alias: str) -> str:
+    """The logical id of the function that an alias, by its own, is of."""
+    return alias.removesuffix(_LIVE)
+
+
 def alias_of(title: str) -> str:
     """The logical id of the alias of a function, whose reference is the ARN to call."""
     return f"{title}{_LIVE}"
@@ -193,6 +198,7 @@ def _alarm(title: str, name: str, version: str) -> Resource:
     return Resource(
         "AWS::CloudWatch::Alarm",
         {
+            "AlarmName": f"{name}-shift",
             "AlarmDescription": f"The new version of the {title.lower()} function fails in over 5 % of its calls: its "
             "log says why; `dataflow deploy` goes back.",
             "Namespace": "AWS/Lambda",

@@ -189,7 +189,7 @@ def test_the_page_has_what_is_printed(tmp_path: Path, monkeypatch: pytest.Monkey
     assert main(["deploy", "--costs"]) == 0
     printed = capsys.readouterr().out
     assert printed == report(EXAMPLES) + "\n"
-    page = (ROOT / "deploy" / "AWS.md").read_text(encoding="utf-8")
+    page = (ROOT / "deploy" / "OPERATIONS.md").read_text(encoding="utf-8")
     assert f"```\n{printed}```" in page
 
 

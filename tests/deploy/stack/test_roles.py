@@ -54,7 +54,9 @@ class Deployed:
 
     def deploy(self, settings: StackSettings) -> None:
         """Deploy again: other rights, and perhaps another key."""
-        self.iam.roles = statements(template(settings), self.named)
+        whole = template(settings)
+        self.named.update(versions_of(whole))
+        self.iam.roles = statements(whole, self.named)
         self.iam.key = filled(key(settings), self.named)
 
     def run(self, kind: str, given: Any) -> Any:
@@ -82,6 +84,12 @@ class Deployed:
             return sum(s.rows for s in Store(self.store.url).streams())
 
 
+def versions_of(whole: dict[str, Any]) -> dict[str, str]:
+    """The ARNs of a template's versions of functions, by logical id."""
+    of = {n: r["Properties"]["FunctionName"]["Ref"] for n, r in whole["Resources"].items() if r["Type"] == VERSION}
+    return {n: f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:fleet-{kind.lower()}:1" for n, kind in of.items()}
+
+
 @pytest.fixture
 def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
     """The parts of a deployment in moto, and its functions in this process."""
@@ -103,10 +111,7 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
         "DeadLetters.Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:fleet-dead",
     }
     whole = template(SETTINGS)
-    for name, resource in whole["Resources"].items():
-        if resource["Type"] == VERSION:
-            kind = resource["Properties"]["FunctionName"]["Ref"].lower()
-            named[name] = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:fleet-{kind}:1"
+    named |= versions_of(whole)
     policy = whole["Resources"]["DataBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     denials = [s for s in filled(policy, named) if s["Effect"] == "Deny"]
     environments = {

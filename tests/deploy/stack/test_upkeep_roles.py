@@ -147,7 +147,7 @@ def test_sweep(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_rest_is_for_another_invocation(deployed: Deployed) -> None:
     for kind in ("compact", "retain"):
         with deployed.iam.acting(kind):
-            deployed.iam.check("lambda", "Invoke", {"FunctionName": f"fleet-{kind}"})
+            deployed.iam.check("lambda", "Invoke", {"FunctionName": f"fleet-{kind}:live"})
 
 
 DENIED: list[tuple[str, str, dict[str, Any]]] = [

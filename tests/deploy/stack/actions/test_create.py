@@ -12,7 +12,7 @@ from deploy.stack.actions.artifacts import ArtifactBucket
 from deploy.stack.actions.change_sets import INLINE, Stack
 from deploy.stack.actions.create import Deployment
 from deploy.stack.actions.remove import Removal
-from deploy.stack.resources.template import table, template, text
+from deploy.stack.resources.template import template, text
 from deploy.stack.settings import StackSettings, StreamSettings
 from runtime.aws.access import Access
 from tests.deploy.stack.fake_aws import Aws, install, refused
@@ -20,6 +20,10 @@ from tests.deploy.stack.fake_aws import Aws, install, refused
 ROLE = "arn:aws:iam::111122223333:role/cloudformation"
 OTHER = "arn:aws:kms:eu-west-1:111122223333:key/0ab1"
 TAGS = {"team": "fleet", "antfold": "antfold"}
+
+
+def absent(**_: object) -> Any:
+    raise refused("404", "Not Found", 404)
 
 
 @pytest.fixture
@@ -42,10 +46,12 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Aws:
         "describe_change_set": lambda **_: {"Status": "CREATE_COMPLETE", "Changes": [{"ResourceChange": change}]},
         "delete_change_set": lambda **_: {},
         "delete_stack": lambda **_: {},
-        **dict.fromkeys(("head_bucket", "head_object", "put_object", "put_bucket_tagging"), lambda **_: {}),
+        **dict.fromkeys(("head_bucket", "put_object", "put_bucket_tagging"), lambda **_: {}),
+        "head_object": absent,
     }
     for module in ("artifacts", "create"):
         monkeypatch.setattr(f"deploy.stack.actions.{module}.region", lambda _: "eu-west-1")
+    monkeypatch.setattr(ArtifactBucket, "url", lambda self, key: f"https://x.amazonaws.com/{key}")
     return found
 
 
@@ -83,7 +89,8 @@ def test_another_key_is_told_and_kept(aws: Aws, bundle: Path) -> None:
     (note,) = deployment.notes
     assert f"the key is now {OTHER}" in note
     assert 'former_kms_keys = ["created"]' in note
-    body = dict(aws.calls)["create_change_set"]["TemplateBody"]
+    name = dict(aws.calls)["create_change_set"]["TemplateURL"].removeprefix("https://x.amazonaws.com/")
+    (body,) = {given["Body"].decode() for what, given in aws.calls if what == "put_object" and given["Key"] == name}
     assert '"Key":{"DeletionPolicy"' in body
     assert OTHER in body
 
@@ -91,18 +98,16 @@ def test_another_key_is_told_and_kept(aws: Aws, bundle: Path) -> None:
 def test_a_first_look_at_a_large_template(aws: Aws, bundle: Path) -> None:
     """CloudFormation reads it from a bucket that is not there yet: nothing is created to show it."""
 
-    def none(**_: object) -> Any:
-        raise refused("404", "Not Found", 404)
-
     def no_stack(StackName: str) -> Any:  # noqa: N803
         raise refused("ValidationError", f"Stack with id {StackName} does not exist")
 
-    aws.answers |= {"describe_stacks": no_stack, "head_bucket": none}
+    aws.answers |= {"describe_stacks": no_stack, "head_bucket": absent}
     many = StackSettings(streams={f"stream{i}": StreamSettings("k", "t") for i in range(8)})
     assert len(text(template(many))) > INLINE
     deployment = Deployment(many, Access())
     proposal = deployment.propose(bundle, dry=True)
-    assert [(c.action, c.name) for c in proposal.changes] == [("Add", name) for name in sorted(table(many))]
+    expected = sorted(template(many, deployment.parameters["Bundle"])["Resources"])
+    assert [(c.action, c.name) for c in proposal.changes] == [("Add", name) for name in expected]
     deployment.stack.withdraw(proposal)
     assert not {"create_change_set", "delete_change_set", "delete_stack", "put_object"} & set(aws.named())
 

@@ -26,9 +26,6 @@ from tests.runtime.conftest import aws as aws
 
 ROOT = Path(__file__).resolve().parents[4]
 SETTINGS = load(ROOT / "tests" / "deploy" / "golden" / "antfold.toml")
-LATER = {"quarantine", "redrive", "reconcile"}
-"""Commands that the descriptions name, and that are built beside this."""
-
 AWS_METRICS = {
     # docs.aws.amazon.com: SQS developer guide, "Available CloudWatch metrics for Amazon SQS"
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): {"QueueName"},
@@ -74,7 +71,17 @@ def test_it_says_what_it_means_and_what_to_do(what: str) -> None:
     assert len(says) <= 1_024  # CloudWatch's limit
     named = re.findall(r"\bdataflow (?!status says)([a-z]+)", says)
     assert named or "aws logs tail" in says
-    assert set(named) <= {*COMMANDS, *LATER}
+    assert set(named) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("what", sorted(ALARMS))
+def test_the_page_has_it(what: str) -> None:
+    """The operations page has a row for each alarm, whose commands exist."""
+    kind = next((what.replace(name, "STREAM") for name in SETTINGS.streams if what.startswith(f"{name}-")), what)
+    page = (ROOT / "deploy" / "OPERATIONS.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `") and f"`{kind}`" in line.split("|")[1]]
+    assert len(rows) == 1, kind
+    assert set(re.findall(r"\bdataflow ([a-z]+)", rows[0])) <= set(COMMANDS)
 
 
 def names_of(type_: str, name: str) -> set[str]:
@@ -206,9 +213,14 @@ def test_all_of_ours_were_rung() -> None:
 
 def of_aws() -> Iterator[tuple[str, list[float], list[float]]]:
     """For each alarm on a metric of AWS, values that do not ring, and values that do (one a period)."""
-    for kind in (f.name for f in functions(OURS) if f.name != "worker"):
-        for what in ("errors", "throttles", *(() if kind == "ingest" else ("dropped",))):
-            yield f"{kind}-{what}", [0], [1]
+    for function in (f for f in functions(OURS) if f.name != "worker"):
+        more = [
+            what
+            for what, has in (("throttles", function.concurrency > 1), ("dropped", function.name != "ingest"))
+            if has
+        ]
+        for what in ("errors", *more):
+            yield f"{function.name}-{what}", [0], [1]
     yield "dead-letters", [0], [1]
     yield "missed-schedules", [0], [1]
     yield "waiting", [900], [901]
