@@ -15,7 +15,7 @@ from runtime.catalogue.items import seal
 from runtime.catalogue.items.commit_order import Order
 from runtime.catalogue.items.entries import Record, check_stream
 from runtime.catalogue.items.file_lists import filled, list_key, list_name
-from runtime.catalogue.items.item_bytes import dump, load, load_record, log_key
+from runtime.catalogue.items.item_bytes import dump, load, load_record, log_key, recent_record
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.seal import damaged
 from runtime.catalogue.key_value import GetHeads, Heads, Put, Row, Steps, WriteCondition, get, query
@@ -173,7 +173,7 @@ class LogSteps:
         payloads = yield from self.opened("LOG", rows)
         records = []
         for (sort, _, body), (_, _, payload) in zip(rows, payloads, strict=True):
-            record = load_record(payload, self.stream, sort)
+            record = (recent_record if len(rows) == 1 else load_record)(payload, self.stream, sort)
             if record.version > 1 and not seal.is_sealed(body):
                 raise self.damaged(f"log record {sort}", "it has no checksum")
             records.append(record)

@@ -6,6 +6,7 @@ import hashlib
 import zlib
 from base64 import b64decode, b64encode
 from dataclasses import asdict, fields
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import orjson
@@ -86,6 +87,13 @@ def dump_record(record: Record) -> bytes:
 def hash_of(payload: bytes) -> str:
     """The hash by which the next record names this one: the SHA-256 of its payload, in hex."""
     return hashlib.sha256(payload).hexdigest()
+
+
+@lru_cache(8)
+def recent_record(payload: bytes, stream: str, sort: str) -> Record:
+    """As ``load_record``; the last few are kept, for every query reads the newest one some times, and that of a
+    compaction has thousands of deletions."""
+    return load_record(payload, stream, sort)
 
 
 def load_record(payload: bytes, stream: str, sort: str) -> Record:
