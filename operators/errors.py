@@ -30,7 +30,10 @@ class Portable:
 def _received(
     kind: type[BaseException], args: tuple[Any, ...], fields: Mapping[str, Any], cause: Any, hides: bool
 ) -> BaseException:
-    error = kind.__new__(kind, *args)
+    try:
+        error = kind.__new__(kind, *args)
+    except TypeError:  # MemoryError's own makes no classes that have another base before it
+        error = Exception.__new__(kind, *args)
     vars(error).update(fields)
     error.__cause__, error.__suppress_context__ = cause, hides
     return error

@@ -14,7 +14,6 @@ from runtime.aws.access import CONNECT_SECONDS, CONNECTIONS, READ_SECONDS, Acces
 from runtime.aws.retry import AttemptHistory, Budget, Fault, classify, pause, worth_a_notice
 from runtime.errors import StoreError
 from runtime.helpers import pause as pause_for
-from runtime.progress import notice
 
 T = TypeVar("T")
 
@@ -100,6 +99,8 @@ class Client:
         if worth_a_notice(failure.fault, elapsed, None if last is None else now - last):
             _noticed[self.service] = now
             left = max(0.0, self.budget.seconds - elapsed)
+            from runtime.progress import notice  # a worker, which shows no progress, starts without it
+
             notice(f"waiting: {failure} Trying again for {left:.0f} s; Ctrl-C ends it.")
 
     def close(self) -> None:

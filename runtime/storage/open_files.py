@@ -18,13 +18,13 @@ from runtime.pointfile import PointFile
 from runtime.pointfile.reading.joined_files import SMALL_BYTES, SmallFile
 
 
-def opened_ahead(files: Iterable[FileEntry], gap: int) -> list[FileEntry]:
+def opened_ahead(files: Iterable[FileEntry], gap: int, kept: KeptMemory = KEPT) -> list[FileEntry]:
     """The files, in order, that may be opened before they are requested: what is read of them takes at most half of the
     memory that the process keeps."""
     chosen, size = [], 0
     for entry in files:
         size += min(entry.bytes, gap)
-        if size > KEPT.most // 2:
+        if size > kept.most // 2:
             break
         chosen.append(entry)
     return chosen
@@ -126,7 +126,7 @@ class OpenedFiles:
 
         At most half of the memory that the process keeps is used. A failure surfaces when the file is requested.
         """
-        chosen = opened_ahead(files, self._objects.gap)
+        chosen = opened_ahead(files, self._objects.gap, self._kept)
         if self._objects.at_once < 2 or len(chosen) < 2:
             yield
             return

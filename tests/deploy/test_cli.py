@@ -179,6 +179,7 @@ def test_ingest_passes_everything_on(capsys: pytest.CaptureFixture[str]) -> None
         "preset": None,
         "compact": True,
         "replace": False,
+        "source": None,
     }
     assert call("open") == (("s",), {"create": True})
     assert capsys.readouterr().out == "ingested\n"

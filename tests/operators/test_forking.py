@@ -49,12 +49,12 @@ class Held:
 
 def test_locks_are_open_in_the_child() -> None:
     lock, again, plain = forking.lock(), forking.reentrant_lock(), threading.Lock()
-    entered = threading.Event()
+    entered, done = threading.Event(), threading.Event()
 
     def hold() -> None:
         with lock, again, plain:
             entered.set()
-            time.sleep(0.5)
+            done.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
@@ -62,6 +62,7 @@ def test_locks_are_open_in_the_child() -> None:
     assert exit_status(lambda: lock.acquire(timeout=5) and again.acquire(timeout=5)) == 0
     assert exit_status(lambda: plain.acquire(timeout=0.2)) == 1  # so it was held
     assert lock.locked()
+    done.set()
     thread.join()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import importlib
 import inspect
 import multiprocessing
@@ -64,6 +65,13 @@ def error_classes() -> list[type[BaseException]]:
     return sorted(found, key=lambda kind: f"{kind.__module__}.{kind.__qualname__}")
 
 
+@pytest.fixture(autouse=True)
+def _own_pickling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without tblib, which pickles every exception in its own way once another test has imported Dask."""
+    for kind in [kind for kind in copyreg.dispatch_table if isinstance(kind, type) and issubclass(kind, BaseException)]:
+        monkeypatch.delitem(copyreg.dispatch_table, kind)
+
+
 REPORT = IngestReport(
     "telemetry",
     (SourceReport("a.ndjson", "ingested", committed=3), SourceReport("b.ndjson", "failed", error="no such file")),
@@ -85,7 +93,7 @@ def made(kind: type[BaseException]) -> BaseException:
     """An instance, with a value in each field."""
     if kind.__name__ in MADE:
         return MADE[kind.__name__]()
-    if kind.__init__ in (Exception.__init__, KeyboardInterrupt.__init__, ValueError.__init__, OSError.__init__):
+    if kind.__init__ in {base.__init__ for base in (Exception, KeyboardInterrupt, ValueError, OSError, MemoryError)}:
         if issubclass(kind, OSError):
             return kind(22, "it is a pipe", "a/file")
         return kind("what is wrong, where: what to do")

@@ -57,12 +57,10 @@ def reconcile(
 
 
 def _invoked(client: Client, name: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
-    function = ResourceNames(name).live_name("reconcile")
+    function, live = ResourceNames(name).function("reconcile"), ResourceNames(name).live_name("reconcile")
     what = f"invoke the function {function}"
     try:
-        reply = client.call(
-            what, lambda aws: _read(aws.invoke(FunctionName=function, Payload=json.dumps(event).encode()))
-        )
+        reply = client.call(what, lambda aws: _read(aws.invoke(FunctionName=live, Payload=json.dumps(event).encode())))
     except ServiceFault as error:
         if error.code == "ResourceNotFoundException":
             raise DeployError(

@@ -8,9 +8,10 @@ from typing import Any
 
 from deploy.stack.resources.cloudformation import Value, ref
 from deploy.stack.resources.versions import FUNCTION, NOTE, VERSION, Deployed
+from operators.errors import Portable
 
 
-class VersionGone(ValueError):
+class VersionGone(Portable, ValueError):
     """A version that the former template needs was deleted: its logical id."""
 
 

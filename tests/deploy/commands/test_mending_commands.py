@@ -96,7 +96,7 @@ def answers(function: Aws, *replies: dict[str, Any], failed: bool = False) -> li
     left, given = list(replies), []
 
     def invoke(FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803
-        assert FunctionName == "fleet-reconcile"
+        assert FunctionName == "fleet-reconcile:live"
         given.append(json.loads(Payload))
         reply = {"Payload": io.BytesIO(json.dumps(left.pop(0)).encode())}
         return reply | ({"FunctionError": "Unhandled"} if failed else {})
