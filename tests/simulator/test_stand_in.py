@@ -152,8 +152,12 @@ def entry(number: int, rows: int, size: int) -> FileEntry:
     )  # fmt: skip
 
 
-@pytest.mark.alone
-@pytest.mark.parametrize("name", list(STORES))
+def by_size(name: str) -> pytest.MarkDecorator:
+    """Minutes go into a store of 10,000 files."""
+    return pytest.mark.nightly if name.startswith("10,000") else pytest.mark.alone
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=by_size(name)) for name in STORES])
 def test_forecasts_are_within_thirty_percent_of_the_clock(tmp_path: Path, name: str) -> None:
     """Warm and cold: seconds, dollars, and the dollars that a budget is held against; GETs exactly."""
     for found in compare_all(tmp_path, [name], 1, SET):

@@ -119,11 +119,11 @@ def a_day(deployed: Deployed, minutes: int, folder: Path) -> None:
     assert dataflow("verify", deployed.url, folder=deployed.folder)
 
 
-def test_an_hour(kept: Deployed, tmp_path: Path) -> None:
+def test_half_an_hour(kept: Deployed, tmp_path: Path) -> None:
     schedules = {name: boto3.client("scheduler").get_schedule(Name=f"kept-{name}") for name in ("compact", "sweep")}
     assert schedules["compact"]["ScheduleExpression"] == "rate(15 minutes)"
     assert json.loads(schedules["sweep"]["Target"]["Input"]) == {}
-    a_day(kept, 60, tmp_path)
+    a_day(kept, 30, tmp_path)
 
 
 @pytest.mark.nightly
