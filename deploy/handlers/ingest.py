@@ -176,7 +176,10 @@ class RecordBatch:
             counts["RowsRejected"] += report.rejected
             counts["RowsDropped"] += report.dropped
             counts["BytesIngested"] += report.bytes_in
-            reasons = {redacted(why): n for why, n in Counter(report.reasons).most_common(_REASONS)}
+            why: Counter[str] = Counter()
+            for reason, n in Counter(report.reasons).items():
+                why[redacted(reason)] += n
+            reasons = dict(why.most_common(_REASONS))
             self.run.log(
                 "ingested", "warning" if report.rejected else "info", object=report.name, stream=stream,
                 rows=report.committed, rejected=report.rejected, dropped=report.dropped, files=report.files,

@@ -49,8 +49,10 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         queue = environment.required(environment.QUEUE)
         watch = QueueWatch(run, sqs, Client("cloudwatch", access), queue, os.environ.get(environment.WAITING) or None)
         reconciler = Reconciler(run, store, Client("s3", access), sqs, watch)
-        begun = Pass.from_dict(given["pass"]) if "pass" in given else reconciler.begun(given.get("since"))
-        found, after = reconciler.run_from(begun, str(given.get("after", "")), bool(given.get("quarantined")))
+        goes_on = "pass" in given  # a run of an earlier release gave `after` alone: then the pass begins anew
+        begun = Pass.from_dict(given["pass"]) if goes_on else reconciler.begun(given.get("since"))
+        start = str(given.get("after", "")) if goes_on else ""
+        found, after = reconciler.run_from(begun, start, bool(given.get("quarantined")))
         if after is None:
             keep_pass(store.catalogue, reconciler.landing.url, found)
         counts = {name: found.counts.get(name, 0) - begun.counts.get(name, 0) for name in found.counts}

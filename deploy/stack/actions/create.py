@@ -88,7 +88,9 @@ class Deployment:
 
     def _previous(self, dry: bool) -> Mapping[str, Any] | None:
         """What a rollback restores: what is deployed now; after an interrupted update what that one replaced."""
-        if self.before is None or not self.before.runs:
+        # Of a release without aliases there is no way back: it knows sources of objects by other ids, and would ingest
+        # again what came since.
+        if self.before is None or not self.before.runs or not self.before.routed:
             return None
         self.previous = self.before.previous
         same = self.parameters == self.before.parameters
@@ -142,7 +144,8 @@ class Deployment:
         """A watch over the alarms, to be made before the first update: what rings already is not held against it."""
         watch = Watch(self.stack, self.access)
         names = watch.names() if self.before is not None and not self.before.shifting else []
-        return replace(watch, ignored=frozenset(alarm.name for alarm in watch.ringing(names)))
+        before = frozenset(names) if names else None
+        return replace(watch, ignored=frozenset(alarm.name for alarm in watch.ringing(names)), before=before)
 
     def shift(self, watch: Watch, report: Callable[[float, int], None], step: Step) -> Seen:
         """Watch the alarms for ``shift_minutes``, then let the new versions have all calls.

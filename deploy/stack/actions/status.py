@@ -12,6 +12,7 @@ from deploy.stack.actions import attention
 from deploy.stack.actions.attention import AlarmStatus, Attention, FunctionState
 from deploy.stack.actions.change_sets import Stack
 from deploy.stack.actions.deployed import no_stack
+from deploy.stack.actions.watch import PAGE
 from deploy.stack.resources.resource_names import LANDING, LIVE, ResourceNames, reached
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
@@ -246,8 +247,8 @@ def _alarms(alarms: Mapping[str, str], access: Access) -> dict[str, AlarmStatus]
     client = Client("cloudwatch", access)
     found: dict[str, AlarmStatus] = {}
     names = list(alarms)
-    for at in range(0, len(names), 100):
-        reply = _sent(client, "look at the alarms", "describe_alarms", AlarmNames=names[at : at + 100])
+    for at in range(0, len(names), PAGE):
+        reply = _sent(client, "look at the alarms", "describe_alarms", AlarmNames=names[at : at + PAGE])
         for alarm in reply["MetricAlarms"]:
             since = alarm.get("StateUpdatedTimestamp")
             found[str(alarm["AlarmName"])] = AlarmStatus(

@@ -9,11 +9,15 @@ from functools import partial
 from typing import Any
 
 from deploy.stack.actions.change_sets import Stack
+from deploy.stack.resources.versions import SHIFT
 from runtime.aws.access import Access
 from runtime.aws.client import Client
 
 PAUSE = 10.0
 """Seconds between two looks at the alarms; their shortest period is a minute."""
+
+PAGE = 50
+"""Alarms per request: a reply has no more unless it is asked for them."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,14 @@ def _described(names: list[str], aws: Any) -> Any:
 
 @dataclass
 class Watch:
-    """The alarms of a stack. ``ignored`` rang before the update began, which therefore did not cause them."""
+    """The alarms of a stack. ``ignored`` rang before the update began, which therefore did not cause them; ``before``
+    are the alarms that there were then (None: not known), for one that the update adds may begin by ringing, as of a
+    stream that has no points yet."""
 
     stack: Stack
     access: Access
     ignored: frozenset[str] = frozenset()
+    before: frozenset[str] | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     _client: Client = field(init=False)
@@ -47,14 +54,15 @@ class Watch:
         self._client = Client("cloudwatch", self.access)
 
     def names(self) -> list[str]:
-        """The alarms of the stack now; an update may add some."""
-        return [p for _, type_, p in self.stack.resources() if type_ == "AWS::CloudWatch::Alarm" and p]
+        """The alarms to be watched: of those that an update added, the ones on its new versions."""
+        found = [(id_, p) for id_, type_, p in self.stack.resources() if type_ == "AWS::CloudWatch::Alarm" and p]
+        return [p for id_, p in found if self.before is None or p in self.before or id_.endswith(SHIFT)]
 
     def ringing(self, names: Sequence[str]) -> list[Ringing]:
         """Those that ring."""
         found: list[Ringing] = []
-        for at in range(0, len(names), 100):
-            reply = self._client.call("look at the alarms", partial(_described, list(names[at : at + 100])))
+        for at in range(0, len(names), PAGE):
+            reply = self._client.call("look at the alarms", partial(_described, list(names[at : at + PAGE])))
             found += [
                 Ringing(
                     str(a["AlarmName"]), str(a.get("AlarmDescription", "")), str(a.get("StateReason") or "no reason")

@@ -115,9 +115,10 @@ def _of_queues(settings: StackSettings) -> Iterator[AlarmRule]:
     )  # fmt: skip
     yield AlarmRule(
         "missed-schedules", "MissedSchedulesAlarm",
-        "A scheduled run could not be started, three times: the function is missing, denied or throttled. Deploy "
-        f"again: dataflow deploy. Which runs: aws sqs receive-message --queue-url $(aws sqs get-queue-url --queue-name "
-        f"{places.missed} --output text) --message-attribute-names All",
+        "A scheduled run could not be started, three times: the function is missing, denied or throttled: "
+        f"aws cloudformation detect-stack-drift --stack-name {settings.name}. Which runs, and aws sqs purge-queue once "
+        f"it is mended: aws sqs receive-message --queue-url $(aws sqs get-queue-url --queue-name {places.missed} --output "
+        "text) --message-attribute-names All. More: dataflow status",
         (Metric("AWS/SQS", visible, (("QueueName", places.missed),)),), 0,
     )  # fmt: skip
 
@@ -186,7 +187,7 @@ def _of_stream(settings: StackSettings, name: str, stream: StreamSettings) -> It
     yield AlarmRule(
         f"{name}-delivery", logical("Failing", name),
         f"Firehose cannot write points of {name} to the landing bucket; it tries again for 24 hours. Why: {log}; if a "
-        "permission or the key is gone: dataflow deploy",
+        f"permission or the key was removed: aws cloudformation detect-stack-drift --stack-name {settings.name}",
         # One failed attempt in 15 minutes is S3's everyday life.
         (Metric("AWS/Firehose", "DeliveryToS3.Success", delivery, "Average"),), 1, below=True, periods=3, ringing=2,
     )  # fmt: skip

@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.stack.resources.cloudformation import Value, ref
+from deploy.stack.resources.cloudformation import Value, arn, ref
+from deploy.stack.resources.storage import KEYS_OF, deployed_keys
 from deploy.stack.resources.versions import FUNCTION, NOTE, VERSION, Deployed
+from deploy.stack.settings import CREATED
 from operators.errors import Portable
 
 
@@ -39,10 +41,32 @@ def former_template(former: Mapping[str, Any], deployed: Deployed) -> dict[str, 
     for resource in resources.values():
         if resource["Type"] == "AWS::IAM::Role":
             resource["Properties"] = _widened(resource["Properties"], beside, set(resources))
+    _keep_keys(found, former, deployed.template)
     found.get("Metadata", {}).pop(NOTE, None)
     if not found.get("Metadata"):
         found.pop("Metadata", None)
     return found
+
+
+def _keep_keys(found: dict[str, Any], former: Mapping[str, Any], deployed: Mapping[str, Any]) -> None:
+    """What was written meanwhile under a key that the former template does not know stays readable."""
+    keys = [key for key in deployed_keys(deployed) if key not in deployed_keys(former)]
+    if not keys:
+        return
+    now, *before = deployed_keys(former)
+    found["Metadata"] = {**found.get("Metadata", {}), KEYS_OF: {"now": now, "former": [*before, *keys]}}
+    arns = [arn("Key") if key == CREATED else key for key in keys]
+    if CREATED in keys:
+        made = ("Key", "KeyAlias")
+        found["Resources"] |= {
+            name: dict(deployed["Resources"][name]) for name in made if name in deployed["Resources"]
+        }
+    for role in found["Resources"].values():
+        if role["Type"] == "AWS::IAM::Role":
+            for policy in role["Properties"].get("Policies", ()):
+                for statement in policy["PolicyDocument"]["Statement"]:
+                    if "kms:Decrypt" in statement["Action"]:
+                        statement["Resource"] = [*statement["Resource"], *arns]
 
 
 def _widened(value: Value, beside: Mapping[str, list[str]], known: set[str]) -> Value:

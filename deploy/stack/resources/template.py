@@ -83,10 +83,12 @@ def kept(whole: Mapping[str, Any]) -> dict[str, Any]:
         resource.pop("DependsOn", None)
         resource["Properties"] = {k: v for k, v in resource["Properties"].items() if k != "NotificationConfiguration"}
     outputs = {name: value for name, value in whole.get("Outputs", {}).items() if _names(value) <= set(resources)}
+    # There is no way back to what ran.
+    said = {name: value for name, value in whole.get("Metadata", {}).items() if name != versions.NOTE}
     return {
         "AWSTemplateFormatVersion": whole["AWSTemplateFormatVersion"],
         "Description": whole["Description"],
-        **({"Metadata": whole["Metadata"]} if "Metadata" in whole else {}),
+        **({"Metadata": said} if said else {}),
         "Resources": resources,
         "Outputs": outputs,
     }

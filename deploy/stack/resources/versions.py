@@ -25,6 +25,9 @@ _UNVERSIONED = ("FunctionName", "ReservedConcurrentExecutions", "RecursiveLoop",
 """Settings of a function that no version contains: a change of them publishes none. CloudFormation refuses to publish
 a version of an unchanged function."""
 
+SHIFT = "ShiftAlarm"
+"""The end of the logical ids of alarms on versions that an update shifts calls to."""
+
 _VERSION, _LIVE = "Version", LIVE.capitalize()
 
 
@@ -135,11 +138,14 @@ def versioned(
             out[name] = Resource(VERSION, {"FunctionName": ref(title)})
         out[alias_of(title)] = _alias(title, goes)
         if goes.following:
-            out[f"{title}ShiftAlarm"] = _alarm(title, str(found[title].properties["FunctionName"]), goes.following)
+            out[f"{title}{SHIFT}"] = _alarm(title, str(found[title].properties["FunctionName"]), goes.following)
     every = {f"{title}{_VERSION}": names for title, names in kept.items()}
     for name, resource in out.items():
         if resource.type != FUNCTION:
             out[name] = replace(resource, properties=_filled(resource.properties, newest, every))
+    if done.runs and not routed:
+        # The schedules of a release without aliases start the functions themselves, until they are changed.
+        out["SchedulerRole"] = _with_former(out["SchedulerRole"], done.resources["SchedulerRole"], ["grants"], set(out))
     for title in titles:
         changed = title in done.resources and (title not in routed or routed[title].live != newest[title])
         name = out[title].properties["Role"]["Fn::GetAtt"][0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from deploy.stack.actions.create import Deployment
 from deploy.stack.actions.rollback import Rollback, RolledBack
 from deploy.stack.actions.watch import PAUSE, Watch
 from deploy.stack.resources.versions import Deployed
-from deploy.stack.settings import StackSettings
+from deploy.stack.settings import StackSettings, StreamSettings
 from runtime.aws.access import Access
 from tests.deploy.stack.fake_aws import Aws, install, refused
 
@@ -195,6 +196,23 @@ def test_a_new_alarm_of_the_update_counts(cloud: Cloud, deploy: Callable[..., De
     cloud.alarms["WorkerShiftAlarm"] = "ALARM"
     with pytest.raises(RolledBack, match="the alarm WorkerShiftAlarm rings"):
         second.shift(Watch(second.stack, ACCESS), lambda *_: None, lambda *_: None)
+
+
+def test_an_alarm_of_a_new_stream_may_ring(cloud: Cloud, deploy: Callable[..., Deployment], tmp_path: Path) -> None:
+    """It has no points yet: the update that makes its Firehose must not be taken back for that."""
+    deploy("one")
+    (tmp_path / "code.zip").write_text("two")
+    silent = StreamSettings("k", "t", silent_minutes=60)
+    second = Deployment(replace(SETTINGS, streams={"new": silent}), ACCESS)
+    proposal = second.propose(tmp_path / "code.zip")
+    now = [0.0]
+    watch = replace(second.watch(), clock=lambda: now[0], sleep=lambda s: now.__setitem__(0, now[0] + s))
+    second.carry_out(proposal, lambda *_: None)
+    assert cloud.template is not None
+    (name,) = [n for n in cloud.template["Resources"] if n.startswith("Silent")]
+    cloud.alarms[name] = "ALARM"
+    second.shift(watch, lambda *_: None, lambda *_: None)
+    assert not Deployed(cloud.template).shifting
 
 
 def test_what_rang_before_does_not_count(cloud: Cloud, deploy: Callable[..., Deployment], tmp_path: Path) -> None:

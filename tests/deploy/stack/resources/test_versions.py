@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from deploy.stack.actions.preflight import with_former_keys
 from deploy.stack.resources.cloudformation import Grant
 from deploy.stack.resources.former_template import VersionGone, former_template
 from deploy.stack.resources.grants import Grants
+from deploy.stack.resources.storage import deployed_keys
 from deploy.stack.resources.template import kept, template, text
 from deploy.stack.resources.versions import ALIAS, FUNCTION, NOTE, VERSION, Deployed, Routed
-from deploy.stack.settings import load
+from deploy.stack.settings import CREATED, load
 
 SETTINGS = load(Path(__file__).resolve().parents[2] / "golden" / "antfold.toml")
 BEFORE = {"template": "templates/x.json", "parameters": {}}
@@ -235,3 +237,37 @@ def test_nothing_of_it_stays_after_a_removal() -> None:
     assert not {r["Type"] for r in rest["Resources"].values()} & {VERSION, ALIAS, FUNCTION}
     assert not Deployed(rest).runs
     assert text(template(SETTINGS, "two", Deployed(rest), 0.1)) == text(template(SETTINGS, "two"))
+
+
+A_KEY, ANOTHER = (f"arn:aws:kms:eu-west-1:111122223333:key/{name}" for name in ("aaaa", "bbbb"))
+
+
+@pytest.mark.parametrize(("one", "two"), [(A_KEY, ANOTHER), (A_KEY, None), (None, ANOTHER)])
+def test_a_way_back_keeps_what_was_written_under_another_key_readable(one: str | None, two: str | None) -> None:
+    plain = replace(SETTINGS, former_kms_keys=())
+    before = template(replace(plain, kms_key=one), "one")
+    settings, _ = with_former_keys(replace(plain, kms_key=two), before)
+    after = template(settings, "two", Deployed(before), 0.1, BEFORE)
+    back = former_template(before, Deployed(after))
+    assert deployed_keys(back) == (one or CREATED, two or CREATED)
+    assert ("Key" in back["Resources"]) == (None in (one, two))
+    reads = {"Fn::GetAtt": ["Key", "Arn"]} if two is None else two
+    for name in ("WorkerRole", "IngestRole", "QueryRole", "SweepRole"):
+        (policy, *_) = back["Resources"][name]["Properties"]["Policies"]
+        decrypts = [s for s in policy["PolicyDocument"]["Statement"] if "kms:Decrypt" in s["Action"]]
+        assert any(reads in s["Resource"] for s in decrypts), name
+
+
+def test_no_way_back_to_a_release_without_aliases() -> None:
+    """And its schedules may start the functions themselves until they are changed."""
+    old = template(SETTINGS, "one")
+    gone = (VERSION, ALIAS)
+    old["Resources"] = {name: r for name, r in old["Resources"].items() if r["Type"] not in gone}
+    assert Deployed(old).runs
+    assert Deployed(old).routed == {}
+    role = old["Resources"]["SchedulerRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"][0]
+    role["Resource"] = ["arn:aws:lambda:eu-west-1:111122223333:function:fleet-query"]
+    new = template(SETTINGS, "two", Deployed(old), 0.1)
+    granted = json.dumps(new["Resources"]["SchedulerRole"])
+    assert 'function:fleet-query"' in granted
+    assert "function:fleet-query:live" in granted
