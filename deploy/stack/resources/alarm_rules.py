@@ -117,8 +117,8 @@ def _of_queues(settings: StackSettings) -> Iterator[AlarmRule]:
         "missed-schedules", "MissedSchedulesAlarm",
         "A scheduled run could not be started, three times: the function is missing, denied or throttled: "
         f"aws cloudformation detect-stack-drift --stack-name {settings.name}. Which runs, and aws sqs purge-queue once "
-        f"it is mended: aws sqs receive-message --queue-url $(aws sqs get-queue-url --queue-name {places.missed} --output "
-        "text) --message-attribute-names All. More: dataflow status",
+        f"it is mended: aws sqs receive-message --queue-url $(aws sqs get-queue-url --queue-name {places.missed} "
+        "--output text) --message-attribute-names All. More: dataflow status",
         (Metric("AWS/SQS", visible, (("QueueName", places.missed),)),), 0,
     )  # fmt: skip
 
