@@ -36,6 +36,16 @@ class _Here(threading.local):
 _here = _Here()
 
 
+def same_work() -> Callable[[], None]:
+    """To be called first in a thread that this thread starts: that one works for the same call."""
+    pools, expendable = _here.pools, _expendable()
+
+    def begin() -> None:
+        _here.pools, _here.expendable = pools, expendable
+
+    return begin
+
+
 def _expendable() -> bool:
     """Whether the thread that this work is for is a daemon, which Python does not wait for."""
     found = _here.expendable

@@ -228,7 +228,8 @@ class Store(KeptStore):
 
                 return Cached(prepared, self.objects, digest, answer, self.url, count, here).result()
             tasks = make_tasks(prepared, self.url, count)
-            with spilling(prepared.plan, len(tasks), here) as spill:
+            # What a task spills before it fails could not be told from the rest.
+            with spilling(prepared.plan, len(tasks), here and not allow_partial) as spill:
                 return conclude(prepared, tasks, *answer(tasks, prepared.files, spill=spill), spent=True, spill=spill)
 
         if digest is not None and cache is not False and fleet is None:

@@ -21,7 +21,7 @@ from runtime.fleet.messages import read_reply, request
 from runtime.fleet.outcomes import Kind, Outcome, Reply
 from runtime.fleet.pacing import NO_THREAD, RELAYED, PaceRules, share
 from runtime.fleet.rules import RELAYS, Rules, TaskBatch, Work
-from runtime.helpers import go_on, main_has_ended
+from runtime.helpers import go_on, main_has_ended, same_work
 from runtime.objects import ObjectStore
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import Task
@@ -141,7 +141,10 @@ def answers(
         payload = request(start.task, path, objects, extra, version)
         return read_reply(invoke(payload), start.task, objects, digests, version)
 
+    begin = same_work()
+
     def attempt(start: Start) -> None:
+        begin()
         try:
             outcome = asked(start, dialect.version)
             if outcome.speaks is not None:

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
@@ -152,7 +152,7 @@ class FolderObjects:
                 found.append(ObjectInfo(shown, info.st_size, info.st_mtime_ns // 1000))
         return found
 
-    def discard_deleted(self, prefix: str, dry_run: bool = False) -> Sequence[ObjectInfo]:
+    def discard_deleted(self, prefix: str, dry_run: bool = False, but: Container[str] = ()) -> Sequence[ObjectInfo]:
         """Nothing: a deleted file is gone."""
         return ()
 

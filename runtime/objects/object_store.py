@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,8 +81,9 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def discard_deleted(self, prefix: str, dry_run: bool = False) -> Sequence[ObjectInfo]:
-        """Remove what a store that keeps versions still has of deleted objects whose path starts with ``prefix``.
+    def discard_deleted(self, prefix: str, dry_run: bool = False, but: Container[str] = ()) -> Sequence[ObjectInfo]:
+        """Remove what a store that keeps versions still has of deleted objects whose path starts with ``prefix``, all
+        ``but`` these.
 
         Returns those removed (the size is that of all versions together), or, with ``dry_run``, those that would be.
         None where a deleted object is gone.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any, TypeVar
@@ -152,10 +152,11 @@ class S3Objects:
         """Nothing: S3 shows an object whole or not at all."""
         return ()
 
-    def discard_deleted(self, prefix: str, dry_run: bool = False) -> Sequence[ObjectInfo]:
+    def discard_deleted(self, prefix: str, dry_run: bool = False, but: Container[str] = ()) -> Sequence[ObjectInfo]:
         """Remove all versions of deleted objects below ``prefix``; see ``ObjectStore.discard_deleted``."""
         versions = list(self._versions(prefix))
         deleted = {path for path, entry in versions if entry.get("IsLatest") and "Size" not in entry}
+        deleted = {path for path in deleted if path not in but}
         sizes = dict.fromkeys(sorted(deleted), 0)
         for path, entry in versions:
             if path in deleted:

@@ -64,7 +64,7 @@ class OpenedFiles:
         if waited is not None:
             try:
                 return waited.result()
-            except (SystemExit, CancelledError):  # the caller that opened it has ended
+            except (SystemExit, KeyboardInterrupt, CancelledError):  # the caller that opened it has ended
                 go_on()
                 return self.open(entry)
         try:
@@ -77,8 +77,9 @@ class OpenedFiles:
         with self._lock:
             del self._opening[path]
             self._used[path] = opened
-            self._keep(path, opened)
         mine.set_result(opened)
+        with self._lock:
+            self._keep(path, opened)
         return opened
 
     def _renew(self) -> None:

@@ -149,11 +149,11 @@ def _versions(objects: ObjectStore, plan: SweepPlan, dry_run: bool) -> Iterator[
     """What the bucket still has of deleted files of streams from which something was erased.
 
     A file that was swept before the erasure is in no log of replaced files that the erasure could have changed, and its
-    versions have what was erased.
+    versions have what was erased. What the catalogue refers to stays: if it was deleted, that was a mistake.
     """
-    for stream in plan.erased:
+    for stream, needed in sorted(plan.needed.items()):
         for folder in ("data", "rejects"):
-            for info in objects.discard_deleted(f"{folder}/{stream}/", dry_run):
+            for info in objects.discard_deleted(f"{folder}/{stream}/", dry_run, needed):
                 yield Sweepable(info.path, info.size, VERSION, stream)
 
 

@@ -93,6 +93,9 @@ class SweepPlan:
     listed: int = 0
     erased: dict[str, int] = field(default_factory=dict)
     """Streams of which something was erased, and when: nothing of them may be brought back from older versions."""
+    needed: dict[str, set[str]] = field(default_factory=dict)
+    """Of those streams, what the catalogue refers to: older versions may be all that is left of it. A stream whose
+    catalogue is an older copy is not among them."""
 
     @property
     def orphaned_points(self) -> int:
@@ -170,6 +173,9 @@ def sweep_plan(objects: ObjectStore, catalogue: Catalogue, rules: SweepRules, no
     if unknown:
         plan.left.append(f"{_listed(unknown)}: ingest gives no such names")
     _check_not_live(catalogue, logs, plan)
+    for stream in plan.erased.keys() - older.keys():
+        rejects = {entry.rejects_path for entry in catalogue.sources(stream) if entry.rejects_path is not None}
+        plan.needed[stream] = logs[stream].live | rejects
     return plan
 
 

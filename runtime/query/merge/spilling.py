@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import IO, Any
@@ -92,9 +92,10 @@ class Spill:
     def close(self) -> None:
         """Delete the file."""
         with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            file, self._file = self._file, None
+            if file is not None:
+                with suppress(OSError):  # a disk that is full takes no more of what is not needed any more
+                    file.close()
             self._runs = [[] for _ in range(PARTS)]
 
     def _written(self, part: GroupState) -> _Run:

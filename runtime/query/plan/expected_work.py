@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import ceil
 
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
+from runtime.helpers import Helpers
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
 from runtime.pointfile.reading.planned_reads import tail_bytes
@@ -124,6 +124,6 @@ def _directories(large: list[FileEntry], objects: ObjectStore, gap: int) -> dict
     if objects.at_once < 2 or len(chosen) < 2:
         found = list(map(opened, chosen))
     else:
-        with ThreadPoolExecutor(min(objects.at_once, len(chosen)), "antfold-count") as pool:
+        with Helpers(min(objects.at_once, len(chosen)), "antfold-count") as pool:
             found = list(pool.map(opened, chosen))
     return {f.path: (f, file) for f, file in zip(chosen, found, strict=True) if file is not None}

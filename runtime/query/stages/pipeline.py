@@ -60,7 +60,7 @@ class Pipeline:
         """Rows and nulls of each of the plan's ``sparse`` columns, as seen by the first stage."""
         first = self.runners[0]
         out = self._counted()
-        out[: len(first.tally)] = first.tally
+        out[: len(first.tally)] += first.tally  # each column is counted by one of them only
         return tuple(out.tolist())
 
     def _counted(self) -> NDArray[np.int64]:

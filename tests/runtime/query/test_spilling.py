@@ -147,3 +147,41 @@ def test_where_order_matters_nothing_is_taken(store: Store, monkeypatch: pytest.
     ):
         store.query(metric, progress=False)
     assert sizes == []
+
+
+def test_a_task_that_fails_leaves_no_rows_in_a_partial_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path, create=True)
+    for part in range(2):
+        ts = part * 86_400_000_000 + np.arange(3_000) * 1_000
+        columns = {"device": np.arange(3_000) % 40, "ts": ts, "user": np.arange(3_000) % 900}
+        store.ingest("s", columns, key="device", time="ts", unit="us", progress=False, compact=False)
+    store.close()
+    damaged = sorted(tmp_path.rglob("*.points"))[1]
+    data = bytearray(damaged.read_bytes())
+    data[8 : len(data) // 2] = bytes(len(data) // 2 - 8)
+    damaged.write_bytes(data)
+    metric = df.stream("s").group_by("user").agg(n=df.count())
+    answers = []
+    for most in (spilling.MOST, 0):
+        monkeypatch.setattr(spilling, "MOST", most)
+        with Store(tmp_path) as again:
+            found = again.query(metric, workers=1, allow_partial=True, progress=False)
+        answers.append((len(found), found.proof.rows_scanned))
+    assert answers == [(0, 0)] * 2
+
+
+def test_columns_that_are_mostly_null_are_named_whatever_the_order_of_groups(tmp_path: Path) -> None:
+    store = Store(tmp_path, create=True)
+    columns = {
+        "device": [0] * 100, "ts": list(range(100)), "n": list(range(100)),
+        "word": [None if n % 10 else "a" for n in range(100)],
+    }  # fmt: skip
+    store.ingest("s", columns, key="device", time="ts", unit="us", progress=False)
+    points = df.stream("s")
+    by = {"word": df.col("word"), "part": df.col("n") % 3}
+    notes = {
+        store.query(points.group_by(**dict(order)).agg(n=df.count()), progress=False).proof.notes
+        for order in (list(by.items()), list(by.items())[::-1])
+    }
+    assert len(notes) == 1
+    assert "word" in str(notes)

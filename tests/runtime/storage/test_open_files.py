@@ -162,3 +162,25 @@ def test_a_closed_store_keeps_nothing(tmp_path: Path) -> None:
     store.close()
     assert (KEPT.held(owner), KEPT.held()) == (0, before - mine)
     assert store.query(df.stream("s").agg(x=df.sum("x")), progress=False)["x"] == [rows.sum()]
+
+
+def test_an_interrupt_of_one_caller_is_not_anothers(store: Store, tmp_path: Path) -> None:
+    """Ctrl-C ends the call that opens a file; another one that waits for it opens it itself."""
+    entry, opened = store.files("s")[0], OpenedFiles(FolderObjects(tmp_path))
+    waits, right = threading.Event(), opened._opened
+
+    def interrupted(_: object) -> object:
+        waits.wait(10)
+        time.sleep(0.05)
+        opened._opened = right  # type: ignore[method-assign]
+        raise KeyboardInterrupt
+
+    opened._opened = interrupted  # type: ignore[assignment, method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(opened.open, entry)
+        while not opened._opening:
+            time.sleep(0.001)
+        second = pool.submit(opened.open, entry)
+        waits.set()
+        assert isinstance(first.exception(10), KeyboardInterrupt)
+        assert second.result(10).held > 0

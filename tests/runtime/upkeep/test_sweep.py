@@ -350,6 +350,27 @@ def test_versions_of_the_bucket_stay(aws: None) -> None:
     assert (len(versions["Versions"]), len(versions["DeleteMarkers"])) == (1, 1)
 
 
+def test_versions_of_what_the_catalogue_names_stay_after_an_erasure(aws: None) -> None:
+    """Versions of erased data go; those of a live file that somebody deleted are its last copies."""
+    s3 = boto3.client("s3")
+    s3.put_bucket_versioning(Bucket="lake", VersioningConfiguration={"Status": "Enabled"})
+    store = Store("s3://lake/one", create=True)
+    ingest(store, 1)
+    ingest(store, 2)
+    (gone,) = orphans(store)
+    swept(store, 8 * DAY)
+    store.erase("s", "no such key")
+    live = store.files("s")[0].path
+    store.objects.delete(live)
+    report = swept(store, 9 * DAY)
+    assert [f.path for f in report.removed if f.reason == "version"] == [gone]
+    assert "Versions" not in s3.list_object_versions(Bucket="lake", Prefix=f"one/{gone}")
+    (version,) = s3.list_object_versions(Bucket="lake", Prefix=f"one/{live}")["Versions"]
+    (marker,) = s3.list_object_versions(Bucket="lake", Prefix=f"one/{live}")["DeleteMarkers"]
+    s3.delete_object(Bucket="lake", Key=f"one/{live}", VersionId=marker["VersionId"])
+    assert store.objects.size(live) == version["Size"]
+
+
 def test_two_sweeps_and_a_query_beside_each_other(tmp_path: Path) -> None:
     import threading
 
