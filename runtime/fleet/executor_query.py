@@ -88,9 +88,12 @@ def _submitted(executor: Executor, task: Task) -> Future[bytes]:
     """The task's future; where the executor takes no tasks, one with that error."""
     try:
         return executor.submit(run_payload, payload_of(task))
-    except RuntimeError as error:  # broken, or shut down
+    except (RuntimeError, OSError) as error:  # broken, or shut down; a pool that is just breaking has closed its pipes
         refused: Future[bytes] = Future()
-        refused.set_exception(error if isinstance(error, BrokenExecutor) else CancelledError(str(error)))
+        if isinstance(error, OSError):
+            refused.set_exception(BrokenExecutor(str(error)))
+        else:
+            refused.set_exception(error if isinstance(error, BrokenExecutor) else CancelledError(str(error)))
         return refused
 
 

@@ -124,6 +124,19 @@ def test_workers_killed_from_outside(store: Store) -> None:
         assert isinstance(ask(store, pool), TaskFailed)
 
 
+def test_a_pool_that_is_just_breaking(store: Store) -> None:
+    """It has closed its pipes, and does not know yet that it is broken."""
+
+    def closed(_: int, __: Callable[[], Any]) -> Any:
+        raise AssertionError("never submitted")
+
+    executor = Odd(closed)
+    executor.submit = lambda *_: (_ for _ in ()).throw(OSError("handle is closed"))  # type: ignore[method-assign, assignment]
+    error = ask(store, executor)
+    assert isinstance(error, TaskFailed)
+    assert "make a new executor" in str(error)
+
+
 def test_a_crashed_task_is_repeated(store: Store) -> None:
     def fails_at_first(call: int, run: Callable[[], Any]) -> Any:
         if call <= 3:
