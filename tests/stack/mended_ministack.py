@@ -3,6 +3,7 @@
 - A function that a stack updates keeps its versions and aliases, and a version is not published of an unchanged one.
 - A version's reference is its ARN, and it goes with its resource.
 - Calls of an alias with weights are divided among its versions.
+- Stacks may have log streams, which do nothing, and alarms of several metrics, which are those of the first.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _KEPT = ("versions", "aliases", "next_version", "concurrency", "policy", "tags")
 _CHANGING = ("LastModified", "RevisionId", "Version")
 
 _create, _invoke = provisioners._lambda_create, lambda_svc._invoke
+_alarm = provisioners._cw_metric_alarm_create
 _publish, _alias = provisioners._lambda_version_create, provisioners._lambda_alias_create
 
 
@@ -67,6 +69,20 @@ def alias(logical_id: str, props: dict[str, Any], stack: str) -> Any:
     )
 
 
+def log_stream(logical_id: str, props: dict[str, Any], stack: str) -> Any:
+    """A log stream, whose reference is its name."""
+    return props["LogStreamName"], {}
+
+
+def alarm(logical_id: str, props: dict[str, Any], stack: str) -> Any:
+    """Create or update an alarm; of metric math, one on its first metric."""
+    stats = [part["MetricStat"] for part in props.get("Metrics", ()) if "MetricStat" in part]
+    plain = {name: value for name, value in props.items() if name != "Metrics"}
+    for found in stats[:1]:
+        plain |= {**found["Metric"], "Period": found["Period"], "Statistic": found["Stat"]}
+    return _alarm(logical_id, plain, stack)
+
+
 async def invoke(
     name: str, event: Any, headers: dict[str, str], path_qualifier: str | None = None, query: Any = None
 ) -> Any:
@@ -86,6 +102,8 @@ def main() -> None:
     handlers["AWS::Lambda::Function"]["create"] = create
     handlers["AWS::Lambda::Version"] = {"create": publish, "delete": unpublish}
     handlers["AWS::Lambda::Alias"]["create"] = alias
+    handlers["AWS::CloudWatch::Alarm"]["create"] = alarm
+    handlers["AWS::Logs::LogStream"] = {"create": log_stream, "delete": lambda *_: None}
     lambda_svc._invoke = invoke
     from ministack.app import main as serve
 

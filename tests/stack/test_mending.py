@@ -28,6 +28,8 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 __path__ = [{str(ROOT / "deploy")!r}]
 __spec__.origin = {str(ROOT / "deploy" / "__init__.py")!r}
+from deploy.handlers import retries
+retries.FIRST = 1  # second: a message is a dead letter within a minute
 """
 CONFIG = """
 [deployment]

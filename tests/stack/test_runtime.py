@@ -95,7 +95,7 @@ def test_what_becomes_of_a_fault(faulty: Function, fault: str, kind: Kind, words
 def test_what_is_refused(faulty: Function) -> None:
     reply = faulty.invoke(b'{"version": 99}')
     assert reply.error == ""
-    assert json.loads(reply.payload)["error"]["type"] == "FormatError"
+    assert json.loads(reply.payload)["error"]["type"] == "OtherVersion"
 
 
 def test_a_payload_that_is_too_large_is_cut(faulty: Function) -> None:
