@@ -34,6 +34,7 @@ retries.FIRST = 1  # second: a message is a dead letter within a minute
 CONFIG = """
 [deployment]
 name = "{name}"
+shift_minutes = 0
 
 [streams.s]
 key = "k"
@@ -70,7 +71,6 @@ def until(done: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.5)
 
 
-@pytest.mark.nightly  # it waits for dead letters, for minutes
 def test_what_breaks_is_listed_and_mended(name: str, run: Any, deploy: Any, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = deploy('format = "parquet"\n')
     store, bucket = outputs["Store"], outputs["LandingBucket"]
