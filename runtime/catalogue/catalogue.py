@@ -243,7 +243,8 @@ class TableCatalogue:
         """Create the stream count (zero) if there is none; see ``Catalogue.begin``."""
         if run(self.table, counted()) is not None:
             return
-        if not self.streams() and self._in_use():
+        # Who adds points has begun first: if there are points, the count is asked for again, or it was lost.
+        if not self.streams() and self._in_use() and run(self.table, counted()) is None:
             raise StoreError(
                 "the catalogue has nothing of this store, but there are points below data/: its table was lost, or is "
                 "another one. Name the right one with ?table=, restore it, or run `dataflow recover` on the store."

@@ -150,7 +150,7 @@ def reply_of(
     if found.partials:
         state = state_bytes.pack(together(batch, list(found.partials.values())), request or batch.request_digest)
         sent = reply(batch.id, state, spill, objects, most)
-    return {**sent, "tasks": list(found.tasks), "failed": {name: str(error) for name, error in found.failed.items()}}
+    return {**sent, "tasks": sorted(found.tasks), "failed": {name: str(error) for name, error in found.failed.items()}}
 
 
 def together(batch: TaskBatch, partials: Sequence[Partial]) -> Partial:

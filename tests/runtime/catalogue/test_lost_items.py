@@ -21,6 +21,7 @@ from runtime.catalogue import Committed, DynamoCatalogue, SqliteCatalogue, Table
 from runtime.catalogue.key_value import Query, run
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.sources import FIRST
+from runtime.errors import StoreError
 from runtime.testing.contracts.catalogue_contract import SCHEMA, D, add, files, source
 from tests.campaigns.catalogue import listed
 from tests.runtime.catalogue.test_sqlite_contract import LockedTable
@@ -266,3 +267,20 @@ def test_it_costs_next_to_nothing(tmp_path: Path) -> None:
             for _ in range(200):
                 ask()
             assert (time.perf_counter() - begun) / 200 < 0.001
+
+
+def test_a_store_that_another_process_begins(tmp_path: Path) -> None:
+    """Between two reads of the catalogue another process begins the store and writes points: nothing was lost."""
+    with SqliteCatalogue(tmp_path / "c.sqlite") as one:
+
+        def begun_by_another() -> bool:
+            TableCatalogue(one.table).begin()
+            return True
+
+        TableCatalogue(one.table, in_use=begun_by_another).begin()
+        assert one.streams() == []
+    with (
+        SqliteCatalogue(tmp_path / "d.sqlite") as other,
+        pytest.raises(StoreError, match="nothing of this store"),
+    ):
+        TableCatalogue(other.table, in_use=lambda: True).begin()
