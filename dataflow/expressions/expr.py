@@ -7,25 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
-from dataflow.expressions.node import Node, operand
-from dataflow.times.durations import parse_duration, parse_every
-from dataflow.values.constants import Literal, constant, plain
+from dataflow.expressions.methods.looking_methods import LookingMethods
+from dataflow.expressions.methods.number_methods import NumberMethods
+from dataflow.expressions.methods.text_methods import TextMethods
+from dataflow.expressions.methods.time_methods import TimeMethods
+from dataflow.expressions.node import operand
+from dataflow.values.constants import Literal, constant
 from dataflow.values.mistaken import listed_values, shown, without_call
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
-from operators.types import MAX_PLACES
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Expr(Node):
+class Expr(NumberMethods, TextMethods, TimeMethods, LookingMethods):
     """An untyped expression of a row's columns."""
 
     _no_aggregate = (
         "{name} must be an aggregate like df.mean('temp'), got the expression {text}; write e.g. df.max(...)"
     )
+
+    def _of(self, fn: str, *args: Operand, **options: object) -> Expr:
+        """See Methods."""
+        return Expr(fn, (self, *(expr(a) for a in args)), tuple(options.items()))
+
+    def _where(self, condition: Operand) -> Expr:
+        """See Methods."""
+        return when(condition).then(self).otherwise(None)
 
     def __bool__(self) -> bool:
         raise DataflowError("an expression has no truth value; combine conditions with & | ~ instead of and, or, not")
@@ -145,80 +154,8 @@ class Expr(Node):
         """The value, or ``value`` where it is null."""
         return _call("fill_null", self, value)
 
-    def abs(self) -> Expr:
-        """The absolute value of a number or duration."""
-        return _call("abs", self)
-
-    def decimal(self, places: int, rounding: str = "exact") -> Expr:
-        """The number as a decimal with ``places`` (0 to 9) decimal places: an integer number of units, exact in sums.
-
-        A float is read as the decimal that it is nearest to. More places are an error, or with ``rounding``
-        ``"half_even"`` or ``"half_up"`` (away from zero) rounded. Floats of 2**51 units and more are treated in the
-        same way, since their neighbours are too far apart.
-        """
-        places = plain(places)
-        if isinstance(places, bool) or not isinstance(places, int) or not 0 <= places <= MAX_PLACES:
-            raise DataflowError(f"decimal takes 0 to {MAX_PLACES} places, got {shown(places)}")
-        if rounding not in ("exact", "half_even", "half_up"):
-            raise DataflowError(f"decimal: rounding is exact, half_even or half_up, got {shown(rounding)}")
-        return Expr("decimal", (self,), (("places", places), ("rounding", rounding)))
-
-    def starts_with(self, prefix: str) -> Expr:
-        """Whether a string starts with ``prefix``."""
-        return Expr("starts_with", (self,), (("prefix", text_of(prefix, "starts_with")),))
-
-    def contains(self, text: str) -> Expr:
-        """Whether a string contains ``text``, taken literally."""
-        return Expr("contains", (self,), (("text", text_of(text, "contains")),))
-
-    def last(self, hold: str | timedelta | None = None, where: Operand | None = None) -> Expr:
-        """The last reported value of this key at or before this row, if no older than ``hold``.
-
-        With ``where`` only reports in rows where that condition is true count. Like all look-back functions it sees the
-        rows that reach it, including those before the range: a filter in front of it hides the reports that it drops.
-        To avoid that, put ``held`` before the filter.
-        """
-        micros = None if hold is None else parse_duration(hold, "last(hold)")
-        of = self if where is None else when(where).then(self).otherwise(None)
-        return Expr("last", (of,), (("hold", micros),))
-
-    def previous(self) -> Expr:
-        """The value in this key's previous row, which may lie before the range; null in the key's first row."""
-        return _call("previous", self)
-
-    def cumulative_sum(self) -> Expr:
-        """The sum of this key's values up to and including this row, including those before the range; null before the
-        first. Exact: floats are rounded once per row; integers that do not fit in 64 bits are an error."""
-        return _call("cumulative_sum", self)
-
-    def changed(self) -> Expr:
-        """Whether the value was reported here and differs from this key's last reported one before, which may lie
-        before the range."""
-        return _call("changed", self)
-
-    def truncate(self, every: str, zone: str = "UTC") -> Expr:
-        """The start of the calendar bucket that a time falls in: ``"10m"``, ``"1d"``, ``"1w"`` (Monday), ``"1mo"``,
-        ``"1y"`` in the IANA time zone ``zone``."""
-        parse_every(every, "truncate")
-        return Expr("truncate", (self,), (("every", every), ("zone", text_of(zone, "truncate"))))
-
-    def hour(self, zone: str = "UTC") -> Expr:
-        """The hour of the day of a time, 0 to 23, in ``zone``."""
-        return Expr("hour", (self,), (("zone", text_of(zone, "hour")),))
-
-    def weekday(self, zone: str = "UTC") -> Expr:
-        """The day of the week of a time, Monday = 0, in ``zone``."""
-        return Expr("weekday", (self,), (("zone", text_of(zone, "weekday")),))
-
 
 Operand = Expr | Literal
-
-
-def text_of(value: object, where: str) -> str:
-    """The string constant ``value``; DataflowError naming ``where`` for anything else."""
-    if not isinstance(value, str):
-        raise DataflowError(f"{where} takes a string constant, got {shown(value)}")
-    return str.__str__(value)
 
 
 def _sortable(value: object) -> bool | int | float | str:

@@ -10,35 +10,29 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs
 from dataflow.expressions.aggregate_calls import named_columns as _named
 from dataflow.expressions.call_text import chained
-from dataflow.expressions.expr import Expr, Operand, col, expr, text_of
+from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.language.aggregates import count, hold_of, over_intervals
+from dataflow.language.finished_tables import FinishedTables
 from dataflow.language.line_numbers import note_line
-from dataflow.language.timelines import Chain
+from dataflow.language.sequences import Sequences
 from dataflow.metrics.json_form import to_json
 from dataflow.steps import (
-    Cohorts,
     Filter,
-    Funnel,
     GroupBy,
     Heartbeat,
     Held,
-    Limit,
     Select,
     Sessionize,
-    Sort,
     Source,
     StateDuration,
-    Transitions,
     Window,
     WithColumns,
 )
 from dataflow.steps.base import Step
 from dataflow.steps.groups import grouping_calls
-from dataflow.steps.keyed.funnel import FUNNEL_MODES, MAX_FUNNEL
 from dataflow.steps.keyed.windows import MAX_WINDOW
 from dataflow.times.durations import buckets_in, parse_duration, parse_every
-from dataflow.values.constants import plain
-from dataflow.values.mistaken import listed_values, not_aggregate, shown, without_call
+from dataflow.values.mistaken import not_aggregate, shown, text_of, without_call
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
@@ -71,7 +65,7 @@ class Explains(Protocol):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Stream(Chain):
+class Stream(Sequences, FinishedTables):
     """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
 
     _no_expression = "a stream is not an expression: {text}; columns are df.col('name')"
@@ -164,41 +158,6 @@ class Stream(Chain):
             raise DataflowError(f"window(size): {size!r} is {n:,} buckets of {every!r}; at most {MAX_WINDOW:,}")
         return self._then(Window(every, text_of(zone, "window(zone)"), _aggs(aggs, "window"), n, bool(empty)))
 
-    def funnel(self, steps: Sequence[Operand], within: Length, mode: str = "strict") -> Stream:
-        """How far each key got through the conditions ``steps``, in their order, ``within`` the time from the first.
-
-        A window opens at every row that meets step 1 and lasts for ``within``, both ends included. Each further step
-        must be met by a row of the window that comes after the row that met the previous step; rows in between do not
-        matter. The window of a key that gets furthest counts; among several, the one that starts last. ``mode`` says
-        which rows come after:
-
-        - ``"strict"``: rows at a later time. Rows at the same time have no order.
-        - ``"ordered"``: later rows; at the same time, in order of arrival.
-        - ``"any"``: rows in the same second or later, for logs with a resolution of seconds. Within a second (of UTC)
-          the order does not matter, and one row may meet several steps. Times are rounded down to seconds.
-
-        Rows, one for each key that met step 1 in the range: the key, start (time of step 1), end (time of the last step
-        met), duration, ``steps`` (the number of steps met, from 1), ``step_2``, ``step_3`` ... (when each was first met
-        in the window, else null), and the other columns as last reported at the start.
-        """
-        conditions = tuple(expr(s) for s in listed_values(steps, "funnel takes a list of conditions"))
-        if not 2 <= len(conditions) <= MAX_FUNNEL:
-            raise DataflowError(f"funnel takes 2 to {MAX_FUNNEL} steps, got {len(conditions)}")
-        if mode not in FUNNEL_MODES:
-            raise DataflowError(f"funnel: mode is one of {', '.join(FUNNEL_MODES)}, got {shown(mode)}")
-        return self._then(Funnel(conditions, parse_duration(within, "funnel(within)"), mode))
-
-    def cohorts(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
-        """The calendar buckets of each key, from the one in which it first met ``start`` to the end of the range.
-
-        A key that first met ``start`` before the range is left out. Rows, one for each key and bucket: the key, start,
-        end, duration, ``cohort`` (the start of the key's first bucket), ``period`` (0 for that bucket, then 1, 2, ...),
-        ``returned`` (whether a row of the bucket met ``returns``, from the row that first met ``start`` on), and the
-        other columns as last reported at that row. The last bucket may end after the range.
-        """
-        parse_every(every, "cohorts")
-        return self._then(Cohorts(expr(start), expr(returns), every, text_of(zone, "cohorts(zone)")))
-
     def retention(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
         """Of the keys that first met ``start`` in one calendar bucket, how many met ``returns`` in each later one.
 
@@ -210,21 +169,6 @@ class Stream(Chain):
         grouped = self.cohorts(start, returns, every, zone).group_by("cohort", "period")
         counted = grouped.agg(keys=count(where=col("returned")), size=count())
         return counted.with_columns(share=col("keys") / col("size"))
-
-    def transitions(self, of: str | Expr, gap: Length | None = None) -> Stream:
-        """The transitions of each key from one value of ``of`` to the next, including equal ones.
-
-        Rows in which it is null are skipped. With a ``gap``, a path ends if the key reports no value for longer, and
-        the next value starts another path. A transition belongs to the time of its later value, so that counts of
-        adjoining ranges add up.
-
-        Rows: the key, start (the time of the transition), ``from``, ``to``, ``after`` (the time since the previous
-        value), and the other columns as last reported at that time. The first value of a path has null in ``from`` and
-        ``after``. The end of a path has null in ``to`` and is ``gap`` after the last value, if that lies in the range;
-        without a gap, paths do not end.
-        """
-        of = col(of) if isinstance(of, str) else expr(of)
-        return self._then(Transitions(of, None if gap is None else parse_duration(gap, "transitions(gap)")))
 
     def paths(self, of: str | Expr, gap: Length | None = None) -> Stream:
         """How often each value of ``of`` was followed by another (or itself) in the rows of one key.
@@ -241,26 +185,6 @@ class Stream(Chain):
     def agg(self, *unnamed: object, **aggs: Agg) -> Stream:
         """Aggregate all rows into one; the same as ``group_by().agg(...)``."""
         return self.group_by().agg(*unnamed, **aggs)
-
-    def sort(self, *by: str, descending: bool | tuple[bool, ...] = False) -> Stream:
-        """Order the rows by columns; stable, nulls first (last when descending)."""
-        if wrong := [b for b in by if not isinstance(b, str)]:
-            raise DataflowError(f"sort takes names of columns, got {shown(wrong[0])}")
-        flags = (
-            (descending,) * len(by)
-            if isinstance(descending, bool)
-            else tuple(listed_values(descending, "sort: descending is True, False or a list of them"))
-        )
-        if not by or len(flags) != len(by):
-            raise DataflowError("sort takes at least one column, and one descending flag or one per column")
-        return self._then(Sort(tuple(zip(by, flags, strict=True))))
-
-    def limit(self, n: int) -> Stream:
-        """The first ``n`` rows."""
-        n = plain(n)
-        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
-            raise DataflowError(f"limit takes a number of rows, got {shown(n)}")
-        return self._then(Limit(n))
 
     def to_json(self) -> str:
         """The canonical JSON form."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
 from dataflow.expressions.aggregate_calls import named_columns
-from dataflow.expressions.expr import Expr, Operand, col, expr, text_of, when
+from dataflow.expressions.expr import Expr, Operand, col, expr, when
 from dataflow.language.line_numbers import note_line
 from dataflow.steps import Concurrent, During, Heartbeat, Join, Source, StateDuration, Timeline, Track
 from dataflow.steps.base import Step, content_of
@@ -16,7 +16,7 @@ from dataflow.tables.calendars import Calendar
 from dataflow.tables.reference_tables import ReferenceTable, indexed
 from dataflow.tables.table_periods import TablePeriods
 from dataflow.values.constants import plain
-from dataflow.values.mistaken import shown, without_call
+from dataflow.values.mistaken import shown, text_of, without_call
 from operators.errors import DataflowError
 
 

@@ -127,3 +127,10 @@ def not_aggregate(name: str, value: object, known: Container[str]) -> str:
         return f"{name}={text} is a string; write {name}={write}"
     why = _own(value, NO_AGGREGATE) or "{name} must be an aggregate like df.mean('temp'), got {text}"
     return why.format(name=name, text=text)
+
+
+def text_of(value: object, where: str) -> str:
+    """The string constant ``value``; DataflowError naming ``where`` for anything else."""
+    if not isinstance(value, str):
+        raise DataflowError(f"{where} takes a string constant, got {shown(value)}")
+    return str.__str__(value)

@@ -1,0 +1,1 @@
+"""Methods of expressions, by what they take; ``Expr`` has them all."""
