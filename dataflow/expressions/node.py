@@ -44,8 +44,9 @@ _INFIX: Mapping[str, tuple[str, int]] = {
 }  # fmt: skip
 _PREFIX = {"neg": "-", "not": "~"}
 _POSITIONAL: Mapping[str, str] = {
-    "truncate": "every", "decimal": "places", "starts_with": "prefix", "contains": "text", "hour": "zone",
-    "weekday": "zone", "last": "hold",
+    "truncate": "every", "decimal": "places", "starts_with": "prefix", "contains": "text", "last": "hold",
+    "year": "zone", "quarter": "zone", "month": "zone", "iso_week": "zone", "day": "zone", "day_of_year": "zone",
+    "hour": "zone", "minute": "zone", "second": "zone", "weekday": "zone",
 }  # fmt: skip
 """The option that is written without its name, by function."""
 _USUAL: Mapping[str, object] = {

@@ -70,7 +70,7 @@ def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
         return "bool"
     if fn in ("time", "truncate"):
         return "time"
-    if fn in ("hour", "weekday"):
+    if fn in PARTS:
         return "int64"
     if args[:1] == ["duration"] and args[1:] not in ([], ["duration"]) and fn in ("div", "floordiv"):
         return "duration"
@@ -172,6 +172,18 @@ OTHERS: dict[str, Callable[..., Any]] = {
 }
 # With an integer and a float among the arguments these first make all of them floats; comparisons do not, and Python's
 # own compare an integer with a float by their values.
+PARTS: dict[str, Callable[[Any], int]] = {
+    "year": lambda d: d.year,
+    "quarter": lambda d: 1 + (d.month - 1) // 3,
+    "month": lambda d: d.month,
+    "iso_week": lambda d: d.isocalendar().week,
+    "day": lambda d: d.day,
+    "day_of_year": lambda d: d.timetuple().tm_yday,
+    "hour": lambda d: d.hour,
+    "minute": lambda d: d.minute,
+    "second": lambda d: d.second,
+    "weekday": lambda d: d.weekday(),
+}
 MIXING = {*ARITHMETIC} - {"div"}
 
 
@@ -188,10 +200,8 @@ def with_options(expr: Json) -> Callable[..., Any]:
     zone = expr.get("zone") or "UTC"
     if fn == "truncate":
         return strict(lambda t: bucket(t, expr["every"], zone)[0])
-    if fn == "hour":
-        return strict(lambda t: local(t, zone).hour)
-    if fn == "weekday":
-        return strict(lambda t: local(t, zone).weekday())
+    if fn in PARTS:
+        return strict(lambda t: PARTS[fn](local(t, zone)))
     raise ValueError(f"unknown function {fn!r}")
 
 
