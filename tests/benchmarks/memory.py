@@ -44,7 +44,10 @@ GROUPS = STREAM.group_by("boots").agg(
 
 
 def _written(result: Result, form: str, path: Path) -> None:
-    {"csv": result.to_csv, "json": result.to_json, "parquet": result.to_parquet}[form](path)
+    write: dict[str, Callable[[Path], object]] = {
+        "csv": result.to_csv, "json": result.to_json, "parquet": result.to_parquet,
+    }  # fmt: skip
+    write[form](path)
 
 
 def _rows(form: str) -> Callable[[Store, Path], int]:
