@@ -1,7 +1,7 @@
 """Rows of the day index whose seals were checked before in this process: the same bytes are not checked again.
 
 A long-lived process plans query after query over the same rows, and most of them may be those of files that a
-compaction replaced long ago. A seal takes some 1.5 µs a row, the digest of all rows of a day at once a tenth of that.
+compaction replaced long ago. A seal takes more than 1 µs a row, the digest of all rows of a day a fraction of it.
 """
 
 from __future__ import annotations
