@@ -19,7 +19,8 @@ from dataflow._home import check_home
 check_home()
 
 from dataflow.expressions.aggregate_calls import Agg  # noqa: E402
-from dataflow.expressions.expr import Expr, When, all_of, any_of, col, concat, lit, param, session, time, when  # noqa: E402
+from dataflow.expressions.expr import Expr, When, all_of, any_of, col, concat, lit, session, since, time, until, when  # noqa: E402
+from dataflow.expressions.param_calls import param  # noqa: E402
 from dataflow.language import aggregates as _aggregates  # noqa: E402
 from dataflow.language.aggregates import *  # noqa: E402, F403
 from dataflow.language.stream import Grouped, Stream, stream  # noqa: E402
@@ -88,9 +89,11 @@ __all__ = [
     "merge_by_adding",
     "param",
     "session",
+    "since",
     "stream",
     "table",
     "time",
+    "until",
     "when",
 ]  # fmt: skip
 __all__ += _aggregates.__all__

@@ -238,7 +238,7 @@ class Store(KeptStore):
         else:
             # To make a snapshot is work for one machine, for which a fleet's data may be too large.
             result = with_carry_in(self, prepared, count, fleet is None, run)
-        result.asked = Asked(self, metric.steps, prepared)
+        result.asked = Asked(self, request.steps, prepared)
         return result
 
     def unread(
@@ -420,6 +420,7 @@ class Store(KeptStore):
         below_floor: bool = False,
     ) -> Request:
         from dataflow.language.stream import Stream
+        from dataflow.metrics.settled import settled
         from dataflow.values.mistaken import shown
         from runtime.query.plan.prepare import Request
 
@@ -428,7 +429,7 @@ class Store(KeptStore):
         if params is not None and not isinstance(params, Mapping):
             raise QueryError(f"params are a mapping of names to values, such as {{'above': 25}}, got {shown(params)}")
         span = microseconds(since, "since"), microseconds(until, "until")
-        return Request(metric.steps, dict(params or {}), *span, below_floor)
+        return Request(*settled(metric.steps, dict(params or {})), *span, below_floor)
 
     # ---- contents
 

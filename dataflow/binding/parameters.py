@@ -31,6 +31,11 @@ def _expressions(part: object) -> Iterator[Expr]:
 
 def converted(kind: str, value: object) -> object:
     """``value`` (a Python value, or text from a command line) as a constant of ``kind``; else ValueError."""
+    if kind == "list":
+        listed = list(value) if isinstance(value, list | tuple) else value.split(",") if isinstance(value, str) else []
+        if listed and all(isinstance(v, bool | int | float | str) for v in listed):
+            return listed
+        raise ValueError(value)
     if kind == "bool":
         if isinstance(value, bool):
             return value

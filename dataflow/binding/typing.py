@@ -12,7 +12,7 @@ from dataflow.binding.parameters import converted, guessed
 from dataflow.expressions.aggregate_calls import Agg, NamedAggs
 from dataflow.expressions.aggregate_signatures import signature_of
 from dataflow.expressions.expr import Expr
-from dataflow.expressions.functions import CASTS, FUNCTIONS, STATEFUL, common
+from dataflow.expressions.functions import CASTS, FUNCTIONS, RANGE, STATEFUL, common
 from dataflow.plan.stages import Sparse
 from dataflow.times.calendar_tables import known_time
 from dataflow.times.durations import moment, parse_duration
@@ -105,6 +105,8 @@ class Expressions:
             return self.literal(str(e.option("type")), e.option("value"))
         if e.fn == "param":
             return self.parameter(e)
+        if e.fn in RANGE:
+            return self.literal(Type.TIME, self.params[f"${e.fn}"])
         if e.fn == "time":
             if shape.kind == "table":
                 raise self.fail("time() has no meaning after group_by; use the column that holds the time bucket")

@@ -10,6 +10,7 @@ from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.expressions.node import is_usual, operand, option_text, quoted, written
 from dataflow.times.durations import parse_every
 from dataflow.values.mistaken import shown, without_call
+from dataflow.values.settings import Setting
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 
@@ -57,9 +58,15 @@ NamedAggs = tuple[tuple[str, Agg], ...]
 
 def column_or(e: Expr) -> str:
     """The text of an argument for which a plain string is a column name."""
-    if e.fn == "col":
+    if e.fn == "col" and isinstance(e.option("name"), str):
         return quoted(str(e.option("name")))
     return written(e) if e.fn == "lit" and e.option("type") in ("string", "null") else operand(e)
+
+
+def column_name(column: Expr) -> str:
+    """The name of a column; of one that a parameter names, that of the parameter."""
+    name = column.option("name")
+    return name.name if isinstance(name, Setting) else str(name)
 
 
 def distinct_names(names: Iterable[str]) -> str | None:
@@ -75,7 +82,7 @@ def named_columns(columns: tuple[str | Expr, ...], named: dict[str, Operand], wh
         if isinstance(c, str):
             out.append((str.__str__(c), col(c)))
         elif isinstance(c, Expr) and c.fn == "col":
-            out.append((str(c.option("name")), c))
+            out.append((column_name(c), c))
         else:
             raise DataflowError(_unnamed(c, where))
     for n, e in named.items():

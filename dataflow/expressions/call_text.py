@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from keyword import iskeyword
 
 from dataflow.expressions.aggregate_calls import Named, NamedAggs
-from dataflow.expressions.node import option_text, quoted, written
+from dataflow.expressions.node import Node, option_text, quoted, written
 from dataflow.times.durations import written_duration
 
 _WIDTH = 100
@@ -26,7 +26,8 @@ def columns_text(named: Named) -> list[str]:
     """Columns: plain names where a column keeps its name, else keyword arguments."""
     out: list[str] = []
     for n, e in named:
-        plain = e.fn == "col" and e.option("name") == n
+        name = e.option("name")
+        plain = e.fn == "col" and isinstance(name, str) and name == n
         # Positional arguments precede keywords.
         out.append(quoted(n) if plain and not any("=" in o or o[:2] == "**" for o in out) else keyword(n, written(e)))
     return out
@@ -39,7 +40,7 @@ def aggs_text(aggs: NamedAggs) -> list[str]:
 
 def given(pairs: Mapping[str, tuple[object, object]]) -> list[str]:
     """Keyword arguments that differ from their defaults; pairs of (value, default)."""
-    return [f"{n}={option_text(n, v)}" for n, (v, usual) in pairs.items() if v != usual]
+    return [f"{n}={option_text(n, v)}" for n, (v, usual) in pairs.items() if isinstance(v, Node) or v != usual]
 
 
 def length_text(value: int | None) -> str | None:

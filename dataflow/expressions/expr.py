@@ -18,6 +18,7 @@ from dataflow.expressions.node import operand
 from dataflow.times.durations import parse_duration
 from dataflow.values.constants import Literal, constant
 from dataflow.values.mistaken import listed_values, shown, without_call
+from dataflow.values.settings import Setting
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
 
@@ -123,8 +124,11 @@ class Expr(NumberMethods, TextMethods, TimeMethods, LookingMethods):
     def __invert__(self) -> Expr:
         return _call("not", self)
 
-    def is_in(self, values: Iterable[Literal]) -> Expr:
-        """Whether the value is one of ``values`` (all of one type, none of them null)."""
+    def is_in(self, values: Iterable[Literal] | Setting) -> Expr:
+        """Whether the value is one of ``values`` (all of one type, none of them null), or of the list that a parameter
+        has: ``is_in(df.param("sites", default=["a", "b"]))``."""
+        if isinstance(values, Setting):
+            return Expr("is_in", (self,), (("type", "null"), ("values", values.checked(self.is_in))))
         if isinstance(values, str):
             raise DataflowError(f"is_in takes a list of constants, got the text {values!r}; write is_in([{values!r}])")
         listed = [expr(v) for v in listed_values(values, "is_in takes a list of constants, is_in([...])")]
@@ -177,8 +181,10 @@ def expr(value: Operand) -> Expr:
     return Expr("lit", (), (("type", kind), ("value", found)))
 
 
-def col(name: str) -> Expr:
-    """The column ``name``."""
+def col(name: str | Expr) -> Expr:
+    """The column ``name``, which may be a parameter that has choices."""
+    if isinstance(name, Setting):
+        return Expr("col", (), (("name", name.checked_name(col)),))
     if not isinstance(name, str) or not name:
         raise DataflowError(without_call(name) or f"col takes a column name, got {shown(name)}")
     return Expr("col", (), (("name", str.__str__(name)),))
@@ -213,18 +219,19 @@ def concat(*parts: Operand) -> Expr:
 def session(gap: str | timedelta) -> Expr:
     """The number, from 1, of the key's session: another one begins with each row more than ``gap`` after the key's row
     before. For ``within=`` of functions that look back; for one row per session use ``sessionize``."""
-    silent = time() - time().previous() > timedelta(microseconds=parse_duration(gap, "session"))
+    length = parse_duration(gap, "session")
+    silent = time() - time().previous() > (length if isinstance(length, Expr) else timedelta(microseconds=length))
     return when(silent.fill_null(True)).then(1).otherwise(0).cumulative_sum()
 
 
-def param(name: str, default: Literal = None) -> Expr:
-    """A parameter, given when the metric is run; required without a default. Its type is that of the default."""
-    if not isinstance(name, str) or not name:
-        raise DataflowError(without_call(name) or f"param takes a name, got {shown(name)}")
-    value = expr(default)
-    if value.fn != "lit":
-        raise DataflowError(f"the default of param {name!r} must be a constant")
-    return Expr("param", (), (("default", value.option("value")), ("name", name), ("type", value.option("type"))))
+def since() -> Expr:
+    """The beginning of the range that is asked for, as a time: a constant, also after a grouping."""
+    return Expr("since")
+
+
+def until() -> Expr:
+    """The end of the range that is asked for (exclusive), as a time: ``df.until() - df.col("last")``."""
+    return Expr("until")
 
 
 def _plain(value: Expr) -> str:

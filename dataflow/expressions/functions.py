@@ -162,7 +162,10 @@ CASTS: Mapping[Type, tuple[Type, ...]] = {
 }
 """The types that can be cast to each type, besides that type itself; to numbers, decimals, too."""
 
-FUNCTIONS: dict[str, Function] = {"time": Function(0, lambda kinds: Type.TIME)}
+RANGE = ("since", "until")
+"""The ends of the range that is asked for."""
+
+FUNCTIONS: dict[str, Function] = {fn: Function(0, lambda kinds: Type.TIME) for fn in ("time", *RANGE)}
 """All functions by name. Those of ``dataflow/codegen`` declare themselves beside their source."""
 
 

@@ -61,6 +61,8 @@ _USUAL: Mapping[str, object] = {
 
 def quoted(text: str) -> str:
     """A string as a Python literal, in double quotes unless that needs more escapes."""
+    if isinstance(text, Node):
+        return operand(text)
     plain = repr(text)
     return plain if plain[0] == '"' or '"' in text else f'"{plain[1:-1]}"'
 
@@ -83,7 +85,8 @@ def _expr(e: Node) -> tuple[str, int]:
     if e.fn in _PREFIX and len(e.args) == 1:
         return f"{_PREFIX[e.fn]}{_in(_SIGN, e.args[0])}", _SIGN
     if e.fn == "col":
-        return f"df.col({quoted(str(e.option('name')))})", _ATOM
+        name = e.option("name")
+        return f"df.col({operand(name) if isinstance(name, Node) else quoted(str(name))})", _ATOM
     if e.fn == "lit":
         return f"df.lit({_constant(e)})", _ATOM
     if e.fn == "param":
@@ -143,10 +146,14 @@ def value_text(kind: object, value: object) -> str:
 
 
 def _param(e: Node) -> str:
-    name, default = quoted(str(e.option("name"))), e.option("default")
-    if default is None:
-        return f"df.param({name})"
-    return f"df.param({name}, default={value_text(e.option('type'), default)})"
+    name, default, choices = quoted(str(e.option("name"))), e.option("default"), e.option("choices")
+    kind = e.option("type")
+    given = [name]
+    if default is not None:
+        given.append(f"default={option_text('', default) if isinstance(default, tuple) else value_text(kind, default)}")
+    if isinstance(choices, tuple):
+        given.append(f"choices=[{', '.join(value_text(kind, c) for c in choices)}]")
+    return f"df.param({', '.join(given)})"
 
 
 def _when(e: Node) -> str:
@@ -161,6 +168,8 @@ def options_of(e: Node) -> list[str]:
     """The texts of the options that differ from their defaults."""
     if e.fn == "is_in":
         values = e.option("values")
+        if isinstance(values, Node):
+            return [operand(values)]
         assert isinstance(values, tuple)
         return [f"[{', '.join(value_text(e.option('type'), v) for v in values)}]"]
     first = _POSITIONAL.get(e.fn)
@@ -171,7 +180,7 @@ def options_of(e: Node) -> list[str]:
 
 def is_usual(name: str, value: object) -> bool:
     """Whether an option has its default value."""
-    return name in _USUAL and _USUAL[name] == value
+    return name in _USUAL and not isinstance(value, Node) and _USUAL[name] == value
 
 
 def option_text(name: str, value: object) -> str:

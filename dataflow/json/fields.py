@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field
 from typing import Any
 
+from dataflow.expressions.param_calls import ParameterExpr
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.reading import Reader, check_distinct
 from dataflow.json.writing import aggs_out, expr_out, named_out
-from dataflow.times.durations import parse_every
+from dataflow.times.durations import parse_duration, parse_every
+from dataflow.values.mistaken import text_of
 
+Value = Callable[..., Any]
 Read = Callable[[Reader, Any, str], Any]
 """Reads a field's value from JSON; the text is the place, for errors."""
 
@@ -21,11 +24,27 @@ class FieldForm:
 
     write: Callable[[Any], Any]
     read: Read
+    value: Value
+    """The field's value from the constant that a parameter has. The mapping has the fields before it."""
 
 
-def field_of(write: Callable[[Any], Any], read: Read, default: Any = MISSING, name: str = "") -> Any:
-    """A field of a step with this form, under its own name or another."""
-    return field(default=default, metadata={"json": FieldForm(write, read), "name": name})
+def _given(value: Any, where: str, others: Mapping[str, Any]) -> Any:
+    return value
+
+
+def field_of(
+    write: Callable[[Any], Any], read: Read, default: Any = MISSING, name: str = "", value: Value = _given
+) -> Any:
+    """A field of a step with this form, under its own name or another. A parameter may stand in place of its value."""
+
+    def out(found: Any) -> Any:
+        return expr_out(found) if isinstance(found, ParameterExpr) else write(found)
+
+    def of(r: Reader, found: Any, where: str) -> Any:
+        parameter = r.setting(found, where)
+        return read(r, found, where) if parameter is None else parameter
+
+    return field(default=default, metadata={"json": FieldForm(out, of, value), "name": name})
 
 
 def form_of(f: Field[Any]) -> FieldForm:
@@ -76,7 +95,7 @@ def aggregates() -> Any:
 
 def text() -> Any:
     """A string that is not empty."""
-    return field_of(_same, lambda r, v, where: r.text(v, where))
+    return field_of(_same, lambda r, v, where: r.text(v, where), value=lambda v, where, others: text_of(v, where))
 
 
 def choice(*known: str) -> Any:
@@ -90,24 +109,36 @@ def choice(*known: str) -> Any:
     return field_of(_same, read)
 
 
+def _micros(value: Any, where: str, others: Mapping[str, Any]) -> int:
+    return parse_duration(value, where)
+
+
 def length() -> Any:
     """A duration: positive microseconds."""
-    return field_of(_same, lambda r, v, where: r.micros(v, where))
+    return field_of(_same, lambda r, v, where: r.micros(v, where), value=_micros)
 
 
 def optional_length() -> Any:
     """A duration, or null."""
-    return field_of(_same, lambda r, v, where: r.micros(v, where, optional=True))
+    return field_of(_same, lambda r, v, where: r.micros(v, where, optional=True), value=_micros)
 
 
 def every() -> Any:
     """Calendar buckets, for example "10m"."""
-    return field_of(_same, lambda r, v, where: parse_every(r.text(v, where), where).text)
+    return field_of(
+        _same,
+        lambda r, v, where: parse_every(r.text(v, where), where).text,
+        value=lambda v, where, others: parse_every(v, where).text,
+    )
 
 
-def whole(low: int, high: int, default: Any = MISSING) -> Any:
+def whole(low: int, high: int, default: Any = MISSING, value: Value | None = None) -> Any:
     """An integer from ``low`` to ``high``."""
-    return field_of(_same, lambda r, v, where: r.whole(v, where, low, high), default)
+
+    def given(found: Any, where: str, others: Mapping[str, Any]) -> int:
+        return Reader().whole(found, where, low, high)
+
+    return field_of(_same, lambda r, v, where: r.whole(v, where, low, high), default, value=value or given)
 
 
 def flag() -> Any:

@@ -10,6 +10,7 @@ from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, distinct
 from dataflow.expressions.aggregate_signatures import options_of, signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import CASTS, FUNCTIONS
+from dataflow.expressions.param_calls import ParameterExpr
 from dataflow.json.errors import JsonFormError, short
 from dataflow.times.durations import parse_every
 from dataflow.typed.decimals import ROUNDINGS
@@ -109,16 +110,14 @@ class Reader:
         if not isinstance(value, dict):
             raise JsonFormError(f"{where}: expected an expression object, got {short(value)}")
         if "col" in value:
-            return Expr("col", (), (("name", self.text(self.fields(value, where, ["col"])["col"], where)),))
+            name = self.fields(value, where, ["col"])["col"]
+            parameter = self.setting(name, where)
+            return Expr("col", (), (("name", self.text(name, where) if parameter is None else parameter),))
         if "lit" in value:
             d = self.fields(value, where, ["lit", "type"])
             return Expr("lit", (), (("type", d["type"]), ("value", self.constant(d["lit"], d["type"], where))))
         if "param" in value:
-            d = self.fields(value, where, ["param", "default", "type"])
-            default = self.constant(d["default"], d["type"], where)
-            return Expr(
-                "param", (), (("default", default), ("name", self.text(d["param"], where)), ("type", d["type"]))
-            )
+            return self.parameter(value, where)
         fn = value.get("fn")
         spec = FUNCTIONS.get(fn) if isinstance(fn, str) else None
         if spec is None:
@@ -133,7 +132,9 @@ class Reader:
         for name in sorted([*spec.options, *(n for n in spec.defaults if n in d)]):
             option = d[name]
             here = f"{where}.{name}"
-            if name == "hold":
+            if (parameter := self.setting(option, here)) is not None:
+                option = parameter
+            elif name == "hold":
                 option = self.micros(option, here, optional=True)
             elif name == "every":
                 parse_every(self.text(option, here), here)
@@ -164,6 +165,23 @@ class Reader:
         inner = tuple(self.expr(a, f"{where}.args[{i}]", depth + 1) for i, a in enumerate(args))
         return Expr(str(fn), inner, tuple(options))
 
+    def parameter(self, value: object, where: str) -> ParameterExpr:
+        """A parameter."""
+        d = self.fields(value, where, ["param", "default", "type"], ["choices"])
+        kind, name, options = d["type"], self.text(d["param"], where), []
+        if "choices" in d:
+            found = self.rows(d["choices"], f"{where}.choices")
+            options.append(("choices", tuple(self.constant(c, kind, f"{where}.choices") for c in found)))
+        if kind == "list":
+            default: object = tuple(self.rows(d["default"], f"{where}.default"))
+        else:
+            default = None if d["default"] is None else self.constant(d["default"], kind, where)
+        return ParameterExpr("param", (), (*options, ("default", default), ("name", name), ("type", kind)))
+
+    def setting(self, value: object, where: str) -> ParameterExpr | None:
+        """The parameter that stands in place of a constant; None if it is none."""
+        return self.parameter(value, where) if isinstance(value, dict) and "param" in value else None
+
     def agg(self, value: object, where: str) -> Agg:
         """An aggregate."""
         self._nodes += 1
@@ -184,7 +202,9 @@ class Reader:
             raise JsonFormError(f"{where}: {d['fn']} does not take {len(args)} arguments")
         condition = None if d["where"] is None else self.expr(d["where"], f"{where}.where")
         try:
-            given = options_of(d["fn"], form, d, where)
+            settings = {n: self.setting(v, f"{where}.{n}") for n, v in d.items() if n not in ("args", "where")}
+            chosen: dict[str, object] = {**d, **{n: p for n, p in settings.items() if p is not None}}
+            given = options_of(d["fn"], form, chosen, where)
         except DataflowError as error:
             raise JsonFormError(str(error)) from None
         inner = tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args))

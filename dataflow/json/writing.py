@@ -14,15 +14,24 @@ def expr_out(e: Expr) -> dict[str, Any]:
     """An expression."""
     options = dict(e.options)
     if e.fn == "col":
-        return {"col": options["name"]}
+        name = options["name"]
+        return {"col": expr_out(name) if isinstance(name, Expr) else name}
     if e.fn == "lit":
         return {"lit": _number_out(options["value"]), "type": options["type"]}
     if e.fn == "param":
-        return {"param": options["name"], "default": _number_out(options["default"]), "type": options["type"]}
+        found = {"param": options["name"], "default": option_out(options["default"]), "type": options["type"]}
+        return found | ({"choices": option_out(options["choices"])} if "choices" in options else {})
     out: dict[str, Any] = {"fn": e.fn, "args": [expr_out(a) for a in e.args]}
     for name, value in options.items():
-        out[name] = [_number_out(v) for v in value] if isinstance(value, tuple) else value
+        out[name] = option_out(value)
     return out
+
+
+def option_out(value: object) -> object:
+    """An option: a constant, a list of constants, or a parameter."""
+    if isinstance(value, Expr):
+        return expr_out(value)
+    return [_number_out(v) for v in value] if isinstance(value, tuple) else _number_out(value)
 
 
 def _number_out(value: object) -> object:
@@ -34,7 +43,7 @@ def _number_out(value: object) -> object:
 def agg_out(a: Agg) -> dict[str, Any]:
     """An aggregate."""
     where = None if a.where is None else expr_out(a.where)
-    options = {name: list(value) if isinstance(value, tuple) else value for name, value in a.options}
+    options = {name: option_out(value) for name, value in a.options}
     return {"fn": a.fn, "args": [expr_out(e) for e in a.args], "where": where, **options}
 
 

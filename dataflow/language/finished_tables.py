@@ -8,6 +8,7 @@ from dataflow.language.timelines import Chain
 from dataflow.steps import Limit, Sort
 from dataflow.values.constants import plain
 from dataflow.values.mistaken import listed_values, shown
+from dataflow.values.settings import Setting
 from operators.errors import DataflowError
 
 
@@ -29,6 +30,8 @@ class FinishedTables(Chain):
 
     def limit(self, n: int) -> Self:
         """The first ``n`` rows."""
+        if isinstance(n, Setting):
+            return self._then(Limit(n.checked(lambda v: self.limit(v))))
         n = plain(n)
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
             raise DataflowError(f"limit takes a number of rows, got {shown(n)}")

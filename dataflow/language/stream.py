@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs
+from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, column_name
 from dataflow.expressions.aggregate_calls import named_columns as _named
 from dataflow.expressions.call_text import chained
 from dataflow.expressions.expr import Expr, Operand, col, expr
@@ -30,8 +30,8 @@ from dataflow.steps import (
 )
 from dataflow.steps.base import Step
 from dataflow.steps.groups import grouping_calls
-from dataflow.steps.keyed.windows import MAX_WINDOW
-from dataflow.times.durations import buckets_in, parse_duration, parse_every, placed_every
+from dataflow.steps.keyed.windows import buckets_of
+from dataflow.times.durations import parse_duration, placed_every
 from dataflow.values.mistaken import not_aggregate, shown, text_of, without_call
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
@@ -113,7 +113,7 @@ class Stream(Sequences, FinishedTables):
         state = col(state) if isinstance(state, str) else expr(state)
         if name is not None:
             text_of(name, "state_duration(name)")
-        label = name or (str(state.option("name")) if state.fn == "col" else "state")
+        label = name or (column_name(state) if state.fn == "col" else "state")
         micros = None if hold is None else parse_duration(hold, "state_duration(hold)")
         return self._then(StateDuration(state, label, micros))
 
@@ -161,10 +161,7 @@ class Stream(Sequences, FinishedTables):
         if it has none).
         """
         every = placed_every(every, week_start, offset, "window")
-        bucket = parse_every(every, "window")
-        n = 1 if size is None else buckets_in(size, bucket, "window(size)")
-        if n > MAX_WINDOW:
-            raise DataflowError(f"window(size): {size!r} is {n:,} buckets of {every!r}; at most {MAX_WINDOW:,}")
+        n = 1 if size is None else buckets_of(size, every)
         return self._then(Window(every, text_of(zone, "window(zone)"), _aggs(aggs, "window"), n, bool(empty)))
 
     def retention(

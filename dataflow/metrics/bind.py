@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dataflow.binding.parameters import params_in
 from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumns
+from dataflow.metrics.settled import check_params
 from dataflow.plan.carried import carried_of
 from dataflow.plan.history import history_of, with_early_rows
 from dataflow.plan.properties import has_whole_keys, is_sliceable, laws_of, stage_of_inputs
@@ -14,7 +14,6 @@ from dataflow.sinks.row_sink import Rows
 from dataflow.steps.base import Step
 from dataflow.typed.hidden_columns import PARTIAL
 from dataflow.typed.nodes import Typed, column
-from operators.nearest import listed, meant
 from operators.types import Type
 
 __all__ = ["GraphError", "StreamColumns", "bind"]
@@ -23,7 +22,7 @@ __all__ = ["GraphError", "StreamColumns", "bind"]
 def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, object] | None = None) -> Plan:
     """Check ``steps`` against a stream and make the plan; GraphError names the wrong step."""
     # First, since a misspelled parameter is also a missing one.
-    _check_params(steps, params or {})
+    check_params(steps, params or {})
     b = Expressions(stream, params or {})
     shape = Shape("points", {}, {})
     deferred: list[Deferred] = []
@@ -56,15 +55,6 @@ def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, obje
         write_rows()
     outputs = tuple((n, t.type) for n, t in shape.env.items() if t.type is not None)
     return _finished(b, stream_of(steps), deferred, stages, after, outputs, order)
-
-
-def _check_params(steps: Sequence[Step], params: Mapping[str, object]) -> None:
-    """GraphError for parameters that the metric does not have."""
-    known = sorted(params_in(tuple(steps))) if params else []
-    if unknown := sorted(set(params) - set(known)):
-        raise GraphError(
-            f"the metric has no parameter {unknown[0]!r}; {meant(unknown[0], known, 'its')} parameters: {listed(known)}"
-        )
 
 
 def stream_of(steps: Sequence[Step]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.call_text import call
-from dataflow.expressions.node import quoted
+from dataflow.expressions.node import option_text, quoted
 from dataflow.json import fields as json
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.reading import Reader
@@ -61,7 +61,7 @@ class Sort(Step, op="sort"):
 class Limit(Step, op="limit"):
     """The first ``n`` rows."""
 
-    n: int = json.field_of(lambda n: n, _number_in)
+    n: int = json.field_of(lambda n: n, _number_in, value=lambda n, where, others: _number_in(Reader(), n, where))
 
     makes = TABLE
     takes_table = True
@@ -72,4 +72,4 @@ class Limit(Step, op="limit"):
 
     def calls(self) -> list[str]:
         """See Step."""
-        return [call("limit", [str(self.n)])]
+        return [call("limit", [option_text("n", self.n)])]

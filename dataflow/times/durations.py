@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import cast
 
 from dataflow.values.constants import constant, is_numpy_length
 from dataflow.values.mistaken import shown, without_call
+from dataflow.values.settings import Setting
 from operators.errors import DataflowError
 from operators.kernels.times.dates import BAD_TIME
 from operators.kernels.times.iso_times import LOCAL_DATE, ZONED, iso_time
@@ -37,8 +39,11 @@ _LIMIT = 10_000 * 366 * _UNITS["d"]
 def parse_duration(value: str | timedelta, where: str) -> int:
     """Microseconds of a positive duration, for example ``"5m"``, ``"1h30m"`` or a timedelta.
 
-    Raises DataflowError naming ``where`` for anything else; bare numbers have no unit and are refused.
+    Raises DataflowError naming ``where`` for anything else; bare numbers have no unit and are refused. A parameter is
+    returned as it is (``Setting``).
     """
+    if isinstance(value, Setting):
+        return cast(int, value.checked(lambda v: parse_duration(v, where)))
     if isinstance(value, timedelta) or is_numpy_length(value):
         found = constant(value)[1]
         micros = found if isinstance(found, int) else 0
@@ -56,6 +61,8 @@ def parse_duration(value: str | timedelta, where: str) -> int:
 
 def written_duration(micros: int) -> str:
     """A positive duration as ``parse_duration`` reads it, in the largest unit that divides it."""
+    if isinstance(micros, Setting):
+        return cast(str, micros)
     unit, size = next((u, n) for u, n in reversed(_UNITS.items()) if micros % n == 0)
     return f"{micros // size}{unit}"
 
@@ -159,7 +166,11 @@ def parse_every(value: str, where: str) -> Every:
 
 def placed_every(every: str, week_start: str | None, offset: str | timedelta | None, where: str) -> str:
     """The text of a bucket whose weeks start on the day ``week_start`` ("mon" to "sun"), and which begins ``offset``
-    after midnight; else DataflowError naming ``where``."""
+    after midnight; else DataflowError naming ``where``. A parameter is returned as it is (``Setting``)."""
+    if isinstance(every, Setting):
+        if week_start is not None or offset is not None:
+            raise DataflowError(f"{where}: a parameter says itself when its buckets start, like '1w@sun' or '1d+6h'")
+        return cast(str, every.checked(lambda v: parse_every(v, where)))
     bucket = parse_every(every, where)
     if week_start is None and offset is None:
         return every

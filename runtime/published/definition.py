@@ -284,7 +284,7 @@ def values_of(graph: object, field: str) -> Iterator[str]:
 def _parameters(graph: object, name: str) -> dict[str, Parameter]:
     out: dict[str, Parameter] = {}
     for o in _objects(graph):
-        if set(o) == {"param", "default", "type"}:
+        if set(o) - {"choices"} == {"param", "default", "type"}:
             p = Parameter(o["param"], o["type"], o["default"])
             if out.setdefault(p.name, p) != p:
                 raise QueryError(

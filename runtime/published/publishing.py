@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dataflow.language.stream import Stream
+from dataflow.metrics.settled import settled
 from dataflow.plan.stages import Plan
 from operators.compiler.cache import mode, ready_file
 from operators.compiler.targets import target as target_named
@@ -37,7 +38,9 @@ def publish(
     first = definition.define(metric, name, description, defaults)
     made: list[kernel_store.KernelRef] = []
     if all(p.default is not None for p in first.parameters):
-        compiled = prepare(store.catalogue, Request(metric.steps, first.params(), 0, 0, below_floor=True)).compiled
+        compiled = prepare(
+            store.catalogue, Request(*settled(metric.steps, first.params()), 0, 0, below_floor=True)
+        ).compiled
         for target in targets:
             made += kernel_store.publish(store.objects, compiled, target_named(target), signer)
     elif targets:
@@ -106,7 +109,7 @@ def renew(store: OpenStore, target: str, signer: Signer | None) -> dict[str, str
             if not any(k.target == target for k in named.kernels):
                 continue
             try:
-                request = Request(named.metric.steps, named.params(), 0, 0, below_floor=True)
+                request = Request(*settled(named.metric.steps, named.params()), 0, 0, below_floor=True)
                 compiled = prepare(store.catalogue, request).compiled
                 kernel_store.publish(store.objects, compiled, target_named(target), signer)
             except DataflowError as error:

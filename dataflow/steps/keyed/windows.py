@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
 
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import NamedAggs
@@ -14,15 +16,30 @@ from dataflow.plan.sink import NamedTyped
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
 from dataflow.steps.keyed.segments import Segments, segment_columns
 from dataflow.times.calendar_tables import longest_bucket
-from dataflow.times.durations import parse_every
+from dataflow.times.durations import buckets_in, parse_every
 from dataflow.times.zones import check_zone
 from dataflow.typed.nodes import Typed
+from dataflow.values.settings import Setting
+from operators.errors import DataflowError
 from operators.types import Type
 
 MAX_WINDOW = 1000
 """The maximum number of buckets in a window; each takes state per key."""
 
 _LONGEST = 366 * 100 * 86_400_000_000
+
+
+def buckets_of(size: str | timedelta, every: str) -> int:
+    """The number of buckets ``every`` in a window of this ``size``; DataflowError unless it is a whole number, at most
+    ``MAX_WINDOW``."""
+    if isinstance(size, Setting):
+        return cast(int, size)
+    if isinstance(every, Setting):
+        raise DataflowError("window: where every is a parameter, size is one, too: only together do they fit")
+    n = buckets_in(size, parse_every(every, "window"), "window(size)")
+    if n > MAX_WINDOW:
+        raise DataflowError(f"window(size): {size!r} is {n:,} buckets of {every!r}; at most {MAX_WINDOW:,}")
+    return n
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +49,7 @@ class Window(KeyedStep, op="window"):
     every: str = json.every()
     zone: str = json.text()
     aggs: NamedAggs = json.aggregates()
-    size: int = json.whole(2, MAX_WINDOW, 1)
+    size: int = json.whole(2, MAX_WINDOW, 1, value=lambda size, where, others: buckets_of(size, others["every"]))
     empty: bool = json.flag()
 
     def rows(self, b: Expressions, shape: Shape, own: Mapping[str, Typed]) -> KeyedRows:
@@ -52,7 +69,11 @@ class Window(KeyedStep, op="window"):
 
     def calls(self) -> list[str]:
         """See Step."""
-        every = parse_every(self.every, "window")
-        size = f"{self.size * every.count}{every.unit}" if self.size != 1 else None
+        size: object = None
+        if isinstance(self.size, Setting):
+            size = self.size
+        elif self.size != 1:
+            every = parse_every(self.every, "window")
+            size = f"{self.size * every.count}{every.unit}"
         options = given({"zone": (self.zone, "UTC"), "size": (size, None), "empty": (self.empty, False)})
         return [call("window", [quoted(self.every), *options, *aggs_text(self.aggs)])]

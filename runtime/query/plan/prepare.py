@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dataflow.metrics.json_form import to_dict
+from dataflow.metrics.settled import asks_range
 from dataflow.plan.stages import Plan
 from dataflow.steps import Source
 from dataflow.steps.base import Step
@@ -101,6 +102,10 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     if schema is None:
         raise QueryError(f"step 1 (stream): {unknown_stream(source.name, catalogue.streams())}")
     graph, params = to_dict(request.steps), dict(request.params)
+    ranged = asks_range(request.steps)
+    if ranged:
+        # The range is known only from a snapshot; what is read does not depend on these.
+        params |= {"$since": 0, "$until": 0}
     named, compiled = bound(schema, graph, params)
     plan = compiled.plan
     # The files of the range suffice only if rows do not depend on earlier rows.
@@ -113,6 +118,9 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
         if t is not None:
             known_time(t, name)
     since, until, clipped = _range(snapshot, request)
+    if ranged:
+        params |= {"$since": since, "$until": until}
+        named, compiled = bound(snapshot.schema, graph, params)
     prepared = _prepared(graph, params, compiled, snapshot, named, (since, until, clipped), request.below_floor)
     if snapshot.floor is not None and not request.below_floor:
         _check_floor(prepared, snapshot.floor, request.until)

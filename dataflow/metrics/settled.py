@@ -1,0 +1,167 @@
+"""A metric with the values of its settings: parameters in place of constants that are no expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+from dataflow.binding.parameters import converted, params_in
+from dataflow.binding.typing import GraphError
+from dataflow.expressions.aggregate_calls import Agg
+from dataflow.expressions.aggregate_signatures import checked, signature_of
+from dataflow.expressions.expr import Expr
+from dataflow.expressions.functions import RANGE
+from dataflow.expressions.param_calls import ParameterExpr
+from dataflow.json.fields import form_of
+from dataflow.steps.base import Step
+from dataflow.tables.calendars import Calendar
+from dataflow.tables.reference_tables import ReferenceTable
+from dataflow.times.durations import parse_duration, parse_every
+from dataflow.values.mistaken import shown, text_of
+from operators.errors import DataflowError
+from operators.nearest import listed, meant
+from operators.signatures import Option
+
+T = TypeVar("T")
+
+
+def settled(steps: Sequence[Step], params: Mapping[str, object]) -> tuple[tuple[Step, ...], dict[str, object]]:
+    """The steps with the values of all parameters that are settings, and the parameters that are left.
+
+    A value is one of ``params`` or the default; GraphError names the step for one that is missing or wrong. A metric
+    without settings is returned as it is.
+    """
+    check_params(steps, params)
+    found = tuple(_Values(params, f"step {i + 1} ({step.method})").of_step(step) for i, step in enumerate(steps))
+    if all(a is b for a, b in zip(found, steps, strict=True)):
+        return tuple(steps), dict(params)
+    left = params_in(found)
+    return found, {n: v for n, v in params.items() if n in left}
+
+
+def check_params(steps: Sequence[Step], params: Mapping[str, object]) -> None:
+    """GraphError for parameters that the metric does not have."""
+    known = sorted(params_in(tuple(steps))) if params else []
+    if unknown := sorted(n for n in set(params) - set(known) if not n.startswith("$")):
+        raise GraphError(
+            f"the metric has no parameter {unknown[0]!r}; {meant(unknown[0], known, 'its')} parameters: {listed(known)}"
+        )
+
+
+def asks_range(steps: Sequence[Step]) -> bool:
+    """Whether an expression has ``df.since()`` or ``df.until()``."""
+    return any(_has_range(step) for step in steps)
+
+
+def _has_range(part: object) -> bool:
+    if isinstance(part, Expr) and part.fn in RANGE:
+        return True
+    if isinstance(part, tuple):
+        return any(map(_has_range, part))
+    inside = is_dataclass(part) and not isinstance(part, type | ReferenceTable | Calendar)
+    return inside and any(_has_range(getattr(part, f.name)) for f in fields(part))  # type: ignore[arg-type]
+
+
+class _Values:
+    def __init__(self, params: Mapping[str, object], where: str) -> None:
+        self._params, self._where = params, where
+
+    def value(self, e: ParameterExpr, read: Callable[[Any], T]) -> T:
+        """The value of a parameter as its place takes it."""
+        name, kind = e.name, str(e.option("type"))
+        given, choices = self._params.get(name, e.option("default")), e.option("choices")
+        if given is None:
+            raise self._fail(f"the parameter {name!r} has no default; give it a value")
+        try:
+            if kind == "list":
+                given = list(given) if isinstance(given, list | tuple) else str(given).split(",")
+            elif name in self._params and kind not in ("null", "string", "duration"):
+                given = converted(kind, given)
+        except ValueError:
+            raise self._fail(f"the parameter {name!r} is of type {kind}, which {given!r} is not") from None
+        if isinstance(choices, tuple) and given not in choices:
+            raise self._fail(f"the parameter {name!r} is one of {', '.join(map(str, choices))}, not {shown(given)}")
+        if kind == "duration" and isinstance(given, int):
+            given = timedelta(microseconds=given)
+        try:
+            return read(given)
+        except DataflowError as error:
+            raise self._fail(f"the parameter {name!r}: {error}") from None
+
+    def _fail(self, text: str) -> GraphError:
+        return GraphError(f"{self._where}: {text}")
+
+    def of_step(self, step: Step) -> Step:
+        """A step, or a step within a step."""
+        changed: dict[str, Any] = {}
+        for f in fields(step):  # type: ignore[arg-type]
+            found = getattr(step, f.name)
+            if isinstance(found, ParameterExpr) and not str(f.type).startswith("Expr"):
+                others = {g.name: getattr(step, g.name) for g in fields(step)} | changed  # type: ignore[arg-type]
+                read = partial(form_of(f).value, where=f.name, others=others)
+                changed[f.name] = self.value(found, read)
+            elif (inside := self.of_part(found)) is not found:
+                changed[f.name] = inside
+        return replace(step, **changed) if changed else step  # type: ignore[type-var]
+
+    def of_part(self, part: Any) -> Any:
+        """Part of a step."""
+        if isinstance(part, Expr):
+            return self.of_expr(part)
+        if isinstance(part, Agg):
+            return self.of_agg(part)
+        if isinstance(part, Step):
+            return self.of_step(part)
+        if isinstance(part, tuple):
+            found = tuple(map(self.of_part, part))
+            return part if all(a is b for a, b in zip(found, part, strict=True)) else found
+        if is_dataclass(part) and not isinstance(part, type | ReferenceTable | Calendar):
+            changed = {}
+            for f in fields(part):
+                before = getattr(part, f.name)
+                if (after := self.of_part(before)) is not before:
+                    changed[f.name] = after
+            return replace(part, **changed) if changed else part
+        return part
+
+    def of_expr(self, e: Expr) -> Expr:
+        """An expression with the values of the options of its functions."""
+        args = self.of_part(e.args)
+        if not any(isinstance(v, ParameterExpr) for _, v in e.options):
+            return e if args is e.args else replace(e, args=args)
+        if e.fn == "is_in":
+            values = dict(e.options)["values"]
+            assert isinstance(values, ParameterExpr)
+            of: Expr = args[0]
+            return self.value(values, of.is_in)
+        options = tuple((n, self._option(e.fn, n, v) if isinstance(v, ParameterExpr) else v) for n, v in e.options)
+        return replace(e, args=args, options=options)
+
+    def _option(self, fn: str, name: str, e: ParameterExpr) -> object:
+        where = f"{fn}({name})"
+        if name == "hold":
+            return self.value(e, lambda v: parse_duration(v, where))
+        if name == "every":
+            return self.value(e, lambda v: parse_every(v, where).text)
+        return self.value(e, lambda v: text_of(v, where))
+
+    def of_agg(self, a: Agg) -> Agg:
+        """An aggregate with the values of its options."""
+        args, where = self.of_part(a.args), self.of_part(a.where)
+        options, form = a.options, signature_of(a.fn)
+        if any(isinstance(v, ParameterExpr) for _, v in options):
+            known = {} if form is None else {o.name: o for o in form.options}
+            options = tuple(
+                (n, self.value(v, partial(_checked, a.fn, known[n])) if isinstance(v, ParameterExpr) else v)
+                for n, v in options
+            )
+        if args is a.args and where is a.where and options is a.options:
+            return a
+        return replace(a, args=args, where=where, options=options)
+
+
+def _checked(fn: str, option: Option, given: object) -> object:
+    return checked(fn, option, given, fn)

@@ -1,0 +1,159 @@
+"""Parameters wherever a constant can stand: the same answer as with the constant, by the same kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+import dataflow as df
+from dataflow.binding.typing import GraphError
+from dataflow.kernels.generate import generate
+from dataflow.metrics.settled import settled
+from operators.errors import DataflowError
+from runtime import Store
+from runtime.query.plan.prepare import Request, prepare
+
+S, U, P = df.stream("s"), df.col("u"), df.param
+N = df.count()
+STEPS = [U == "p", U == "q"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with Store(tmp_path_factory.mktemp("parameters") / "store") as store:
+        points = {
+            "k": ["a"] * 6 + ["b"] * 3,
+            "t": [0, 60, 300, 310, 2000, 2010, 5, 500, 3000],
+            "u": ["p", "q", "p", "p", "q", "r", "p", "q", "q"],
+            "x": list(range(9)),
+        }
+        store.ingest("s", points, key="k", time="t", unit="s", progress=False)
+        yield store
+
+
+def sized(every: Any, size: Any) -> df.Stream:
+    return S.window(every, size=size).select("start", "count")
+
+
+CASES: dict[str, tuple[df.Stream, dict[str, Any], df.Stream]] = {
+    "gap": (S.sessionize(P("gap", default="5m")).agg(n=N), {"gap": "1h"}, S.sessionize("1h").agg(n=N)),
+    "a length as the default": (
+        S.sessionize(P("gap", default=timedelta(hours=1))).agg(n=N), {}, S.sessionize("1h").agg(n=N)),
+    "a length that is given": (
+        S.sessionize(P("gap")).agg(n=N), {"gap": timedelta(minutes=5)}, S.sessionize("5m").agg(n=N)),
+    "every and size": (
+        sized(P("every", default="1h"), P("size", default="2h")), {"every": "10m", "size": "30m"}, sized("10m", "30m")),
+    "every with an offset": (
+        S.window(P("every")).select("start"), {"every": "1d+6h"}, S.window("1d", offset="6h").select("start")),
+    "hold": (
+        S.state_duration("u", hold=P("hold", default="1m")).group_by("u").agg(d=df.duration()), {"hold": "2m"},
+        S.state_duration("u", hold="2m").group_by("u").agg(d=df.duration())),
+    "hold of a column": (S.select(v=U.last(P("hold"))), {"hold": "10s"}, S.select(v=U.last("10s"))),
+    "timeout": (
+        S.heartbeat(P("timeout", default="1m")).agg(d=df.duration(df.col("alive"))), {"timeout": "5m"},
+        S.heartbeat("5m").agg(d=df.duration(df.col("alive")))),
+    "within": (
+        S.funnel(STEPS, within=P("within", default="1m")).agg(n=df.sum("steps")), {"within": "10m"},
+        S.funnel(STEPS, within="10m").agg(n=df.sum("steps"))),
+    "bucket and zone": (
+        S.group_by(d=df.time().truncate(P("every", default="1h"), P("zone", default="Europe/Berlin"))).agg(n=N),
+        {"every": "1d", "zone": "Asia/Kolkata"},
+        S.group_by(d=df.time().truncate("1d", "Asia/Kolkata")).agg(n=N)),
+    "a list": (S.filter(U.is_in(P("us", default=["p"]))).agg(n=N), {"us": ["q", "r"]},
+               S.filter(U.is_in(["q", "r"])).agg(n=N)),
+    "a list as text": (S.filter(U.is_in(P("us", default=["p"]))).agg(n=N), {"us": "q,r"},
+                       S.filter(U.is_in(["q", "r"])).agg(n=N)),
+    "a group column": (S.group_by(df.col(P("by", default="u", choices=["u", "k"]))).agg(n=N), {"by": "k"},
+                       S.group_by(by=df.col("k")).agg(n=N)),
+    "a number of rows": (
+        S.group_by("u").agg(n=N).limit(P("n", default=5)), {"n": 1}, S.group_by("u").agg(n=N).limit(1)),
+    "options of aggregates": (
+        S.agg(q=df.quantile("x", P("q", default=0.5)), top=df.top_k("u", P("k", default=1))), {"q": 0.9, "k": 2},
+        S.agg(q=df.quantile("x", 0.9), top=df.top_k("u", 2))),
+    "also in an expression": (
+        S.filter(df.time() - df.time().previous() > P("gap", default="1m")).sessionize(P("gap")).agg(n=N),
+        {"gap": "5m"},
+        S.filter(df.time() - df.time().previous() > "5m").sessionize("5m").agg(n=N)),
+    "in a timeline": (
+        (S.heartbeat(P("timeout", default="1m")) & S.state_duration(U == "p")).agg(d=df.duration(df.col("state"))),
+        {"timeout": "10m"},
+        (S.heartbeat("10m") & S.state_duration(U == "p")).agg(d=df.duration(df.col("state")))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_answer_as_with_the_constant(store: Store, name: str) -> None:
+    metric, params, plain = CASES[name]
+    assert repr(df.from_json(metric.to_json())) == repr(metric)
+    names = {"df": df, "timedelta": timedelta}
+    assert repr(eval(repr(metric), names)) == repr(metric)
+    found, right = store.query(metric, params=params), store.query(plain)
+    assert ([*found], found.proof.result) == ([*right], right.proof.result)
+
+
+def test_one_kernel_serves_all_values(store: Store) -> None:
+    metric = S.sessionize(P("gap", default="5m")).state_duration("count", hold=P("hold", default="1h")).agg(n=N)
+
+    def kernels(**params: str) -> list[str]:
+        request = Request(*settled(metric.steps, params), None, None)
+        return [generate(stage).digest for stage in prepare(store.catalogue, request).plan.stages]
+
+    assert kernels() == kernels(gap="1h", hold="2h")
+
+
+def test_published(store: Store) -> None:
+    store.publish(S.sessionize(P("gap", default="5m")).agg(n=N), "gaps")
+    store.publish(S.filter(U.is_in(P("us", default=["p"]))).agg(n=N), "kinds")
+    assert [*store.query("gaps", params={"gap": "1h"})] == [*store.query(S.sessionize("1h").agg(n=N))]
+    assert [*store.query("gaps")] == [*store.query(S.sessionize("5m").agg(n=N))]
+    assert [*store.query("kinds", params={"us": ["q"]})] == [(4,)]
+
+
+def test_devices_silent_at_the_end_of_the_range(store: Store) -> None:
+    last = S.group_by("k").agg(last=df.max(df.time()))
+    silent = last.with_columns(silent=df.until() - df.col("last"), asked=df.until() - df.since())
+    assert repr(df.from_json(silent.to_json())) == repr(silent)
+    until = datetime(1970, 1, 1, 1, tzinfo=UTC)
+    minute = 60_000_000
+    found = [row[2:] for row in store.query(silent, since="1970-01-01", until=until)]
+    assert found == [(60 * minute - 2010_000_000, 60 * minute), (10 * minute, 60 * minute)]
+    in_rows = S.filter(df.time() >= df.until() - timedelta(minutes=10)).agg(n=N)
+    assert [*store.query(in_rows, until=until)] == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "params", "said"),
+    [
+        (S.sessionize(P("gap")), {}, r"step 2 \(sessionize\): the parameter 'gap' has no default; give it a value"),
+        (S.sessionize(P("gap", default="5m")), {"gap": "long"}, "the parameter 'gap': .*'long' is not a duration"),
+        (S.sessionize(P("gap", default="5m")), {"gp": "1h"}, "no parameter 'gp'; did you mean 'gap'"),
+        (S.group_by(df.col(P("by", choices=["u", "k"]))).agg(n=N), {"by": "x"}, "one of u, k, not 'x'"),
+        (S.agg(n=N).limit(P("n", default=5)), {"n": -1}, "the parameter 'n': n: expected a number of rows, got -1"),
+        (S.group_by(d=df.time().truncate(P("e", default="1h"))).agg(n=N), {"e": "7m"}, "'7m' does not divide a day"),
+        (S.window(P("e"), size=P("s")).agg(n=N), {"e": "1h", "s": "90m"}, "'90m' is not a whole number of buckets"),
+    ],
+)
+def test_wrong_values(store: Store, metric: df.Stream, params: dict[str, Any], said: str) -> None:
+    with pytest.raises(GraphError, match=said):
+        store.query(metric, params=params)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: S.sessionize(P("gap", default="long")), r"sessionize\(gap\): 'long' is not a duration"),
+        (lambda: df.col(P("by", default="u")), "needs choices=, the columns that it may name"),
+        (lambda: P("by", default="x", choices=["u", "k"]), "the default 'x' is none of its choices"),
+        (lambda: P("by", default=1, choices=["u", "k"]), "are of one type"),
+        (lambda: P("$since"), "param takes a name"),
+        (lambda: P("us", default=[df.col("x")]), "a constant|list of constants"),
+        (lambda: S.window(P("e"), size="1h"), "where every is a parameter, size is one, too"),
+        (lambda: df.time().truncate(P("e"), week_start="sun"), "says itself when its buckets start"),
+    ],
+)
+def test_errors(wrong: Any, said: str) -> None:
+    with pytest.raises(DataflowError, match=said):
+        wrong()
