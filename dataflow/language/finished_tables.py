@@ -66,7 +66,7 @@ class FinishedTables(Chain):
         other: str | None = None,
     ) -> Self:
         """Turn the values of the column ``on`` into columns: one row for each combination of the other columns that the
-        rows are grouped by.
+        rows are grouped by, ordered by these.
 
         ``values`` are declared, so that the columns are known; another one is an error, or belongs to the column
         ``other``. A column is named like its value and holds what the column ``of`` has in that row; of several

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dataflow.binding.parameters import params_in
 from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumns
@@ -34,8 +35,9 @@ def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, obje
 
     def write_rows() -> None:
         nonlocal shape, order, in_tasks
+        is_table = shape.kind == "table"
         order = _row_order(b, shape, order)
-        stage, shape = _rows_stage(b, shape)
+        stage, shape = _rows_stage(b, shape if is_table else replace(shape, by=order))
         (stages if in_tasks else after).append(stage)
         in_tasks = False
 

@@ -35,7 +35,7 @@ def numbered(step: ValueNumber, table: QueryTable) -> TableColumn:
 
 
 def spread(step: Spread, table: QueryTable) -> QueryTable:
-    """One row for each combination of ``step.per``, in the order of the table."""
+    """One row for each combination of ``step.per``, in their order."""
     first, row = _combinations(table, step.per)
     columns = {}
     for name in step.per:
@@ -48,16 +48,12 @@ def spread(step: Spread, table: QueryTable) -> QueryTable:
 
 
 def _combinations(table: QueryTable, per: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The first row of each combination of values, in the order of the table, and each row's combination."""
+    """The first row of each combination of values, in their order, and each row's combination."""
     number = np.zeros(table.rows, np.int64)
     for ranks, _ in table.words([(name, False) for name in per]):
         ranks = np.unique(ranks, return_inverse=True)[1]
         number = np.unique(number * (ranks.max(initial=0) + 1) + ranks, return_inverse=True)[1]
-    _, first, number = np.unique(number, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    place = np.empty(len(order), np.intp)
-    place[order] = np.arange(len(order))
-    return first[order], place[number]
+    return np.unique(number, return_index=True, return_inverse=True)[1:]
 
 
 def _column(
