@@ -68,13 +68,15 @@ class BesideRows:
         used = Counter(n.option("name") for _, e in found for n in _nodes(e))
         plain = {str(e.option("name")): i for i, (_, e) in enumerate(found) if e.fn == "col"}
         written = max((i for i, s in enumerate(self.steps) if isinstance(s, Stage)), default=-1)
-        for i, step in enumerate(self.steps[written + 1 :], written + 1):
-            at = plain.get(step.name) if isinstance(step, BesideColumn) else None
-            if at is None or used[step.name] > 1 or found[at][0] in self.shape.inputs:
+        for i, step in enumerate(self.steps):
+            if i <= written or not isinstance(step, BesideColumn) or used[step.name] > 1:
                 continue
-            name, kind = found[at][0], self.shape.inputs.pop(step.name)
-            del self.shape.env[step.name]
+            at = plain.get(step.name)
+            if at is None or (name := found[at][0]) in self.shape.inputs:
+                continue
             self.steps[i], found[at] = replace(step, name=name), (name, col(name))
+            kind = self.shape.inputs.pop(step.name)
+            del self.shape.env[step.name]
             self.shape.inputs[name], self.shape.env[name] = kind, column(name, kind)
         return tuple(found)
 

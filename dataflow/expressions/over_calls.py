@@ -107,7 +107,7 @@ def in_order(
 ) -> dict[str, object]:
     """The options of function ``of``, which needs an order."""
     if order is None:
-        raise DataflowError(f"{of}: per= and descending= need order=, the columns that order the rows of a table")
+        raise DataflowError(f"{of} needs order=, the columns that order the rows of a finished table")
     return dict(over_options(of, **{**ordered(per, order, descending, of, kind), "n": n}))
 
 

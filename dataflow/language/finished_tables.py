@@ -85,7 +85,9 @@ class FinishedTables(Chain):
                 raise DataflowError(f"{_OF}, got {shown(wrong[0])}")
             found = tuple(map(str.__str__, names))
         column = text_of(on, "pivot")
-        return self._then(Pivot(column, tuple(listed), found, None if other is None else text_of(other, "pivot(other)")))
+        return self._then(
+            Pivot(column, tuple(listed), found, None if other is None else text_of(other, "pivot(other)"))
+        )
 
 
 _OF = "pivot: of= takes names of columns or an aggregate"

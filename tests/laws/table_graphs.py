@@ -83,7 +83,8 @@ TABLE_GRAPHS: dict[str, b.Json] = {
     ),
     "pivoted_with_others": b.graph(
         BY_HOURS,
-        {"op": "pivot", "on": "device", "values": [b.lit("a"), b.lit("ö")], "of": b.agg("mean", TOTAL), "other": "more"},
+        {"op": "pivot", "on": "device", "values": [b.lit("a"), b.lit("ö")], "other": "more",
+            "of": b.agg("mean", TOTAL)},
         b.extend(before=over("previous", b.col("more"), n=1, order=[HOUR])),
     ),
 }  # fmt: skip

@@ -50,7 +50,7 @@ class LookingMethods(Methods):
         self,
         rows: int = 1,
         *,
-        order: str | Node | Sequence[str | Node],
+        order: str | Node | Sequence[str | Node] | None = None,
         per: str | Node | Sequence[str | Node] | None = None,
         descending: bool | Sequence[bool] = False,
     ) -> Self:
@@ -61,7 +61,7 @@ class LookingMethods(Methods):
     def row_number(
         self,
         *,
-        order: str | Node | Sequence[str | Node],
+        order: str | Node | Sequence[str | Node] | None = None,
         per: str | Node | Sequence[str | Node] | None = None,
         descending: bool | Sequence[bool] = False,
     ) -> Self:

@@ -27,9 +27,7 @@ class TableMethods(Methods):
         """The same without gaps after equal values: 1, 2, 2, 3."""
         return self._ranked("dense_rank", per, descending)
 
-    def ntile(
-        self, n: int, per: str | Node | Sequence[str | Node] | None = None, descending: bool = False
-    ) -> Self:
+    def ntile(self, n: int, per: str | Node | Sequence[str | Node] | None = None, descending: bool = False) -> Self:
         """The part, 1 to ``n``, that the row falls in if the rows with equal values of ``per`` are ordered by the value
         and cut into ``n`` parts of equal size; the first parts have one row more if they cannot be equal. Equal values
         stay in the order of the table, and may fall in two parts. Null for a null."""

@@ -121,9 +121,7 @@ def _places(step: PlaceBeside, table: QueryTable) -> tuple[Type, NDArray[np.int6
         size = np.repeat(np.diff(np.append(begins, n)), np.diff(np.append(begins, n)))
         short, longer = size // step.n, size % step.n
         in_longer = longer * (short + 1)
-        place = np.where(
-            place < in_longer, place // (short + 1), longer + (place - in_longer) // np.maximum(short, 1)
-        )
+        place = np.where(place < in_longer, place // (short + 1), longer + (place - in_longer) // np.maximum(short, 1))
     values, valid = np.zeros(table.rows, np.int64), np.zeros(table.rows, np.uint8)
     values[ordered.index], valid[ordered.index] = place + 1, 1
     return Type.INT, values, valid
@@ -207,7 +205,9 @@ class _Fold:
         """The groups of a table's rows by ``number``, which begins with 0 and never skips one."""
         ones = np.ones(table.rows, np.uint8)
         table = QueryTable(table.rows, {**table.columns, ROW: (Type.INT, number.astype(np.int64), ones)}, table.strings)
-        runner = Runner(self.step.stage, self._kernel, self._context, row_named=lambda row: in_table(table, row, self.by))
+        runner = Runner(
+            self.step.stage, self._kernel, self._context, row_named=lambda row: in_table(table, row, self.by)
+        )
         if table.rows:
             for _ in runner.push(table.chunk()):
                 raise AssertionError("a grouping writes no rows")
@@ -263,9 +263,7 @@ def _doubled(groups: Groups, begin: Index, seen: int | None) -> AggregateStates:
     return out
 
 
-def _merge_before(
-    groups: Groups, into: AggregateStates, states: AggregateStates, begin: Index, distance: int
-) -> None:
+def _merge_before(groups: Groups, into: AggregateStates, states: AggregateStates, begin: Index, distance: int) -> None:
     """Merge into the state of each row that of the row ``distance`` before, if that is in the same part."""
     at = np.arange(distance, len(begin))
     at = at[at - distance >= begin[at]]

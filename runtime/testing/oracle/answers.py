@@ -61,7 +61,9 @@ def answer(
             held = _held_columns(step, steps[i + 1 :], key)
         if step["op"] == "with_columns" and table.kind == "intervals":
             step = step | {"columns": [c for c in step["columns"] if _is_read(c, steps[i + 1 :])]}
-        scope = Scope(key, time, since, until, dict(params), held, beginning, grouped_by=grouped_by(steps[:i], key, time))
+        scope = Scope(
+            key, time, since, until, dict(params), held, beginning, grouped_by=grouped_by(steps[:i], key, time)
+        )
         table = _apply(step, table, scope)
     return [{name: row.values[name] for name in table.types} for row in _visible(table, since)]
 

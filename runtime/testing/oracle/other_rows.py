@@ -34,7 +34,7 @@ def with_columns_beside(part: Any, table: Table, params: dict[str, Value]) -> tu
 
 def _beside(node: Json, table: Table, params: dict[str, Value]) -> tuple[str | None, list[Any]]:
     """The type and the values of one function of other rows."""
-    of, n, rows = node["over"], node.get("n"), node.get("rows")
+    of, n, rows = node["over"], int(node.get("n", 1)), node.get("rows")
     order = node.get("order", [])
     down = node.get("descending") or [False] * max(len(order), 1)
     args = [evaluate(arg, table, params) for arg in node.get("args", [])]
@@ -96,7 +96,7 @@ def _parts(per: Sequence[Json], table: Table, params: dict[str, Value]) -> list[
 def _ordered(members: list[int], keys: list[list[Any]], down: list[bool]) -> list[int]:
     """Indices in an order; equal ones as they were."""
     for values, descending in reversed(list(zip(keys, down, strict=False))):
-        members = sorted(members, key=lambda i: _rank(values[i]), reverse=descending)  # noqa: B023
+        members = sorted(members, key=lambda i: _rank(values[i]), reverse=descending)
     return members
 
 
