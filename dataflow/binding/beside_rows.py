@@ -124,7 +124,7 @@ class BesideRows:
         among = RowOrder(
             tuple(names[repr(e)] for e in per),
             tuple((names[repr(e)], bool(down)) for e, down in zip(by, flags, strict=True)),
-            listed_order([_text(e) for e in per], [(_text(e), bool(d)) for e, d in zip(order, flags, strict=False)]),
+            listed_order([in_words(e) for e in per], [(in_words(e), bool(d)) for e, d in zip(order, flags, strict=False)]),
         )
         name = self._hidden()
         if isinstance(of, Agg):
@@ -133,15 +133,15 @@ class BesideRows:
             stage = stage_of_inputs({**shape.inputs, ROW: Type.INT}, (), sink, b.where)
             kind = agg.aggregate.result
             seen = None if rows is None else int(str(rows))
-            last = "" if seen is None else f", of the last {seen} rows"
+            last = "" if seen is None else f" of the last {seen} rows"
             self.steps.append(AggregateBeside(name, among, f"{of!r}{last}", seen, stage))
         else:
             argument = names[repr(node.args[0])]
             down = " descending" if of in RANKS and any(flags) else ""
-            kind, text = shape.inputs[argument], f"{of} of {_text(node.args[0])}{down}"
+            kind, text = shape.inputs[argument], f"{of} of {in_words(node.args[0])}{down}"
             if of in ("previous", "next"):
                 away = int(str(n)) * (1 if of == "next" else -1)
-                text = f"{_text(node.args[0])} of {of} row{'' if n == 1 else f', {n} away'}"
+                text = f"{in_words(node.args[0])} of {of} row{'' if n == 1 else f', {n} away'}"
                 self.steps.append(NeighbourBeside(name, among, text, argument, away))
             else:
                 kind = Type.INT
@@ -157,7 +157,8 @@ def _nodes(e: Expr) -> Iterator[Expr]:
         yield from _nodes(a)
 
 
-def _text(e: Expr) -> str:
+def in_words(e: Expr) -> str:
+    """A column's name, or the text of an expression."""
     return str(e.option("name")) if e.fn == "col" else repr(e)
 
 

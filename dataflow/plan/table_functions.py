@@ -43,6 +43,10 @@ class AggregateBeside(BesideColumn):
     rows: int | None
     stage: Stage
 
+    def describe(self) -> str:
+        """See TableFunction."""
+        return f"{self.text} beside each row{self.among.text}"
+
     def stages(self) -> Iterator[Stage]:
         """See TableFunction."""
         yield self.stage
