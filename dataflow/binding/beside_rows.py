@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import Agg, Named
 from dataflow.expressions.expr import Expr, col
-from dataflow.expressions.over_calls import RANKS, over_options
+from dataflow.expressions.over_calls import RANKS, RUNNING, over_options
 from dataflow.plan.properties import stage_of_inputs
 from dataflow.plan.stages import Stage, TableStep
 from dataflow.plan.table_functions import (
@@ -124,7 +124,9 @@ class BesideRows:
         among = RowOrder(
             tuple(names[repr(e)] for e in per),
             tuple((names[repr(e)], bool(down)) for e, down in zip(by, flags, strict=True)),
-            listed_order([in_words(e) for e in per], [(in_words(e), bool(d)) for e, d in zip(order, flags, strict=False)]),
+            listed_order(
+                [in_words(e) for e in per], [(in_words(e), bool(d)) for e, d in zip(order, flags, strict=False)]
+            ),
         )
         name = self._hidden()
         if isinstance(of, Agg):
@@ -204,8 +206,8 @@ def _as_aggregates(e: Expr) -> Expr:
         return replace(e, args=tuple(map(_as_aggregates, e.args))) if e.args else e
     e = _with_parts(e, _as_aggregates)
     of, options = e.option("of"), {name: value for name, value in e.options if name != "of"}
-    if of == "cumulative_sum":
-        return Expr("over", (), over_options(Agg("sum", e.args), **options))
+    if of in RUNNING:
+        return Expr("over", (), over_options(Agg(RUNNING[str(of)], e.args), **options))
     if of == "share":
         return Expr("div", (e.args[0], Expr("over", (), over_options(Agg("sum", e.args), **options))))
     return e

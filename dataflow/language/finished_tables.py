@@ -7,7 +7,7 @@ from typing import Self
 
 from dataflow.expressions.aggregate_calls import Agg
 from dataflow.expressions.expr import Expr, expr
-from dataflow.expressions.over_calls import columns_of, counted, directions
+from dataflow.expressions.over_calls import Columns, columns_of, counted, directions
 from dataflow.language.timelines import Chain
 from dataflow.steps import Limit, Pivot, Sort, Top
 from dataflow.steps.pivot import MOST_VALUES
@@ -43,7 +43,7 @@ class FinishedTables(Chain):
         self,
         n: int,
         by: str | Expr,
-        per: str | Expr | Sequence[str | Expr] | None = None,
+        per: Columns = None,
         descending: bool = True,
     ) -> Self:
         """The ``n`` rows with the greatest values of ``by`` among those with equal values of ``per`` (without it, among

@@ -30,6 +30,7 @@ TABLE_GRAPHS: dict[str, b.Json] = {
             share_of_whole=over("share", WHOLE),
             running=over(b.agg("sum", TOTAL), per=[b.DEVICE], order=[HOUR]),
             running_down=over("cumulative_sum", WHOLE, order=[TOTAL, HOUR], descending=[True, False]),
+            lowest=over("cumulative_min", TOTAL, per=[b.DEVICE], order=[HOUR]),
             last_three=over(b.agg("mean", TOTAL), per=[SEEN], order=[HOUR], rows=3),
             last_two=over(b.agg("sum", WHOLE, where=b.fn("gt", WHOLE, b.lit(0))), order=[TOTAL], rows=2),
         ),

@@ -54,7 +54,13 @@ def test_the_two_longest_outages_per_site_with_their_devices(tmp_path: Path) -> 
 
 def test_the_longest_outage_of_each_device(tmp_path: Path) -> None:
     down = POINTS.state_duration("status").filter(df.col("status") == "down")
-    result = asked(tmp_path, down.select("start", "duration").top(1, by="duration", per="k").select("k", "start"), OUTAGES, "status", until=90)
+    result = asked(
+        tmp_path,
+        down.select("start", "duration").top(1, by="duration", per="k").select("k", "start"),
+        OUTAGES,
+        "status",
+        until=90,
+    )
     assert columns(result) == {"k": ["a", "b"], "start": [at(20), at(40)]}
 
 
@@ -149,7 +155,7 @@ def test_long_rows_become_wide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
-        (SOLD.with_columns(x=df.col("n").previous()), r"previous needs an order of the table's rows; write for example"),
+        (SOLD.with_columns(x=df.col("n").previous()), "previous needs an order of the table's rows; write"),
         (SOLD.with_columns(x=df.col("n").cumulative_sum()), r".cumulative_sum\(order='day'\)"),
         (POINTS.with_columns(x=df.col("n").rank()), r"df.col\(\"n\"\).rank\(\) is for the rows of a finished table"),
         (POINTS.with_columns(x=df.col("n").next(order="t")), "is for the rows of a finished table, as after agg"),
@@ -187,5 +193,19 @@ def test_explain_names_the_steps(tmp_path: Path) -> None:
     metric = SOLD.with_columns(share=df.col("n").share(), r=df.col("n").rank(descending=True)).top(2, by="r")
     asked(tmp_path, metric, [("x", 0, 60)], "n")
     text = Store(tmp_path / "store").explain(metric)
-    for part in ('then df.sum("n") beside each row', "then rank of n descending", "then the first 2 rows, in the order of r descending"):  # fmt: skip
+    for part in (
+        'then df.sum("n") beside each row',
+        "then rank of n descending",
+        "then the first 2 rows, in the order of r descending",
+    ):
         assert part in text
+
+
+def test_a_row_of_a_second_grouping_is_explained(tmp_path: Path) -> None:
+    halves = POINTS.group_by("site", half=df.time().truncate("30m")).agg(n=df.count())
+    metric = halves.with_columns(share=df.col("n").share("site")).group_by("site").agg(most=df.max("share"))
+    result = asked(tmp_path, metric, COUNTS, "site")
+    assert columns(result) == {"site": ["north", "south"], "most": [6 / 13, 1.0]}
+    explained = result.explain({"site": "north"})
+    assert (explained.total, explained.keys) == (3, 1)
+    assert explained.rows["share"] == [4 / 13, 6 / 13, 3 / 13]

@@ -10,6 +10,9 @@ from runtime.testing.oracle.expressions import evaluate, type_of
 from runtime.testing.oracle.oracle_aggregates import prepare
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 
+RUNNING = {"share": "sum", "cumulative_sum": "sum", "cumulative_max": "max", "cumulative_min": "min"}
+"""Functions that are aggregates, or of them."""
+
 
 def with_columns_beside(part: Any, table: Table, params: dict[str, Value]) -> tuple[Any, Table]:
     """A step, or a part of one, with a column in the place of each function of other rows; the table with these."""
@@ -42,8 +45,8 @@ def _beside(node: Json, table: Table, params: dict[str, Value]) -> tuple[str | N
     if of in ("rank", "dense_rank", "ntile"):
         order = node["args"]
     keys = [evaluate(expr, table, params) for expr in order]
-    if of in ("share", "cumulative_sum"):
-        total = {"name": "", "agg": {"fn": "sum", "args": node["args"], "where": None}}
+    if of in RUNNING:
+        total = {"name": "", "agg": {"fn": RUNNING[of], "args": node["args"], "where": None}}
         (aggregate,) = prepare([total], table, params)
     elif not isinstance(of, str):
         (aggregate,) = prepare([{"name": "", "agg": of}], table, params)
@@ -51,7 +54,7 @@ def _beside(node: Json, table: Table, params: dict[str, Value]) -> tuple[str | N
     out: list[Any] = [None] * len(table.rows)
     for members in _parts(node.get("per", []), table, params):
         in_order = _ordered(members, keys, down)
-        if not isinstance(of, str) or of in ("share", "cumulative_sum"):
+        if not isinstance(of, str) or of in RUNNING:
             for at, i in enumerate(in_order):
                 seen = in_order[: at + 1][-rows:] if rows else in_order[: at + 1]
                 out[i] = aggregate.over(seen if order else in_order)
