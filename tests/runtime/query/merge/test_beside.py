@@ -8,7 +8,10 @@ from fractions import Fraction
 import pytest
 
 import dataflow as df
+from dataflow.metrics.bind import StreamColumns, bind
+from operators.types import Type
 from runtime import Store
+from runtime.query.kernel_store import kernel_files
 from runtime.query.merge import beside
 
 ROWS = 150
@@ -66,6 +69,14 @@ def test_any_number_of_rows_at_once(store: Store, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(beside, "_SMALL_BLOCK", block)
     parts = store.query(METRIC, progress=False)
     assert {name: parts[name] for name in parts.columns} == {name: whole[name] for name in whole.columns}
+
+
+def test_workers_without_a_compiler_can_merge() -> None:
+    """The kernels of aggregates beside rows are among those that a store publishes."""
+    plan = bind(METRIC.steps, StreamColumns("k", Type.STRING, "t", {"i": Type.INT, "x": Type.FLOAT, "n": Type.INT}))
+    tasks, all_ = ({f.digest for f in kernel_files(plan, after)} for after in (False, True))
+    # The rows that are made of them, and sums, means, variances, medians and sets of distinct values.
+    assert len(all_ - tasks) >= 6
 
 
 def test_of_no_rows(store: Store) -> None:
