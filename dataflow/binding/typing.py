@@ -116,7 +116,7 @@ class Expressions:
             raise self.fail(
                 f"{e!r} looks at other rows; put it into a column first, with_columns(x=...)"
                 if shape.kind == "table"
-                else f"{e!r} is for the rows of a finished table, as after agg(...)"
+                else f"{e!r} is for the rows of a finished table, as after agg(...) or sort(...)"
             )
         args = [self.typed(a, shape) for a in e.args]
         if any(a.type is Type.JSON for a in args) and e.fn not in ("is_null", "is_not_null"):

@@ -72,6 +72,16 @@ class NeighbourBeside(BesideColumn):
 
 
 @dataclass(frozen=True)
+class ReportBeside(BesideColumn):
+    """The first, or the ``last``, value of ``of`` that is not null in the rows of the part up to this one, or in the
+    last ``rows`` of them."""
+
+    of: str
+    last: bool
+    rows: int | None
+
+
+@dataclass(frozen=True)
 class FirstRows(TableFunction):
     """The first ``n`` rows of each part, part by part, without those in which the first column of the order is null."""
 

@@ -115,6 +115,25 @@ def test_equal_values_share_a_rank_and_the_first_is_the_first(tmp_path: Path) ->
     assert Store(tmp_path / "store").query(SOLD.top(2, by="n"), progress=False)["k"] == ["e", "b"]
 
 
+def test_values_filled_forward(tmp_path: Path) -> None:
+    """The last reported one, for two rows at most; the first one; the last one where it was above 5."""
+    n = POINTS.group_by("site", k="k").agg(n=df.sum("n"))
+    metric = n.select(
+        held=df.last("n").over("site", order="k"),
+        of_two=df.last("n").over("site", order="k", rows=2),
+        begun=df.first("n").over("site", order="k"),
+        high=df.last("n", where=df.col("n") > 5).over(order="k"),
+    )
+    rows = [("a", 0, "x", None), ("b", 1, "x", 4), ("c", 2, "x", None), ("d", 3, "x", None), ("e", 4, "y", 6)]
+    assert [*asked(tmp_path, metric, rows, "site", "n")] == [
+        (None, None, None, None),
+        (4, 4, 4, None),
+        (4, 4, 4, None),
+        (4, None, 4, None),
+        (6, 6, 6, 6),
+    ]
+
+
 def test_rows_above_the_mean_of_their_site(tmp_path: Path) -> None:
     halves = POINTS.group_by("site", half=df.time().truncate("30m")).agg(n=df.count())
     metric = halves.filter(df.col("n") > df.mean("n").over("site"))
@@ -160,7 +179,7 @@ def test_long_rows_become_wide(tmp_path: Path) -> None:
         (POINTS.with_columns(x=df.col("n").rank()), r"df.col\(\"n\"\).rank\(\) is for the rows of a finished table"),
         (POINTS.with_columns(x=df.col("n").next(order="t")), "is for the rows of a finished table, as after agg"),
         (SOLD.group_by(x=df.col("n").rank()).agg(n=df.count()), r"looks at other rows; put it into a column first"),
-        (SOLD.with_columns(x=df.last("n").over()), "last needs rows in time order; use it before group_by"),
+        (SOLD.with_columns(x=df.last("n").over()), r"last needs an order of the table's rows; write for"),
         (SOLD.with_columns(x=df.sum("k").over()), "sum cannot take string"),
         (SOLD.with_columns(x=df.sum("n").over("site")), "there is no column 'site'; available columns: k, n"),
         (SOLD.with_columns(x=df.sum("n").over(df.col("k") + 1)), "step 3"),

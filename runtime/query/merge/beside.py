@@ -21,6 +21,7 @@ from dataflow.plan.table_functions import (
     FirstRows,
     NeighbourBeside,
     PlaceBeside,
+    ReportBeside,
     RowOrder,
     Spread,
     ValueNumber,
@@ -54,9 +55,11 @@ def applied(step: TableFunction, table: QueryTable, by: Sequence[str]) -> tuple[
         return table.take(_first_rows(step, table)), 0
     if isinstance(step, AggregateBeside):
         return _with_aggregate(step, table, by)
-    assert isinstance(step, PlaceBeside | NeighbourBeside | ValueNumber)
+    assert isinstance(step, PlaceBeside | NeighbourBeside | ReportBeside | ValueNumber)
     if isinstance(step, PlaceBeside):
         column = _places(step, table)
+    elif isinstance(step, ReportBeside):
+        column = _reports(step, table)
     else:
         column = _neighbours(step, table) if isinstance(step, NeighbourBeside) else numbered(step, table)
     return QueryTable(table.rows, {**table.columns, step.name: column}, table.strings), 0
@@ -139,6 +142,21 @@ def _neighbours(step: NeighbourBeside, table: QueryTable) -> tuple[Type, NDArray
     out, ok = np.zeros_like(values), np.zeros(table.rows, np.uint8)
     out[ordered.index], ok[ordered.index] = values[found], valid[found] * inside
     return kind, out, ok
+
+
+def _reports(step: ReportBeside, table: QueryTable) -> tuple[Type, NDArray[Any], NDArray[np.uint8]]:
+    ordered = OrderedRows.of(table, step.among)
+    kind, values, valid = table.columns[step.of]
+    at, known = np.arange(table.rows), valid[ordered.index] != 0
+    low = ordered.first if step.rows is None else np.maximum(ordered.first, at - step.rows + 1)
+    if step.last:
+        there = np.maximum.accumulate(np.where(known, at, -1))
+    else:
+        there = np.minimum.accumulate(np.where(known, at, table.rows)[::-1])[::-1][low]
+    ok = (there >= low) & (there <= at)
+    out, found = np.zeros_like(values), np.zeros(table.rows, np.uint8)
+    out[ordered.index[ok]], found[ordered.index[ok]] = values[ordered.index[there[ok]]], 1
+    return kind, out, found
 
 
 # ---- aggregates

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from runtime.testing.oracle.expressions import evaluate, type_of
-from runtime.testing.oracle.oracle_aggregates import prepare
+from runtime.testing.oracle.oracle_aggregates import PlainAggregate, prepare
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 
 RUNNING = {"share": "sum", "cumulative_sum": "sum", "cumulative_max": "max", "cumulative_min": "min"}
@@ -45,7 +45,7 @@ def _beside(node: Json, table: Table, params: dict[str, Value]) -> tuple[str | N
     if of in ("rank", "dense_rank", "ntile"):
         order = node["args"]
     keys = [evaluate(expr, table, params) for expr in order]
-    if of in RUNNING:
+    if isinstance(of, str) and of in RUNNING:
         total = {"name": "", "agg": {"fn": RUNNING[of], "args": node["args"], "where": None}}
         (aggregate,) = prepare([total], table, params)
     elif not isinstance(of, str):
@@ -57,7 +57,7 @@ def _beside(node: Json, table: Table, params: dict[str, Value]) -> tuple[str | N
         if not isinstance(of, str) or of in RUNNING:
             for at, i in enumerate(in_order):
                 seen = in_order[: at + 1][-rows:] if rows else in_order[: at + 1]
-                out[i] = aggregate.over(seen if order else in_order)
+                out[i] = _over(aggregate, seen if order else in_order)
         elif of in ("previous", "next"):
             for at, i in enumerate(in_order):
                 there = at - n if of == "previous" else at + n
@@ -73,6 +73,17 @@ def _beside(node: Json, table: Table, params: dict[str, Value]) -> tuple[str | N
         ratio = {"fn": "div", "args": [{"col": "a"}, {"col": "b"}]}
         return type_of(ratio, both.types), evaluate(ratio, both, params)
     return "int64" if of in ("rank", "dense_rank", "ntile", "row_number") else kind, out
+
+
+def _over(aggregate: PlainAggregate, members: list[int]) -> Any:
+    """The aggregate of these rows, in their order."""
+    if aggregate.fn not in ("first", "last"):
+        return aggregate.over(members)
+    values = [
+        aggregate.argument[i] for i in members if aggregate.argument and (not aggregate.where or aggregate.where[i])
+    ]
+    known = [v for v in values if v is not None]
+    return known[-(aggregate.fn == "last")] if known else None
 
 
 def _place(of: Any, at: int, values: list[Any], n: int) -> int:
