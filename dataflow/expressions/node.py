@@ -166,13 +166,12 @@ def _over(e: Node) -> str:
     assert isinstance(flags, tuple)
     sorting = [f"order={columns_text(order)}"] if order else []
     down = ["descending=True"] if flags and all(flags) else [f"descending={list(flags)}"] if any(flags) else []
+    last = [] if rows is None else [f"rows={rows}"]
     if not isinstance(of, str):
-        last = [] if rows is None else [f"rows={rows}"]
         return f"{of!r}.over({', '.join([*map(column_text, per), *sorting, *down, *last])})"
     number = [str(n)] if n is not None and (of == "ntile" or n != 1) else []
     among = [f"per={columns_text(per)}"] if per and of != "share" else [*map(column_text, per)]
-    given = [*number, *sorting, *among, *down]
-    return f"{_in(_ATOM, e.args[0])}.{of}({', '.join(given)})"
+    return f"{_in(_ATOM, e.args[0])}.{of}({', '.join([*number, *sorting, *among, *down, *last])})"
 
 
 def column_text(e: Node) -> str:

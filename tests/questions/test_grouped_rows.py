@@ -117,7 +117,7 @@ def test_equal_values_share_a_rank_and_the_first_is_the_first(tmp_path: Path) ->
 
 def test_values_filled_forward(tmp_path: Path) -> None:
     """The last reported one, for two rows at most; the first one; the last one where it was above 5."""
-    n = POINTS.group_by("site", k="k").agg(n=df.sum("n"))
+    n = POINTS.group_by("site", "k").agg(n=df.sum("n"))
     metric = n.select(
         held=df.last("n").over("site", order="k"),
         of_two=df.last("n").over("site", order="k", rows=2),
