@@ -30,7 +30,6 @@ TABLE_GRAPHS: dict[str, b.Json] = {
             share_of_whole=over("share", WHOLE),
             running=over(b.agg("sum", TOTAL), per=[b.DEVICE], order=[HOUR]),
             running_down=over("cumulative_sum", WHOLE, order=[TOTAL, HOUR], descending=[True, False]),
-            lowest=over("cumulative_min", TOTAL, per=[b.DEVICE], order=[HOUR]),
             last_three=over(b.agg("mean", TOTAL), per=[SEEN], order=[HOUR], rows=3),
             last_two=over(b.agg("sum", WHOLE, where=b.fn("gt", WHOLE, b.lit(0))), order=[TOTAL], rows=2),
         ),
@@ -39,10 +38,8 @@ TABLE_GRAPHS: dict[str, b.Json] = {
         BY_HOURS,
         b.extend(
             middle=over(b.agg("median", TOTAL), order=[HOUR], rows=5),
-            distinct=over(b.agg("count_distinct", SEEN), per=[b.DEVICE], order=[WHOLE]),
-            spread=over(b.agg("variance", TOTAL, ddof=1), order=[b.fn("abs", WHOLE)], rows=4),
+            distinct=over(b.agg("count_distinct", SEEN), per=[b.DEVICE], order=[b.fn("abs", WHOLE)]),
             most=over(b.agg("top_k", SEEN, k=2, cap=10), per=[b.fn("mod", b.col("rows"), b.lit(2))]),
-            highest=over(b.agg("max", SEEN), order=[HOUR]),
         ),
     ),
     "places_in_groups": b.graph(

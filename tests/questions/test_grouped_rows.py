@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import dataflow as df
+from dataflow.metrics.bind import StreamColumns, bind
+from operators.types import Type
 from runtime import Result, Store
 
 MINUTE = 60_000_000
@@ -189,15 +191,21 @@ def test_long_rows_become_wide(tmp_path: Path) -> None:
         (SOLD.pivot("k", values=["x"], of="m"), "there is no column 'm'"),
         (SOLD.pivot("k", values=["x", "x"]), "there would be two columns 'x'"),
         (SOLD.pivot("k", values=["x"], other="x"), "there would be two columns 'x'"),
-        (SOLD.pivot("k", values=["y", "z"]), "a row for k='x' has none of the declared values; declare it, filter"),
-        (SOLD.pivot("k", values=["x"], other="o"), r"2 rows belong into the column 'o'; say how to put them together"),
         (POINTS.select("k").pivot("k", values=["x"]), "there is no column besides those that rows are grouped by"),
         (POINTS.group_by("k").agg(n=df.mean("n")).pivot("n", values=[1]), "pivot takes a column of texts, integers or"),
     ],
 )  # fmt: skip
-def test_what_has_no_meaning(tmp_path: Path, metric: df.Stream, message: str) -> None:
+def test_what_has_no_meaning(metric: df.Stream, message: str) -> None:
     with pytest.raises(df.DataflowError, match=message):
-        asked(tmp_path, metric, [("x", 0, 60), ("y", 1, 30), ("z", 2, 10)], "n")
+        bind(metric.steps, StreamColumns("k", Type.STRING, "t", {"n": Type.INT}))
+
+
+def test_values_without_a_place(tmp_path: Path) -> None:
+    rows = [("x", 0, 60), ("y", 1, 30), ("z", 2, 10)]
+    with pytest.raises(df.DataflowError, match="a row for k='x' has none of the declared values; declare it, filter"):
+        asked(tmp_path, SOLD.pivot("k", values=["y", "z"]), rows, "n")
+    with pytest.raises(df.DataflowError, match=r"2 rows belong into the column 'o'; say how to put them together"):
+        Store(tmp_path / "store").query(SOLD.pivot("k", values=["x"], other="o"), progress=False)
 
 
 def test_a_sum_beyond_64_bits_names_its_row(tmp_path: Path) -> None:
