@@ -73,5 +73,9 @@ class OverflowExceeded(GroupError):
     """An integer result that does not fit in 64 bits."""
 
 
+class InexactCast(DataflowError):
+    """A value that has no exact counterpart in the type that it is cast to."""
+
+
 class InexactDecimal(DataflowError):
     """A number that is not a decimal of the declared places."""

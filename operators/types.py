@@ -56,6 +56,9 @@ class Type(StrEnum):
 
 MAX_PLACES = 9
 
+MAX_TEXT = 1 << 20
+"""The greatest position in a text that a function can name."""
+
 MAX_PREVIOUS = 1_000
 """How many rows before it a row can look at."""
 

@@ -12,7 +12,7 @@ from dataflow.binding.parameters import converted, guessed
 from dataflow.expressions.aggregate_calls import Agg, NamedAggs
 from dataflow.expressions.aggregate_signatures import signature_of
 from dataflow.expressions.expr import Expr
-from dataflow.expressions.functions import FUNCTIONS, STATEFUL, common
+from dataflow.expressions.functions import CASTS, FUNCTIONS, STATEFUL, common
 from dataflow.expressions.over_calls import ORDERED
 from dataflow.plan.stages import Sparse
 from dataflow.times.calendar_tables import known_time
@@ -24,12 +24,13 @@ from dataflow.typed.decimals import arranged, equal_in, is_decimal
 from dataflow.typed.hidden_columns import BEGIN
 from dataflow.typed.nodes import Typed, column
 from dataflow.typed.row_operations import Fix, NullTally, RowOp
+from dataflow.typed.text_trees import MOST_LEVELS, is_tree, level_of, together
 from operators.aggregates import SIGNATURES
 from operators.contract import Aggregate
 from operators.errors import DataflowError
 from operators.nearest import listed, meant
 from operators.registry import argument_types, find
-from operators.types import Type, decimal
+from operators.types import DECIMALS, Type, decimal
 
 _MEASURED = ("add", "sub", "div", "floordiv", "mod")
 """Arithmetic of two durations, or of a time and a duration."""
@@ -123,6 +124,10 @@ class Expressions:
             raise self.fail(f"{e.fn} cannot take json: a result with several parts can be shown, but not computed with")
         if e.fn == "is_in":
             return self.membership(e, args[0])
+        if e.fn in ("cast", "try_cast"):
+            return self.cast(e, args[0])
+        if e.fn == "add" and any(a.type is Type.STRING for a in args) and _is_text(args):
+            return self.texts(args)
         if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", *_MEASURED):
             args = self.coerced(args)
         if e.fn == "when":
@@ -199,6 +204,36 @@ class Expressions:
                 elif Type.TIME in kinds:
                     a = Typed("lit", Type.TIME, (), (("value", self.moment(text)),))
             out.append(a)
+        return out
+
+    def cast(self, e: Expr, of: Typed) -> Typed:
+        """The value as one of another type."""
+        kind = Type(str(e.option("type")))
+        taken = (kind, *CASTS[kind], *(DECIMALS if kind in (Type.INT, Type.FLOAT) else ()))
+        if of.type is None:
+            return Typed("lit", None, (), (("value", None),))
+        if of.type not in taken:
+            names = ", ".join(sorted({str(t) for t in taken if t.places is None}))
+            names += " or decimal" if len(taken) > len(CASTS[kind]) + 1 else ""
+            hint = "; divide it by a length of time, like '1s'" if of.type is Type.DURATION else ""
+            raise self.fail(f"{e.fn} makes {kind} of {names}, not of {of.type}{hint}")
+        return Typed(e.fn, kind, (of,), e.options)
+
+    def texts(self, parts: Sequence[Typed]) -> Typed:
+        """A text followed by another one."""
+        if any(a.type is None for a in parts):
+            raise self.fail("add of a text and null is always null, so it has no type")
+        out = together(parts[0], parts[1])
+        if level_of(out) >= MOST_LEVELS:
+            raise self.fail(f"more than {MOST_LEVELS} functions of texts within each other")
+        for e in out.walk():
+            if e.fn == "joined" and not is_tree(e):
+                texts = (n for n in e.walk() if n.type is Type.STRING and not is_tree(n))
+                wrong = next(n for n in texts if all(is_tree(a) for a in n.args if a.type is Type.STRING))
+                raise self.fail(
+                    "two texts can be put together if they are columns, constants or functions of these, not "
+                    f"{wrong.fn}"
+                )
         return out
 
     def known(self, t: int) -> int:
@@ -325,6 +360,11 @@ class Expressions:
                 if node.site >= 0 and node.site not in done:
                     shape.ops.append(Fix(node))
                     done.add(node.site)
+
+
+def _is_text(args: Sequence[Typed]) -> bool:
+    """Whether all are texts, or null."""
+    return all(a.type in (Type.STRING, None) for a in args)
 
 
 def _as_reported(e: Typed) -> list[Typed]:

@@ -97,7 +97,8 @@ class Emitter:
     def flags(self, e: Typed) -> str:
         """The arguments with which a checked function reports that ``e`` failed, and in which row."""
         self.w.arg("flags", I8, "flags")
-        self.w.tables.sites.append(Site(self.uses.get(repr(e)) or described(e), e.fn == "bin"))
+        cast = str(e.option("type")) if e.fn == "cast" else ""
+        self.w.tables.sites.append(Site(self.uses.get(repr(e)) or described(e), e.fn == "bin", cast))
         return f"flags, np.int64({min(len(self.w.tables.sites), SITES - 1)}), {self.row}"
 
     def integer(self, value: int | str) -> str:

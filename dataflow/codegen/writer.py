@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from dataflow.tables.calendars import Calendar
 from dataflow.tables.reference_tables import Index
+from dataflow.typed.nodes import Typed
 from operators.types import Type
 
 I8, F8, U1, I4 = "i8[::1]", "f8[::1]", "u1[::1]", "i4[::1]"
@@ -51,11 +52,11 @@ class Arg:
     """One argument of a kernel: its name, its array type, and its value as a role and a subject.
 
     Roles: scalars, floats, flags, tally, run_slot, run_len, time, bridged; column / valid (subject: column name);
-    slot_key, slot_hash; lost_times (the number of times outside of the calendar years); lut, listed, edges,
-    changes, offsets (number of the table); slot (per-key state, subject: name and, if a key has more than one, how
-    many); out / out_valid (column name), out_time, out_slot, out_len, out_gid; group_words, group_keys, group_slots,
-    group_used; state (aggregate number, part, name: ``operators.states.aggregate_states.AggregateStates.argument``);
-    word_hash; free, free_count.
+    slot_key, slot_hash; lost_times (the number of times outside of the calendar years); lut, word, word_valid,
+    joined, joined_valid, listed, edges, changes, offsets (number of the table); slot (per-key state, subject: name
+    and, if a key has more than one, how many); out / out_valid (column name), out_time, out_slot, out_len, out_gid;
+    group_words, group_keys, group_slots, group_used; state (aggregate number, part, name:
+    ``operators.states.aggregate_states.AggregateStates.argument``); word_hash; free, free_count.
     """
 
     name: str
@@ -71,6 +72,19 @@ class Site:
 
     text: str
     is_bin: bool = False
+    cast: str = ""
+    """The type of a cast."""
+
+
+@dataclass(frozen=True)
+class TextFunction:
+    """A function of one text: its options, the type of its values, and the level (``dataflow.typed.text_trees``) of the
+    words that it is applied to."""
+
+    function: str
+    options: tuple[tuple[str, object], ...]
+    kind: Type
+    level: int
 
 
 @dataclass
@@ -86,6 +100,12 @@ class Tables:
     floats: list[float] = field(default_factory=list)
     luts: list[tuple[str, object]] = field(default_factory=list)
     """Predicates on strings, (name, operand), as tables by code."""
+
+    words: list[TextFunction] = field(default_factory=list)
+    """Functions of texts, as tables by code, each after those that its words come from."""
+
+    joined: list[Typed] = field(default_factory=list)
+    """Texts made of two, worked out per row before the kernel runs."""
 
     listed: list[tuple[object, ...]] = field(default_factory=list)
     buckets: list[tuple[str, str, int]] = field(default_factory=list)

@@ -201,6 +201,16 @@ def time() -> Expr:
     return Expr("time")
 
 
+def concat(*parts: Operand) -> Expr:
+    """The texts one after the other; null if one of them is."""
+    if not parts:
+        raise DataflowError("concat takes the texts to put together")
+    out = expr(parts[0])
+    for part in parts[1:]:
+        out = out + part
+    return out
+
+
 def session(gap: str | timedelta) -> Expr:
     """The number, from 1, of the key's session: another one begins with each row more than ``gap`` after the key's row
     before. For ``within=`` of functions that look back; for one row per session use ``sessionize``."""

@@ -154,6 +154,14 @@ def decimal_rule(kinds: Sequence[Kind]) -> Type | str:
     return Type.DECIMAL_0 if takes else f"{a or 'null'}, which is no number"
 
 
+CASTS: Mapping[Type, tuple[Type, ...]] = {
+    Type.INT: (Type.BOOL, Type.FLOAT, Type.STRING),
+    Type.FLOAT: (Type.BOOL, Type.INT, Type.STRING),
+    Type.BOOL: (Type.INT, Type.STRING),
+    Type.TIME: (Type.STRING,),
+}
+"""The types that can be cast to each type, besides that type itself; to numbers, decimals, too."""
+
 FUNCTIONS: dict[str, Function] = {"time": Function(0, lambda kinds: Type.TIME)}
 """All functions by name. Those of ``dataflow/codegen`` declare themselves beside their source."""
 

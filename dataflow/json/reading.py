@@ -9,7 +9,7 @@ from typing import Any
 from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, distinct_names
 from dataflow.expressions.aggregate_signatures import options_of, signature_of
 from dataflow.expressions.expr import Expr
-from dataflow.expressions.functions import FUNCTIONS
+from dataflow.expressions.functions import CASTS, FUNCTIONS
 from dataflow.expressions.over_calls import RANKS, over_options, what_is_wrong
 from dataflow.json.errors import JsonFormError, short
 from dataflow.times.durations import parse_every
@@ -17,7 +17,7 @@ from dataflow.typed.decimals import ROUNDINGS
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import meant
-from operators.types import DECIMALS, MAX_PLACES, MAX_PREVIOUS
+from operators.types import DECIMALS, MAX_PLACES, MAX_PREVIOUS, MAX_TEXT
 
 MAX_NODES, MAX_DEPTH = 1000, 32
 """Limits on the expressions of a metric."""
@@ -143,6 +143,16 @@ class Reader:
             elif name == "rows":
                 if isinstance(option, bool) or not isinstance(option, int) or not 1 <= option <= MAX_PREVIOUS:
                     raise JsonFormError(f"{here}: expected 1 to {MAX_PREVIOUS} rows, got {short(option)}")
+            elif name in ("start", "count", "index"):
+                least, whole = (
+                    -MAX_TEXT if name == "index" else 0,
+                    isinstance(option, int) and not isinstance(option, bool),
+                )
+                if not (name == "count" and option is None) and not (whole and least <= option <= MAX_TEXT):
+                    raise JsonFormError(f"{here}: expected a position in a text, got {short(option)}")
+            elif name == "type" and fn in ("cast", "try_cast"):
+                if option not in CASTS:
+                    raise JsonFormError(f"{here}: expected one of {', '.join(CASTS)}, got {short(option)}")
             elif name == "places":
                 if isinstance(option, bool) or not isinstance(option, int) or not 0 <= option <= MAX_PLACES:
                     raise JsonFormError(f"{here}: expected 0 to {MAX_PLACES} places, got {short(option)}")

@@ -49,7 +49,7 @@ mb = np.uint64(s[{BRIDGE_MASK}])"""
 _HELPERS = {
     "operators.kernels.arithmetic": (
         "checked_add", "checked_sub", "checked_mul", "checked_neg", "floor_div", "floor_mod", "float_mod",
-        "float_floor_div", "counter_step",
+        "float_floor_div", "counter_step", "noted",
     ),
     "operators.kernels.bins": ("hash_word", "bin_between"),
     "operators.kernels.bits": ("float_bits", "float_order"),

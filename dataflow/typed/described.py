@@ -14,7 +14,7 @@ _INFIX = {
     "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
 }  # fmt: skip
 _PREFIX = {"neg": "-", "not": "~"}
-_INNER = ("bin", "decimal_float", "increase", "before", "elapsed", "in_years")
+_INNER = ("read", "bin", "decimal_float", "increase", "before", "elapsed", "in_years")
 """Functions that binding introduces, as DSL text."""
 
 _UNITS = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000, "us": 1}
@@ -46,6 +46,9 @@ def _text(e: Typed, within: bool = False) -> str:
         return _constant(e.type, e.option("value"))
     if e.fn in ("time", "begin", "now", "end", "slot"):
         return {"end": "end", "slot": "key"}.get(e.fn, "time()")
+    if e.fn in ("affix", "joined"):
+        parts = [repr(e.option("prefix")), _text(e.args[0], True), repr(e.option("suffix"))] if e.fn == "affix" else []
+        return " + ".join(p for p in (parts or [_text(a, True) for a in e.args]) if p != "''")
     if e.fn in _INNER:
         return _text(e.args[0], within)
     if e.fn in _INFIX:

@@ -55,6 +55,7 @@ DETAILED: Mapping[str, str] = {
     "QueriesAnswered": "Query",
     "QuerySeconds": "Query",
     "QueriesFailed": "Class",
+    "MessagesFailed": "Version",
 }
 """The metrics that are also kept by a dimension of their own, and by which. CloudWatch charges for every combination
 (deploy/stack/costs.py), so all others are kept by function only; the log's lines have all of them."""
@@ -76,6 +77,8 @@ class Invocation:
         self._context = context
         named = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "local")
         self.function = str(getattr(context, "function_name", None) or named)
+        version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "local")
+        self.version = str(getattr(context, "function_version", None) or version)
         self.request = str(getattr(context, "aws_request_id", ""))
         self.begun = time.monotonic()
 

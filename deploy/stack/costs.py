@@ -107,7 +107,7 @@ def custom_metrics(settings: StackSettings, quiet: bool = False) -> int:
     if quiet:
         return sum(name.startswith("Objects") for name in METRICS)
     # A published query counts as one, whether scheduled or asked over HTTPS.
-    values = {"Stream": len(settings.streams), "Query": max(1, len(settings.schedules)), "Class": 2}
+    values = {"Stream": len(settings.streams), "Query": max(1, len(settings.schedules)), "Class": 2, "Version": 1}
     return len(METRICS) + sum(values[dimension] for dimension in DETAILED.values())
 
 

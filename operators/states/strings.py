@@ -22,6 +22,7 @@ class Words:
         self._codes: dict[str, int] = {}
         self._hashes = np.zeros(64, np.int64)
         self._hashed = 0
+        self._levels: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.strings)
@@ -30,8 +31,20 @@ class Words:
         """The code of one string."""
         return int(self.codes((text,))[0])
 
-    def codes(self, texts: Iterable[str]) -> NDArray[np.int32]:
-        """The codes of ``texts``, adding those that are new."""
+    def levels(self) -> NDArray[np.int32]:
+        """Of every string by code, the least level with which it was added. Those before the first call have 0."""
+        if self._levels is None or len(self._levels) < len(self.strings):
+            grown = np.zeros(max(64, 2 * len(self.strings)), np.int32)
+            if self._levels is not None:
+                grown[: len(self._levels)] = self._levels
+            self._levels = grown
+        return self._levels[: len(self.strings)]
+
+    def codes(self, texts: Iterable[str], level: int = 0) -> NDArray[np.int32]:
+        """The codes of ``texts``, adding those that are new.
+
+        ``level`` tells texts that were computed from strings of the dictionary from those that were read (0).
+        """
         known = self._codes
         # setdefault with the growing length numbers new strings in one pass in C.
         out = np.fromiter((known.setdefault(t, len(known)) for t in texts), np.int32)
@@ -40,7 +53,13 @@ class Words:
                 raise CardinalityExceeded(
                     f"more than {LIMIT:,} distinct strings in one task; filter or split the query"
                 )
-            self.strings.extend(list(known)[len(self.strings) :])
+            before = len(self.strings)
+            self.strings.extend(list(known)[before:])
+            if self._levels is not None:
+                self.levels()
+                self._levels[before : len(self.strings)] = level
+        if self._levels is not None and len(out):
+            self._levels[out] = np.minimum(self._levels[out], level)
         return out
 
     def hashes(self) -> NDArray[np.int64]:

@@ -203,6 +203,11 @@ class DayFiles(Sequence[FileEntry]):
                 raise seal.damaged(f"row {row_key(day, seq, ordinal)} of the day index", "its checksum is wrong")
             at += HEAD_SIZE
 
+    def stored(self, first: int, last: int) -> tuple[memoryview, memoryview]:
+        """The bytes of the rows from ``first`` to before ``last``, heads and tails; of rows as ``of`` made them."""
+        ends = self._starts[last - 1] + self.heads["size"][last - 1]
+        return self.heads[first:last].view(np.uint8).data, memoryview(self._tails)[self._starts[first] : ends]
+
     def ordered(self) -> bool:
         """Whether the rows are in the order (day, seq, ordinal), without repetition."""
         day, seq, ordinal = (self.heads[name].astype(np.int64) for name in ("day", "add_seq", "ordinal"))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from runtime.catalogue import day_rows
+from runtime.catalogue.checked_rows import CHECKED
 from runtime.catalogue.day_rows import DayFiles
 from runtime.catalogue.items.entries import DAY, Deletion, FileEntry, Record, day_name
 from runtime.catalogue.items.item_bytes import dump, load
@@ -240,7 +241,7 @@ class IndexSteps(LogSteps):
             partition = self.partition(day_rows.partition_of(low))
             part = yield from scan(partition, day_name(low), day_name(high) + "#~", day_rows.HEAD_SIZE)
             if days is not None:
-                DayFiles.of([part]).check_seals(partition)
+                CHECKED.check(partition, DayFiles.of([part]))
             parts.append(part)
         files = DayFiles.of(parts)
         if not files.ordered():

@@ -148,6 +148,62 @@ ROW_GRAPHS: dict[str, b.Json] = {
             umlaut=b.agg("count", where=b.fn("contains", b.FIRMWARE, text="ä")),
         )
     ),
+    "texts": b.graph(
+        b.select(
+            lower=b.fn("upper", b.fn("strip", b.STATUS)),
+            twice=b.fn("replace", b.fn("replace", b.STATUS, old="d", new="dd"), old="dd", new="d.d"),
+            piece=b.fn("split", b.FIRMWARE, separator=".", index=1),
+            last=b.fn("split", b.FIRMWARE, separator=".", index=-1),
+            part=b.fn("substring", b.STATUS, start=1, count=3),
+            rest=b.fn("substring", b.FIRMWARE, start=2),
+            length=b.fn("length", b.FIRMWARE),
+            like=b.fn("like", b.STATUS, pattern="d%_e%"),
+            ends=b.fn("ends_with", b.STATUS, suffix="n"),
+            number=b.fn("number", b.FIRMWARE, decimal=".", thousands=""),
+            at=b.fn("parse_time", b.FIRMWARE, format="%d.%m.%Y", zone="UTC"),
+        )
+    ),
+    "texts_put_together": b.graph(
+        b.extend(
+            both=b.fn("add", b.fn("add", b.STATUS, b.lit("-")), b.fn("lower", b.FIRMWARE)),
+            named=b.fn("add", b.DEVICE, b.fn("add", b.lit("/"), b.STATUS)),
+            word=b.fn("when", b.OK, b.fn("add", b.lit("<"), b.STATUS), b.fn("upper", b.FIRMWARE)),
+        ),
+        b.where(b.fn("is_not_null", b.col("word"))),
+        b.extend(
+            again=b.fn("replace", b.fn("last", b.col("word"), hold=None), old="<", new="<<"),
+            was=b.fn("previous", b.col("both")),
+        ),
+        b.group(
+            b.named(again=b.col("again"), both=b.col("both")),
+            rows=b.ROWS,
+            first=b.agg("min", b.col("named")),
+            was=b.agg("last", b.col("was")),
+            words=b.agg("count_distinct", b.fn("substring", b.col("again"), start=0, count=2)),
+        ),
+    ),
+    "texts_of_windows": b.graph(
+        b.extend(shout=b.fn("add", b.fn("upper", b.STATUS), b.lit("!"))),
+        b.windows("1h", shout=b.agg("last", b.col("shout"))),
+        b.extend(loud=b.fn("replace", b.col("shout"), old="!", new="!!"), site=b.fn("add", b.DEVICE, b.col("shout"))),
+        b.group(b.named(loud=b.col("loud")), rows=b.ROWS, site=b.agg("max", b.col("site"))),
+        b.extend(quiet=b.fn("lower", b.col("loud")), long=b.fn("add", b.col("loud"), b.col("site"))),
+    ),
+    "casts": b.graph(
+        b.select(
+            whole=b.fn("try_cast", b.TEMP, type="int64"),
+            float=b.fn("try_cast", b.N, type="float64"),
+            flag=b.fn("try_cast", b.N, type="bool"),
+            one=b.fn("cast", b.OK, type="int64"),
+            read=b.fn("try_cast", b.FIRMWARE, type="float64"),
+            none=b.fn("try_cast", b.STATUS, type="bool"),
+            cents=b.fn(
+                "try_cast",
+                b.fn("decimal", b.fn("mod", b.TEMP, b.lit(100.0)), places=2, rounding="half_even"),
+                type="int64",
+            ),
+        )
+    ),
     "when": b.graph(
         b.select(
             level=b.fn("when", b.fn("gt", b.TEMP, b.lit(25.0)), b.lit("hot"), b.lit("cold")),

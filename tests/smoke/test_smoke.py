@@ -7,6 +7,7 @@ suite runs on one Python; this covers what differs between them: argument parsin
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import dataflow as df
 from runtime import Store
 
 MARCH = 1_709_251_200
+LETTERS = "67b7cede7eb649cb92694f98798df4af11411323edee87fb4a97cbcc60f8b05d"
 POINTS = [
     {
         "device": f"d{i % 3}",
@@ -148,3 +150,10 @@ def test_nothing_is_left_open(place: Path) -> None:
 
 def test_the_packages_say_that_they_have_types() -> None:
     assert all((files(name) / "py.typed").is_file() for name in ("dataflow", "operators", "runtime", "deploy"))
+
+
+def test_letters_have_one_case_in_every_version() -> None:
+    """``lower``, ``upper`` and ``strip`` of every character: answers do not depend on the version of Python."""
+    letters = (chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000)
+    text = "".join(f"{c.lower()}|{c.upper()}|{c.strip()}\n" for c in letters)
+    assert hashlib.sha256(text.encode()).hexdigest() == LETTERS

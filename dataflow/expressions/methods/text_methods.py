@@ -4,17 +4,106 @@ from __future__ import annotations
 
 from typing import Self
 
+from dataflow.expressions.functions import CASTS
 from dataflow.expressions.methods.method_base import Methods
-from dataflow.values.mistaken import text_of
+from dataflow.times.zones import check_zone
+from dataflow.values.constants import plain
+from dataflow.values.mistaken import shown, text_of
+from operators.errors import DataflowError
+from operators.types import MAX_TEXT
 
 
 class TextMethods(Methods):
-    """Functions of texts."""
+    """Functions of texts. Each is worked out once per word, however many rows have it. Positions count from 0."""
 
     def starts_with(self, prefix: str) -> Self:
-        """Whether a string starts with ``prefix``."""
+        """Whether a text starts with ``prefix``."""
         return self._of("starts_with", prefix=text_of(prefix, "starts_with"))
 
+    def ends_with(self, suffix: str) -> Self:
+        """Whether a text ends with ``suffix``."""
+        return self._of("ends_with", suffix=text_of(suffix, "ends_with"))
+
     def contains(self, text: str) -> Self:
-        """Whether a string contains ``text``, taken literally."""
+        """Whether a text contains ``text``, taken literally."""
         return self._of("contains", text=text_of(text, "contains"))
+
+    def like(self, pattern: str) -> Self:
+        """Whether a whole text fits the pattern, as SQL's LIKE: ``%`` stands for any text, ``_`` for one character; a
+        backslash takes the next character as it is."""
+        return self._of("like", pattern=text_of(pattern, "like"))
+
+    def lower(self) -> Self:
+        """The text in lower case, letter by letter (a final sigma is one like any other)."""
+        return self._of("lower")
+
+    def upper(self) -> Self:
+        """The text in upper case."""
+        return self._of("upper")
+
+    def strip(self) -> Self:
+        """The text without blanks, tabs and line ends at both ends."""
+        return self._of("strip")
+
+    def length(self) -> Self:
+        """The number of characters (Unicode code points)."""
+        return self._of("length")
+
+    def substring(self, start: int, count: int | None = None) -> Self:
+        """The part from the character at ``start`` on, at most ``count`` characters; empty beyond the end."""
+        begin = _position(start, "substring(start)", 0)
+        if count is None:
+            return self._of("substring", start=begin)
+        return self._of("substring", count=_position(count, "substring(count)", 0), start=begin)
+
+    def split(self, separator: str, index: int) -> Self:
+        """The piece with this index of the text cut at each ``separator``, from 0, or from -1 for the last one; null if
+        there are not so many."""
+        if not text_of(separator, "split"):
+            raise DataflowError("split takes a separator of at least one character")
+        return self._of("split", index=_position(index, "split(index)", -MAX_TEXT), separator=separator)
+
+    def replace(self, old: str, new: str) -> Self:
+        """The text with ``new`` instead of each ``old``, taken literally."""
+        if not text_of(old, "replace"):
+            raise DataflowError("replace takes a text of at least one character to replace")
+        return self._of("replace", new=text_of(new, "replace"), old=old)
+
+    def number(self, decimal: str = ".", thousands: str = "") -> Self:
+        """The number that is written in a text, as float64, null if it is none: ``"1.234,56"`` with ``decimal=","`` and
+        ``thousands="."``. Groups of ``thousands`` have three digits, or there are none."""
+        for name, sign in (("decimal", decimal), ("thousands", thousands)):
+            if len(text_of(sign, f"number({name})")) > 1 or sign.isalnum() or sign in ("+", "-"):
+                raise DataflowError(f"number: {name} is one sign, not a digit or letter, got {shown(sign)}")
+        if not decimal or decimal == thousands:
+            raise DataflowError("number: decimal is a sign, and another one than thousands")
+        return self._of("number", decimal=decimal, thousands=thousands)
+
+    def parse_time(self, format: str, zone: str = "UTC") -> Self:
+        """The time that is written in a text in this form of ``strptime``, like ``"%d.%m.%Y %H:%M"``, by the clock of
+        ``zone`` if the text names no offset; null if it is no such time, or one that the clock left out."""
+        check_zone(text_of(zone, "parse_time(zone)"), "parse_time")
+        return self._of("parse_time", format=text_of(format, "parse_time"), zone=zone)
+
+    def cast(self, type: str) -> Self:
+        """The value as ``"int64"``, ``"float64"``, ``"bool"`` or ``"time"``; a value without an exact counterpart is an
+        error. Texts are read: integers, numbers with a point, ``true`` and ``false``, times in ISO 8601."""
+        return self._of("cast", type=_type(type, "cast"))
+
+    def try_cast(self, type: str) -> Self:
+        """The same, but null where there is no exact counterpart."""
+        return self._of("try_cast", type=_type(type, "try_cast"))
+
+
+def _position(value: object, where: str, least: int) -> int:
+    value = plain(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_TEXT:
+        raise DataflowError(f"{where} is a position in a text, got {shown(value)}")
+    return value
+
+
+def _type(name: str, where: str) -> str:
+    if not isinstance(name, str) or name not in CASTS:
+        hint = "; write decimal(places)" if isinstance(name, str) and name.startswith("decimal") else ""
+        raise DataflowError(f"{where} takes a type, one of {', '.join(CASTS)}, got {shown(name)}{hint}")
+    return str(name)

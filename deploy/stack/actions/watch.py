@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from deploy.stack.actions.change_sets import Stack
-from deploy.stack.resources.versions import SHIFT
+from deploy.stack.resources.shift_alarms import SHIFT
 from runtime.aws.access import Access
 from runtime.aws.client import Client
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from deploy.stack.resources.cloudformation import Resource, Value, ref
 from deploy.stack.resources.resource_names import LIVE
+from deploy.stack.resources.shift_alarms import shift_alarms
 
 FUNCTION, VERSION, ALIAS = "AWS::Lambda::Function", "AWS::Lambda::Version", "AWS::Lambda::Alias"
 
@@ -24,9 +25,6 @@ NOTE = "antfold"
 _UNVERSIONED = ("FunctionName", "ReservedConcurrentExecutions", "RecursiveLoop", "Tags")
 """Settings of a function that no version contains: a change of them publishes none. CloudFormation refuses to publish
 a version of an unchanged function."""
-
-SHIFT = "ShiftAlarm"
-"""The end of the logical ids of alarms on versions that an update shifts calls to."""
 
 _VERSION, _LIVE = "Version", LIVE.capitalize()
 
@@ -138,7 +136,8 @@ def versioned(
             out[name] = Resource(VERSION, {"FunctionName": ref(title)})
         out[alias_of(title)] = _alias(title, goes)
         if goes.following:
-            out[f"{title}{SHIFT}"] = _alarm(title, str(found[title].properties["FunctionName"]), goes.following)
+            name = str(found[title].properties["FunctionName"])
+            out |= shift_alarms(title, name, _number(goes.following))
     every = {f"{title}{_VERSION}": names for title, names in kept.items()}
     for name, resource in out.items():
         if resource.type != FUNCTION:
@@ -195,32 +194,6 @@ def _alias(title: str, goes: Routed) -> Resource:
 
 def _number(version: str) -> Value:
     return {"Fn::GetAtt": [version, "Version"]}
-
-
-def _alarm(title: str, name: str, version: str) -> Resource:
-    """Watches one version during a shift: the functions' other alarms see all versions together, and workers have
-    none because queries repeat failed tasks."""
-    of = {"FunctionName": name, "Resource": f"{name}:{LIVE}", "ExecutedVersion": _number(version)}
-    return Resource(
-        "AWS::CloudWatch::Alarm",
-        {
-            "AlarmName": f"{name}-shift",
-            "AlarmDescription": f"The new version of the {title.lower()} function fails in over 5 % of its calls: its "
-            "log says why; `dataflow deploy` goes back.",
-            "Namespace": "AWS/Lambda",
-            "MetricName": "Errors",
-            "Dimensions": [{"Name": key, "Value": value} for key, value in of.items()],
-            # Lambda reports 0 or 1 for each call, so the average is the share of calls that failed.
-            "Statistic": "Average",
-            "Period": 60,
-            "EvaluationPeriods": 1,
-            "Threshold": 0.05,
-            "ComparisonOperator": "GreaterThanThreshold",
-            "TreatMissingData": "notBreaching",
-            "AlarmActions": [ref("Alerts")],
-            "OKActions": [ref("Alerts")],
-        },
-    )
 
 
 def _with_former(role: Resource, deployed: Mapping[str, Any], sources: list[str], known: set[str]) -> Resource:

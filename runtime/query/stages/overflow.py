@@ -13,7 +13,7 @@ from dataflow.plan.sink import Grouping
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.described import described
 from operators.aggregates.json_values import from_bits
-from operators.errors import DataflowError, GroupError, InexactDecimal, OverflowExceeded
+from operators.errors import DataflowError, GroupError, InexactCast, InexactDecimal, OverflowExceeded
 from operators.kernels.arithmetic import SITES
 from operators.states.groups import Groups
 from operators.states.strings import Words
@@ -50,6 +50,11 @@ def place_of(flag: int, sites: Sequence[Site]) -> tuple[Site, int]:
 
 def misfit(kind: int, step: str, site: Site, where: str) -> DataflowError:
     """The error for a kernel's flag of this kind; ``where`` names the row and the group."""
+    if site.cast:
+        return InexactCast(
+            f"{step}: {site.text}{where}: the value has no exact counterpart of type {site.cast}; write try_cast(...) "
+            "for null there"
+        )
     if kind == 1:
         return InexactDecimal(f"{step}: {site.text}{where}: {_NO_DECIMAL}")
     return OverflowExceeded(f"{step}: {site.text}{where}: {_NO_BIN if site.is_bin else _NO_INTEGER}")

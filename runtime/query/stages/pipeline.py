@@ -40,7 +40,7 @@ class Pipeline:
         first = context.since if context.first is None else context.first
         everything = replace(context, since=first, whole=True)
         count = plan.whole if first < context.since < context.until else 0
-        self.whole = [Runner(s, k, everything, len(stages) + n) for n, (s, k) in enumerate(stages[:count])]
+        self.whole = [Runner(s, k, everything, len(stages) + n, place=n) for n, (s, k) in enumerate(stages[:count])]
         self._sees = [EARLY in dict(s.inputs) for s in plan.stages]
         self.pasts = {
             n: Past(plan.stages[n - 1].sink, context.since) for n, sees in enumerate(self._sees) if sees and n <= count

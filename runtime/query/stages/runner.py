@@ -48,6 +48,7 @@ from runtime.query.stages.keys import Keys
 from runtime.query.stages.lookup_arrays import Lookup, Lut
 from runtime.query.stages.overflow import at_row, located, misfit, of_group, place_of
 from runtime.query.stages.row_batch import NULL, RowBatch, Values
+from runtime.query.stages.word_tables import JoinedTexts, TextValues, cover
 
 _OUT_ROWS = 65_536
 _OPEN_ROWS, _FREE_ROWS = 1024, 32768
@@ -57,7 +58,23 @@ portions, and two threads spend their time waiting for each other."""
 _DTYPES = {"i8": np.int64, "f8": np.float64, "u1": np.uint8, "i4": np.int32}
 
 _FRESH = frozenset(
-    {"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "lookup", "slot_key", "slot_hash", "word_hash"}
+    {
+        "column",
+        "valid",
+        "run_slot",
+        "run_len",
+        "time",
+        "bridged",
+        "lut",
+        "lookup",
+        "slot_key",
+        "slot_hash",
+        "word_hash",
+        "word",
+        "word_valid",
+        "joined",
+        "joined_valid",
+    }
 )
 """Roles of arguments that differ from chunk to chunk."""
 
@@ -95,6 +112,7 @@ class Runner:
         context: TaskContext,
         number: int = 0,
         row_named: Callable[[int], str] | None = None,
+        place: int | None = None,
     ) -> None:
         self.stage, self.kernel, self.context, self._number = stage, kernel, context, number
         self._row_named = row_named
@@ -115,6 +133,9 @@ class Runner:
         tables = kernel.generated.tables
         self._tables = tables
         self._luts = [Lut(p, o) for p, o in tables.luts]
+        texts = TextValues(context.words, number if place is None else place)
+        self._words = [texts.table(t) for t in tables.words]
+        self._joined = [JoinedTexts(texts, tree) for tree in tables.joined]
         self._lookups = [Lookup(t, context.words) for t in tables.lookups]
         self._dtypes = {name: _dtype(column_array(kind)) for name, kind in stage.inputs}
         self._slot_arrays: dict[str, NDArray[Any]] = {}
@@ -183,6 +204,12 @@ class Runner:
             return self._out[a]
         if role in ("edges", "changes", "offsets", "listed", "pick", "pick_valid"):
             return self._fixed[role, subject[0]]
+        if role in ("word", "word_valid"):
+            table = self._words[int(str(subject[0]))]
+            return table.values if role == "word" else table.valid
+        if role in ("joined", "joined_valid"):
+            joined = self._joined[int(str(subject[0]))]
+            return joined.codes if role == "joined" else joined.valid
         if role == "lut":
             return self._luts[int(str(subject[0]))].upto(self.context.words)
         if role == "lookup":
@@ -266,6 +293,9 @@ class Runner:
         s[BRIDGE_MASK] = -1 if len(chunk.bridged) > 1 else 0
         for j, (name, part) in enumerate(self._tables.masks):
             s[FIXED + j] = -1 if len(typed[name][1 if part == "valid" else 0]) > 1 else 0
+        for joined in self._joined:
+            joined.of(chunk, self.context.keys)
+        cover(self._words)
         s[BEGIN], s[RUNS] = 0, len(chunk.run_slot)
         done = 0
         while True:
@@ -303,6 +333,7 @@ class Runner:
         s = self._scalars
         self._reserve_slots()
         self._reserve_out(_OUT_ROWS)
+        cover(self._words)
         n = len(self.context.keys)
         s[BEGIN], s[RUNS] = 0, n
         while s[BEGIN] < n:

@@ -11,6 +11,7 @@ from typing import Any
 
 from runtime.testing.oracle import oracle_decimals as decimals
 from runtime.testing.oracle.buckets import bucket, local
+from runtime.testing.oracle.oracle_texts import TEXT_TYPES, TEXTS, cast
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 from runtime.testing.oracle.rows_before import looking_back
 
@@ -75,6 +76,10 @@ def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
         return "time"
     if fn in PARTS:
         return "int64"
+    if fn in TEXTS:
+        return TEXT_TYPES.get(fn, "string")
+    if fn in ("cast", "try_cast"):
+        return str(expr["type"])
     if args[:1] == ["duration"] and args[1:] not in ([], ["duration"]) and fn in ("div", "floordiv"):
         return "duration"
     if fn == "mul" and "duration" in args:
@@ -202,6 +207,10 @@ def with_options(expr: Json) -> Callable[..., Any]:
         return strict(lambda a: a.startswith(expr["prefix"]))
     if fn == "contains":
         return strict(lambda a: expr["text"] in a)
+    if fn in TEXTS:
+        return strict(lambda a: TEXTS[fn](a, expr))
+    if fn in ("cast", "try_cast"):
+        return strict(lambda a: cast(a, expr["type"], fn == "cast"))
     zone = expr.get("zone") or "UTC"
     if fn == "truncate":
         return strict(lambda t: bucket(t, expr["every"], zone)[0])

@@ -26,6 +26,7 @@ class Context:
     """Lambda's context: ``left`` is the time that is said to be left, in seconds, one after the other."""
 
     function_name = "antfold-ingest"
+    function_version = "7"
     aws_request_id = "request-1"
     invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:antfold-reconcile"
 

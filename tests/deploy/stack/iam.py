@@ -36,6 +36,9 @@ def filled(value: Any, named: Mapping[str, str]) -> Any:
         return PSEUDO.get(value["Ref"]) or named[value["Ref"]]
     if set(value) == {"Fn::GetAtt"}:
         return named[".".join(value["Fn::GetAtt"])]
+    if set(value) == {"Fn::Join"}:
+        between, parts = value["Fn::Join"]
+        return str(between).join(filled(parts, named))
     if set(value) == {"Fn::Sub"}:
         return re.sub(r"\$\{([^}]+)\}", lambda m: PSEUDO[m[1]], value["Fn::Sub"])
     return {name: filled(part, named) for name, part in value.items()}

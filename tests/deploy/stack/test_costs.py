@@ -100,7 +100,7 @@ def test_every_custom_metric_is_priced() -> None:
     assert set(DETAILED) <= set(METRICS)
     functions = sum(len(modules) for modules in by.values())
     for settings, streams, queries in ((EXAMPLES, 1, 1), (WHOLE, 2, 1), (StackSettings(), 0, 1)):
-        values = {"Stream": streams, "Query": queries, "Class": 2}
+        values = {"Stream": streams, "Query": queries, "Class": 2, "Version": 1}
         expected = functions + sum(values[d] for d in DETAILED.values())
         assert custom_metrics(settings) == expected
         assert parts(settings, FleetLoad(10))["custom metrics"].count == expected

@@ -1,0 +1,160 @@
+"""Texts: parts, patterns, numbers and times in them, and casts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dataflow as df
+from operators.errors import DataflowError, InexactCast
+from runtime import Store
+
+POINTS = df.stream("s")
+U, N = df.col("u"), df.col("n")
+
+
+def asked(folder: Path, metric: df.Stream, **columns: list[Any]) -> list[tuple[Any, ...]]:
+    store = Store(folder / "store")
+    rows = len(next(iter(columns.values())))
+    points = {"k": ["a"] * rows, "t": list(range(rows)), **columns}
+    store.ingest("s", points, key="k", time="t", unit="s", progress=False)
+    assert repr(df.from_json(metric.to_json())) == repr(metric)
+    assert repr(eval(repr(metric), {"df": df})) == repr(metric)
+    return [*store.query(metric)]
+
+
+def test_top_domains_of_a_url(tmp_path: Path) -> None:
+    domain = U.split("//", 1).split("/", 0).lower().replace("www.", "")
+    metric = POINTS.group_by(domain=domain).agg(n=df.count()).sort("n", descending=True).limit(2)
+    urls = ["https://www.A.org/x", "http://a.org", "https://b.org/y?z", "nothing", None]
+    assert asked(tmp_path, metric.filter(df.col("domain").is_not_null()), u=urls)[:1] == [("a.org", 2)]
+
+
+def test_whatever_the_case(tmp_path: Path) -> None:
+    metric = POINTS.filter(U.upper() == "BUY").agg(n=df.count())
+    assert asked(tmp_path, metric, u=["buy", "BUY", "Buy", "sell", None]) == [(3,)]
+
+
+def test_numbers_as_they_are_written(tmp_path: Path) -> None:
+    metric = POINTS.select(x=U.number(decimal=",", thousands="."))
+    texts = ["1.234,56", "1234,5", "-0,5", "12.34", "1.2345", "", " 7 ", "1.234.567", ",5", "1e400"]
+    found = [row[1] for row in asked(tmp_path, metric, u=texts)]
+    assert found == [1234.56, 1234.5, -0.5, None, None, None, 7.0, 1234567.0, 0.5, None]
+
+
+def test_times_as_they_are_written(tmp_path: Path) -> None:
+    """The clock of Berlin leaves out 2:30 on 31 March 2024."""
+    metric = POINTS.select(at=U.parse_time("%d.%m.%Y %H:%M", "Europe/Berlin"))
+    found = asked(tmp_path, metric, u=["01.03.2024 12:00", "31.03.2024 02:30", "2024-03-01", None])
+    noon = (datetime(2024, 3, 1, 11, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
+    assert [row[1] for row in found] == [noon * 1e6, None, None, None]
+
+
+def test_parts_and_patterns(tmp_path: Path) -> None:
+    metric = POINTS.select(
+        part=U.substring(1, 2), rest=U.substring(3), last=U.split("-", -1), n=U.length(), fits=U.like(r"%\_b%_"),
+        ends=U.ends_with("c"), bare=U.strip(),
+    )  # fmt: skip
+    found = [row[1:-1] for row in asked(tmp_path, metric, u=["a_b-c", " äöü", ""])]
+    assert found == [
+        ("_b", "-c", "c", 5, True, True, "a_b-c"),
+        ("äö", "ü", " äöü", 4, False, False, "äöü"),
+        ("", "", "", 0, False, False, ""),
+    ]
+
+
+def test_texts_put_together(tmp_path: Path) -> None:
+    """Columns, the key, constants and functions of these; null if one is."""
+    metric = POINTS.group_by(place=df.concat(df.col("k"), "/", U.upper(), "-", df.col("w"))).agg(n=df.count())
+    found = asked(tmp_path, metric, u=["x", "x", "y", None], w=["1", "1", "2", "3"])
+    assert sorted(found, key=str) == [("a/X-1", 2), ("a/Y-2", 1), (None, 1)]
+
+
+def test_casts(tmp_path: Path) -> None:
+    metric = POINTS.select(
+        f=N.cast("float64"), flag=(N > 1).cast("int64"), read=U.try_cast("int64"), x=U.try_cast("float64"),
+        b=U.try_cast("bool"), at=U.try_cast("time"), back=N.cast("float64").cast("int64"),
+    )  # fmt: skip
+    found = [row[1:-1] for row in asked(tmp_path, metric, n=[1, -2, 3, 4], u=["12", "1.5", "true", "2024-03-01"])]
+    assert found == [
+        (1.0, 0, 12, 12.0, None, None, 1),
+        (-2.0, 0, None, 1.5, None, None, -2),
+        (3.0, 1, None, None, True, None, 3),
+        (4.0, 1, None, None, None, 1_709_251_200_000_000, 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("e", "said"),
+    [
+        (
+            N.cast("float64"),
+            r"n.cast\('float64'\) for key 'a' at 1970-01-01T00:00:01.*no exact counterpart of type float64",
+        ),
+        (U.cast("int64"), r"u.cast\('int64'\).*write try_cast\(...\) for null there"),
+        (df.col("f").cast("int64"), "no exact counterpart of type int64"),
+    ],
+)
+def test_what_has_no_exact_counterpart(tmp_path: Path, e: df.Expr, said: str) -> None:
+    with pytest.raises(InexactCast, match=said):
+        asked(tmp_path, POINTS.select(x=e), n=[1, 2**53 + 1], u=["1", "1.0"], f=[1.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: U.split("", 0), "a separator of at least one character"),
+        (lambda: U.split("/", 0.5), "position in a text, got 0.5"),
+        (lambda: U.substring(-1), "position in a text, got -1"),
+        (lambda: U.replace("", "x"), "at least one character"),
+        (lambda: U.number(decimal=".", thousands="."), "another one than thousands"),
+        (lambda: U.number(decimal="x"), "not a digit or letter"),
+        (lambda: U.parse_time("%Y", "Nowhere"), "Nowhere"),
+        (lambda: U.cast("text"), "one of int64, float64, bool, time, got 'text'"),
+        (lambda: U.cast("decimal(2)"), r"write decimal\(places\)"),
+        (lambda: df.concat(), "concat takes the texts"),
+    ],
+)
+def test_errors(wrong: Any, said: str) -> None:
+    with pytest.raises(DataflowError, match=said):
+        wrong()
+
+
+@pytest.mark.parametrize(
+    ("e", "said"),
+    [
+        (N.lower(), "lower cannot take int64"),
+        (U + N, "string [+] int64"),
+        (df.when(N > 1).then(U).otherwise("x") + U, "two texts can be put together if they are columns.*not when"),
+        (df.time().cast("int64"), "cast makes int64 of .*, not of time"),
+        (U.parse_time("%Q"), "no directive %Q"),
+    ],
+)
+def test_errors_of_types(tmp_path: Path, e: df.Expr, said: str) -> None:
+    with pytest.raises(DataflowError, match=said):
+        asked(tmp_path, POINTS.select(x=e), n=[1], u=["x"])
+
+
+def test_a_function_is_called_once_per_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows and batches; not for the words that it makes."""
+    from runtime.query.stages import word_tables
+
+    calls: list[str] = []
+    plain = word_tables.word_function
+
+    def counted(fn: str, options: Any) -> Any:
+        of = plain(fn, options)
+        return lambda text: calls.append(text) or of(text)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(word_tables, "word_function", counted)
+    store = Store(tmp_path / "store")
+    for day in range(3):
+        at = [day * 86_400 + i for i in range(1000)]
+        store.ingest("s", {"k": ["a"] * 1000, "t": at, "u": [f"a{i % 3}" for i in at]}, key="k", time="t", unit="s",
+                     progress=False)  # fmt: skip
+    metric = POINTS.group_by(u=U.replace("a", "aa")).agg(n=df.count())
+    assert [*store.query(metric, workers=1)] == [("aa0", 1002), ("aa1", 999), ("aa2", 999)]
+    assert sorted(calls) == ["a0", "a1", "a2"]
