@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.expressions.node import is_usual, operand, option_text, quoted, written
+from dataflow.expressions.over_calls import Columns, Descending, columns_of, ordered, over_options
 from dataflow.times.durations import parse_every
 from dataflow.values.mistaken import shown, without_call
 from dataflow.values.settings import Setting
@@ -34,6 +35,24 @@ class Agg:
         if self.fn not in SIGNATURES:
             return f"df.aggregate({', '.join([quoted(self.fn), *given])})"
         return f"df.{self.fn}({', '.join(given)})"
+
+    def over(
+        self,
+        *by: str | Expr,
+        order: Columns = None,
+        descending: Descending = False,
+        rows: int | None = None,
+    ) -> Expr:
+        """The aggregate over all rows with equal values of ``by`` (without them, over all rows), beside each row.
+
+        With ``order``, over the row itself and those before it in this order: ``df.sum("n").over("site", order="h")``
+        is a running sum. With ``rows=3``, over the last three of these, itself included, or as many as there are. Nulls
+        come first (last if ``descending``); of equal rows, the first in the table is the first. On rows of a finished
+        table, as after ``agg(...)``.
+        """
+        columns = columns_of(by, "over", Expr)
+        options = ordered(None, order, descending, "over", Expr, rows)
+        return Expr("over", (), over_options(self, **{**options, "per": columns}))
 
     if not TYPE_CHECKING:  # for type checkers these are errors already
 

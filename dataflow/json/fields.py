@@ -72,7 +72,7 @@ def optional_expression() -> Any:
     return field_of(expr_out, lambda r, v, where: r.expr(v, where), None)
 
 
-def expressions(low: int, high: int) -> Any:
+def expressions(low: int, high: int, default: Any = MISSING) -> Any:
     """A list of ``low`` to ``high`` expressions."""
 
     def read(r: Reader, value: Any, where: str) -> Any:
@@ -80,7 +80,7 @@ def expressions(low: int, high: int) -> Any:
         r.whole(len(found), where, low, high)
         return found
 
-    return field_of(lambda value: [expr_out(e) for e in value], read)
+    return field_of(lambda value: [expr_out(e) for e in value], read, default)
 
 
 def columns() -> Any:
@@ -96,6 +96,11 @@ def aggregates() -> Any:
 def text() -> Any:
     """A string that is not empty."""
     return field_of(_same, lambda r, v, where: r.text(v, where), value=lambda v, where, others: text_of(v, where))
+
+
+def optional_text() -> Any:
+    """A string that is not empty; None is written as no field."""
+    return field_of(_same, lambda r, v, where: r.text(v, where), None)
 
 
 def choice(*known: str) -> Any:
@@ -152,7 +157,7 @@ def flag() -> Any:
     return field_of(_same, read, False)
 
 
-def truth() -> Any:
+def truth(default: Any = MISSING) -> Any:
     """True or false."""
 
     def read(r: Reader, value: Any, where: str) -> Any:
@@ -160,7 +165,7 @@ def truth() -> Any:
             raise JsonFormError(f"{where}: expected true or false")
         return value
 
-    return field_of(_same, read)
+    return field_of(_same, read, default)
 
 
 def names(name: str) -> Any:

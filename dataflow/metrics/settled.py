@@ -130,15 +130,14 @@ class _Values:
     def of_expr(self, e: Expr) -> Expr:
         """An expression with the values of the options of its functions."""
         args = self.of_part(e.args)
-        if not any(isinstance(v, ParameterExpr) for _, v in e.options):
-            return e if args is e.args else replace(e, args=args)
-        if e.fn == "is_in":
-            values = dict(e.options)["values"]
-            assert isinstance(values, ParameterExpr)
+        values = dict(e.options).get("values")
+        if e.fn == "is_in" and isinstance(values, ParameterExpr):
             of: Expr = args[0]
             return self.value(values, of.is_in)
-        options = tuple((n, self._option(e.fn, n, v) if isinstance(v, ParameterExpr) else v) for n, v in e.options)
-        return replace(e, args=args, options=options)
+        given = [self._option(e.fn, n, v) if isinstance(v, ParameterExpr) else self.of_part(v) for n, v in e.options]
+        if args is e.args and all(a is b for a, (_, b) in zip(given, e.options, strict=True)):
+            return e
+        return replace(e, args=args, options=tuple((n, v) for (n, _), v in zip(e.options, given, strict=True)))
 
     def _option(self, fn: str, name: str, e: ParameterExpr) -> object:
         where = f"{fn}({name})"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -142,7 +143,28 @@ class Sweep:
         return "numbers of keys at once, from edges" if k is None else f"times with at least {k} keys, from edges"
 
 
-TableStep = Stage | SortBy | Take | Sweep
+class TableFunction(ABC):
+    """A step after the merge that looks at all rows of the table."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """In words."""
+
+    def stages(self) -> Iterator[Stage]:
+        """The stages whose kernels it runs."""
+        yield from ()
+
+
+TableStep = Stage | SortBy | Take | Sweep | TableFunction
+
+
+def table_stages(steps: Iterable[TableStep]) -> Iterator[Stage]:
+    """The stages among steps after the merge, and those within them."""
+    for step in steps:
+        if isinstance(step, Stage):
+            yield step
+        elif isinstance(step, TableFunction):
+            yield from step.stages()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Self
 
 from dataflow.expressions.methods.method_base import Methods
 from dataflow.expressions.node import Node
+from dataflow.expressions.over_calls import Columns, Descending, counted, in_order
 from dataflow.times.durations import parse_duration
 from dataflow.values.constants import Literal, plain
 from dataflow.values.mistaken import shown, without_call
@@ -37,33 +38,84 @@ class LookingMethods(Methods):
         """The first reported value of this key, which may lie before the range; null before it."""
         return self._looking("first", within)
 
-    def previous(self, rows: int = 1, within: str | Self | None = None) -> Self:
+    def previous(
+        self,
+        rows: int = 1,
+        within: str | Self | None = None,
+        *,
+        order: Columns = None,
+        per: Columns = None,
+        descending: Descending = False,
+    ) -> Self:
         """The value in this key's previous row, or ``rows`` rows before, which may lie before the range; null if there
-        is no such row."""
+        is no such row.
+
+        On a finished table, as after ``agg(...)``, give the ``order`` of its rows: columns, with ``descending`` for all
+        or for each. Only rows with equal values of ``per`` are looked at. As in ``sort``, nulls come first (last if
+        ``descending``), and equal rows stay in the order of the table. The other functions with ``order`` do the same.
+        """
+        if order is not None:
+            return self._in_order("previous", within, order, per, descending, counted(rows, "previous"))
         rows = plain(rows)
         if isinstance(rows, bool) or not isinstance(rows, int) or not 1 <= rows <= MAX_PREVIOUS:
             raise DataflowError(f"previous takes 1 to {MAX_PREVIOUS} rows, got {shown(rows)}")
-        return self._looking("previous", within, **({} if rows == 1 else {"rows": rows}))
+        return self._in_order("previous", within, order, per, descending, **({} if rows == 1 else {"rows": rows}))
 
-    def row_number(self, within: str | Self | None = None) -> Self:
+    def next(
+        self, rows: int = 1, *, order: Columns = None, per: Columns = None, descending: Descending = False
+    ) -> Self:
+        """On a finished table, the value ``rows`` rows after this one in an ``order``; see ``previous``."""
+        options = in_order("next", order, per, descending, type(self), counted(rows, "next"))
+        return self._of("over", **options)
+
+    def row_number(
+        self,
+        within: str | Self | None = None,
+        *,
+        order: Columns = None,
+        per: Columns = None,
+        descending: Descending = False,
+    ) -> Self:
         """The number, from 1, of this row among the rows of this key that report the value, including those before the
-        range; null in rows that do not."""
-        return self._looking("row_number", within)
+        range; null in rows that do not. On a finished table in an ``order``: see ``previous``."""
+        return self._in_order("row_number", within, order, per, descending)
 
-    def cumulative_sum(self, within: str | Self | None = None) -> Self:
+    def cumulative_sum(
+        self,
+        within: str | Self | None = None,
+        *,
+        order: Columns = None,
+        per: Columns = None,
+        descending: Descending = False,
+    ) -> Self:
         """The sum of this key's values up to and including this row, including those before the range; null before the
-        first. Exact: floats are rounded once per row; integers that do not fit in 64 bits are an error."""
-        return self._looking("cumulative_sum", within)
+        first. Exact: floats are rounded once per row; integers that do not fit in 64 bits are an error. On a finished
+        table in an ``order``: see ``previous``."""
+        return self._in_order("cumulative_sum", within, order, per, descending)
 
-    def cumulative_max(self, within: str | Self | None = None) -> Self:
+    def cumulative_max(
+        self,
+        within: str | Self | None = None,
+        *,
+        order: Columns = None,
+        per: Columns = None,
+        descending: Descending = False,
+    ) -> Self:
         """The greatest of this key's values up to and including this row, including those before the range; null before
-        the first."""
-        return self._looking("cumulative_max", within)
+        the first. On a finished table in an ``order``: see ``previous``."""
+        return self._in_order("cumulative_max", within, order, per, descending)
 
-    def cumulative_min(self, within: str | Self | None = None) -> Self:
+    def cumulative_min(
+        self,
+        within: str | Self | None = None,
+        *,
+        order: Columns = None,
+        per: Columns = None,
+        descending: Descending = False,
+    ) -> Self:
         """The least of this key's values up to and including this row, including those before the range; null before
-        the first."""
-        return self._looking("cumulative_min", within)
+        the first. On a finished table in an ``order``: see ``previous``."""
+        return self._in_order("cumulative_min", within, order, per, descending)
 
     def changed(self, within: str | Self | None = None) -> Self:
         """Whether the value was reported here and differs from this key's last reported one before, which may lie
@@ -80,3 +132,20 @@ class LookingMethods(Methods):
                 without_call(within) or f"{fn}: within is a column or an expression, got {shown(within)}"
             )
         return self._of(fn, within, **options)
+
+    def _in_order(
+        self,
+        fn: str,
+        within: str | Self | None,
+        order: Columns,
+        per: Columns,
+        descending: Descending,
+        n: int | None = None,
+        **options: object,
+    ) -> Self:
+        """The function of a key's rows, or with an order of the rows of a table."""
+        if order is None and per is None and descending is False:
+            return self._looking(fn, within, **options)
+        if within is not None:
+            raise DataflowError(f"{fn}: within= is for the rows of a key; on a finished table, give order= and per=")
+        return self._of("over", **in_order(fn, order, per, descending, type(self), n))
