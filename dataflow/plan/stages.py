@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from dataflow.plan.sink import Sink
+from dataflow.tables.answer_tables import AnswerIndex
 from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import Keep, NullTally, RowOp
 from operators.types import Type
@@ -142,7 +143,22 @@ class Sweep:
         return "numbers of keys at once, from edges" if k is None else f"times with at least {k} keys, from edges"
 
 
-TableStep = Stage | SortBy | Take | Sweep
+@dataclass(frozen=True)
+class Beside:
+    """A table and an answer, joined on the columns of its index: ``columns`` are (new name, name) pairs of the answer;
+    ``how`` is full, left or inner; ``step`` is the place in the metric, for messages."""
+
+    index: AnswerIndex
+    how: str
+    columns: tuple[tuple[str, str], ...]
+    step: str
+
+    def describe(self) -> str:
+        """In words."""
+        return f"{self.how} join with the answer of another metric: {self.index}"
+
+
+TableStep = Stage | SortBy | Take | Sweep | Beside
 
 
 @dataclass(frozen=True)

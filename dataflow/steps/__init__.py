@@ -1,5 +1,7 @@
 """The steps of metrics: each file holds all that is specific to its steps."""
 
+from dataflow.steps.answers.join_answer import JoinAnswer, JoinMetric
+from dataflow.steps.answers.side_by_side import BesideAnswer, SideBySide
 from dataflow.steps.concurrent import Concurrent
 from dataflow.steps.during import During
 from dataflow.steps.groups import GroupBy
@@ -16,7 +18,7 @@ from dataflow.steps.rows import ColumnStep, Filter, Held, Select, WithColumns
 from dataflow.steps.source import Source
 
 __all__ = [
-    "Cohorts", "ColumnStep", "Concurrent", "During", "Filter", "Funnel", "GroupBy", "Heartbeat", "Held", "Join",
-    "Limit", "Select", "Sessionize", "Sort", "Source", "StateDuration", "Timeline", "Track", "Transitions", "Window",
-    "WithColumns",
+    "BesideAnswer", "Cohorts", "ColumnStep", "Concurrent", "During", "Filter", "Funnel", "GroupBy", "Heartbeat", "Held",
+    "Join", "JoinAnswer", "JoinMetric", "Limit", "Select", "Sessionize", "SideBySide", "Sort", "Source", "StateDuration",
+    "Timeline", "Track", "Transitions", "Window", "WithColumns",
 ]  # fmt: skip

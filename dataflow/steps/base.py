@@ -20,6 +20,7 @@ from dataflow.json.errors import JsonFormError, short
 from dataflow.json.fields import form_of, name_of
 from dataflow.json.reading import Reader
 from dataflow.plan.stages import Deferred, Stage, TableStep
+from dataflow.tables.answer_tables import AnswerTable
 from dataflow.tables.reference_tables import ReferenceTable
 from operators.nearest import meant
 
@@ -54,6 +55,14 @@ class StepGroups:
     """Whether it counts keys at one time, in intervals of equal numbers."""
 
 
+@dataclass(frozen=True, eq=False)
+class InnerMetric:
+    """A metric whose answer a step takes. Its range is that of the whole, ``shift`` microseconds later."""
+
+    steps: tuple[Step, ...]
+    shift: int = 0
+
+
 class Step(ABC):
     """One step of a metric."""
 
@@ -83,6 +92,9 @@ class Step(ABC):
 
     drops_others: ClassVar[bool] = False
     """Whether only the columns that it names remain."""
+
+    mixes_answers: ClassVar[bool] = False
+    """Whether its rows are of several answers, so that no single grouping is behind them."""
 
     def __init_subclass__(cls, op: str | None = None) -> None:
         super().__init_subclass__()
@@ -137,6 +149,16 @@ class Step(ABC):
     def tables(self) -> list[ReferenceTable]:
         """The reference tables in it."""
         return []
+
+    # ---- metrics inside
+
+    def inner(self, before: Sequence[Step]) -> tuple[InnerMetric, ...]:
+        """The metrics whose answers it takes; ``before`` are the steps before it."""
+        return ()
+
+    def answered(self, answers: Sequence[AnswerTable]) -> tuple[Step, ...]:
+        """The steps with these answers in place of the metrics."""
+        return (self,)
 
     # ---- text
 
