@@ -108,6 +108,8 @@ class Expressions:
             if shape.kind == "table":
                 raise self.fail("time() has no meaning after group_by; use the column that holds the time bucket")
             return NOW if shape.kind == "intervals" else Typed("time", Type.TIME)
+        if e.fn == "over":
+            raise self.fail(f"{e!r} has no meaning here; it is for the rows of a finished table, as after agg(...)")
         args = [self.typed(a, shape) for a in e.args]
         if any(a.type is Type.JSON for a in args) and e.fn not in ("is_null", "is_not_null"):
             raise self.fail(f"{e.fn} cannot take json: a result with several parts can be shown, but not computed with")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.expressions.node import is_usual, operand, option_text, quoted, written
+from dataflow.expressions.over_calls import columns_of, ordered, over_options
 from dataflow.times.durations import parse_every
 from dataflow.values.mistaken import shown, without_call
 from operators.aggregates import SIGNATURES
@@ -33,6 +34,24 @@ class Agg:
         if self.fn not in SIGNATURES:
             return f"df.aggregate({', '.join([quoted(self.fn), *given])})"
         return f"df.{self.fn}({', '.join(given)})"
+
+    def over(
+        self,
+        *by: str | Expr,
+        order: str | Expr | Sequence[str | Expr] | None = None,
+        descending: bool | Sequence[bool] = False,
+        rows: int | None = None,
+    ) -> Expr:
+        """The aggregate over all rows with equal values of ``by`` (without them, over all rows), beside each row.
+
+        With ``order``, over the row itself and those before it in this order: ``df.sum("n").over("site", order="h")``
+        is a running sum. With ``rows=3``, over the last three of these, itself included, or as many as there are. Nulls
+        come first (last if ``descending``); of equal rows, the first in the table is the first. On rows of a finished
+        table, as after ``agg(...)``.
+        """
+        columns = columns_of(by, "over", Expr)
+        options = ordered(None, order, descending, "over", Expr, rows)
+        return Expr("over", (), over_options(self, **{**options, "per": columns}))
 
     if not TYPE_CHECKING:  # for type checkers these are errors already
 

@@ -85,6 +85,8 @@ def _expr(e: Node) -> tuple[str, int]:
         return _param(e), _ATOM
     if e.fn == "when":
         return _when(e), _ATOM
+    if e.fn == "over":
+        return _over(e), _ATOM
     if not e.args:
         return f"df.{e.fn}()", _ATOM
     receiver, *rest = e.args
@@ -142,6 +144,32 @@ def _when(e: Node) -> str:
         condition, then, rest = rest.args
         out += f".when({operand(condition)}).then({operand(then)})"
     return f"{out}.otherwise({operand(rest)})"
+
+
+def _over(e: Node) -> str:
+    """``df.sum("n").over("site", order="h")``, or ``df.col("d").rank(per="site")``."""
+    of, n, rows = e.option("of"), e.option("n"), e.option("rows")
+    per, order, flags = e.option("per"), e.option("order"), e.option("descending")
+    assert isinstance(per, tuple)
+    assert isinstance(order, tuple)
+    assert isinstance(flags, tuple)
+    sorting = [f"order={_columns(order)}"] if order else []
+    down = ["descending=True"] if flags and all(flags) else [f"descending={list(flags)}"] if any(flags) else []
+    if not isinstance(of, str):
+        last = [] if rows is None else [f"rows={rows}"]
+        return f"{of!r}.over({', '.join([*map(_column, per), *sorting, *down, *last])})"
+    number = [str(n)] if n is not None and (of == "ntile" or n != 1) else []
+    given = [*number, *sorting, *([f"per={_columns(per)}"] if per else []), *down]
+    return f"{_in(_ATOM, e.args[0])}.{of}({', '.join(given)})"
+
+
+def _column(e: Node) -> str:
+    """The text of an expression where a name is a column."""
+    return quoted(str(e.option("name"))) if e.fn == "col" else operand(e)
+
+
+def _columns(columns: tuple[Node, ...]) -> str:
+    return _column(columns[0]) if len(columns) == 1 else f"[{', '.join(map(_column, columns))}]"
 
 
 def options_of(e: Node) -> list[str]:

@@ -11,6 +11,7 @@ from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, distinct
 from dataflow.expressions.aggregate_signatures import options_of, signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import FUNCTIONS
+from dataflow.expressions.over_calls import RANKS, over_options, what_is_wrong
 from dataflow.json.errors import JsonFormError, short
 from dataflow.times.durations import parse_every
 from dataflow.typed.decimals import ROUNDINGS
@@ -130,6 +131,8 @@ class Reader:
             return Expr(
                 "param", (), (("default", default), ("name", self.text(d["param"], where)), ("type", d["type"]))
             )
+        if "over" in value:
+            return self._over(value, where, depth)
         fn = value.get("fn")
         spec = FUNCTIONS.get(fn) if isinstance(fn, str) else None
         if spec is None:
@@ -162,9 +165,28 @@ class Reader:
         inner = tuple(self.expr(a, f"{where}.args[{i}]", depth + 1) for i, a in enumerate(args))
         return Expr(str(fn), inner, tuple(options))
 
-    def agg(self, value: object, where: str) -> Agg:
+    def _over(self, value: object, where: str, depth: int) -> Expr:
+        """A function of other rows of a table."""
+        d = self.fields(value, where, ["over"], ["args", "n", "per", "order", "descending", "rows"])
+        listed = {
+            name: tuple(
+                self.expr(c, f"{where}.{name}[{i}]", depth + 1)
+                for i, c in enumerate(self.rows(d.get(name, []), f"{where}.{name}"))
+            )
+            for name in ("args", "per", "order")
+        }
+        of = d["over"] if isinstance(d["over"], str) else self.agg(d["over"], f"{where}.over", depth + 1)
+        args = listed.pop("args")
+        n = 1 if isinstance(of, str) and of in RANKS else len(listed["order"])
+        flags = tuple(self.rows(d.get("descending", [False] * n), f"{where}.descending"))
+        options = over_options(of, **listed, descending=flags, n=d.get("n"), rows=d.get("rows"))
+        if (wrong := what_is_wrong(args, dict(options))) is not None:
+            raise JsonFormError(f"{where}: {wrong}")
+        return Expr("over", args, options)
+
+    def agg(self, value: object, where: str, depth: int = 0) -> Agg:
         """An aggregate."""
-        self._nodes += 1
+        self.count(1, where, depth)
         fn = value.get("fn") if isinstance(value, dict) else None
         form = signature_of(fn)
         if form is None and isinstance(value, dict) and "fn" in value:
@@ -180,12 +202,12 @@ class Reader:
         args = self.rows(d["args"], f"{where}.args")
         if len(args) not in form.arity:
             raise JsonFormError(f"{where}: {d['fn']} does not take {len(args)} arguments")
-        condition = None if d["where"] is None else self.expr(d["where"], f"{where}.where")
+        condition = None if d["where"] is None else self.expr(d["where"], f"{where}.where", depth)
         try:
             given = options_of(d["fn"], form, d, where)
         except DataflowError as error:
             raise JsonFormError(str(error)) from None
-        inner = tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args))
+        inner = tuple(self.expr(a, f"{where}.args[{i}]", depth) for i, a in enumerate(args))
         return Agg(d["fn"], inner, condition, given)
 
     def named(self, value: object, where: str) -> Named:

@@ -19,10 +19,27 @@ def expr_out(e: Expr) -> dict[str, Any]:
         return {"lit": _number_out(options["value"]), "type": options["type"]}
     if e.fn == "param":
         return {"param": options["name"], "default": _number_out(options["default"]), "type": options["type"]}
+    if e.fn == "over":
+        return _over_out(options, e)
     out: dict[str, Any] = {"fn": e.fn, "args": [expr_out(a) for a in e.args]}
     for name, value in options.items():
         out[name] = [_number_out(v) for v in value] if isinstance(value, tuple) else value
     return out
+
+
+def _over_out(options: dict[str, Any], e: Expr) -> dict[str, Any]:
+    """A function of other rows of a table; what it does not have is not written."""
+    of = options["of"]
+    found = {
+        "args": [expr_out(a) for a in e.args],
+        "n": options["n"],
+        "per": [expr_out(c) for c in options["per"]],
+        "order": [expr_out(c) for c in options["order"]],
+        "descending": list(options["descending"]) if any(options["descending"]) else [],
+        "rows": options["rows"],
+    }
+    given = {name: value for name, value in found.items() if value not in (None, [])}
+    return {"over": agg_out(of) if isinstance(of, Agg) else of, **given}
 
 
 def _number_out(value: object) -> object:

@@ -48,7 +48,7 @@ _ORDER = ("lt", "le", "gt", "ge")
 def asks_clock(part: object) -> bool:
     """Whether ``df.time()`` occurs in an untyped expression, a step or a part of one."""
     if isinstance(part, Expr):
-        return part.fn == "time" or any(map(asks_clock, part.args))
+        return part.fn == "time" or asks_clock((part.args, part.options))
     if isinstance(part, tuple):
         return any(map(asks_clock, part))
     return is_dataclass(part) and any(asks_clock(getattr(part, f.name)) for f in fields(part))

@@ -84,8 +84,7 @@ def expressions(part: object) -> Iterator[Expr]:
     """Every node of every expression in a step, or in a part of one."""
     if isinstance(part, Expr):
         yield part
-        for inner in part.args:
-            yield from expressions(inner)
+        yield from expressions((part.args, part.options))
     elif isinstance(part, tuple):
         for inner in part:
             yield from expressions(inner)
