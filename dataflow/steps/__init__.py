@@ -19,6 +19,6 @@ from dataflow.steps.source import Source
 
 __all__ = [
     "BesideAnswer", "Cohorts", "ColumnStep", "Concurrent", "During", "Filter", "Funnel", "GroupBy", "Heartbeat", "Held",
-    "Join", "JoinAnswer", "JoinMetric", "Limit", "Select", "Sessionize", "SideBySide", "Sort", "Source", "StateDuration",
-    "Timeline", "Track", "Transitions", "Window", "WithColumns",
+    "Join", "JoinAnswer", "JoinMetric", "Limit", "Select", "Sessionize", "SideBySide", "Sort", "Source",
+    "StateDuration", "Timeline", "Track", "Transitions", "Window", "WithColumns",
 ]  # fmt: skip

@@ -108,6 +108,11 @@ class Step(ABC):
         return self.op
 
     @property
+    def is_numbered(self) -> bool:
+        """Whether messages count it: users have written it."""
+        return True
+
+    @property
     def follows_keys(self) -> bool:
         """Whether it makes rows by following keys, or groups of keys, through time."""
         return self.makes in (INTERVALS, ROWS)
@@ -155,6 +160,14 @@ class Step(ABC):
     def inner(self, before: Sequence[Step]) -> tuple[InnerMetric, ...]:
         """The metrics whose answers it takes; ``before`` are the steps before it."""
         return ()
+
+    def chains(self) -> tuple[tuple[Step, ...], ...]:
+        """Row steps inside it, each a chain that follows the steps before it."""
+        return ()
+
+    def with_chains(self, chains: Sequence[tuple[Step, ...]]) -> Step:
+        """The step with these in place of its chains."""
+        return self
 
     def answered(self, answers: Sequence[AnswerTable]) -> tuple[Step, ...]:
         """The steps with these answers in place of the metrics."""

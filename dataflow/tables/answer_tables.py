@@ -187,6 +187,12 @@ def key_words(c: AnswerColumn) -> NDArray[np.int64]:
     return np.where(c.valid, c.values, 0)
 
 
+def _distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The distinct values, ascending; answers are mostly ordered, for which this is much faster than ``np.unique``."""
+    ordered = np.sort(values, kind="stable")
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class AnswerIndex:
     """An answer as rows look it up by the columns ``on``, of which each has one row for each combination.
@@ -224,7 +230,7 @@ class AnswerIndex:
         number, distinct, pairs, places, sizes = np.zeros(len(rows), np.int64), [], [], [], []
         for i, c in enumerate(columns):
             words, valid = key_words(c)[rows], c.valid[rows]
-            values = np.unique(words[valid])
+            values = _distinct(words[valid])
             place = np.where(valid, np.searchsorted(values, words), len(values))
             has_null = not valid.all()
             distinct.append(values)
@@ -234,7 +240,7 @@ class AnswerIndex:
                 number = place
             else:
                 pair = number * sizes[i] + place
-                pairs.append(np.unique(pair))
+                pairs.append(_distinct(pair))
                 number = np.searchsorted(pairs[-1], pair)
         order = np.argsort(number, kind="stable")
         if (twice := np.flatnonzero(np.diff(number[order]) == 0)).size:

@@ -17,6 +17,7 @@ from dataflow.steps.answers.inner_metric import inner_steps, inner_text
 from dataflow.steps.base import Bound, InnerMetric, Step
 from dataflow.tables.answer_tables import AnswerIndex, AnswerTable, answer_in
 from dataflow.tables.reference_tables import ReferenceTable
+from dataflow.typed.hidden_columns import OVER
 from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import Keep
 from operators.types import Type
@@ -96,6 +97,11 @@ class JoinAnswer(Step, op="join_answer"):
     def method(self) -> str:
         """See Step."""
         return "join"
+
+    @property
+    def is_numbered(self) -> bool:
+        """See Step."""
+        return not all(name.startswith(OVER) for name, _ in self.columns)
 
     def calls(self) -> list[str]:
         """See Step."""
