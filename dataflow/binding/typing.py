@@ -13,6 +13,7 @@ from dataflow.expressions.aggregate_calls import Agg, NamedAggs
 from dataflow.expressions.aggregate_signatures import signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import FUNCTIONS, STATEFUL, common
+from dataflow.expressions.over_calls import ORDERED
 from dataflow.plan.stages import Sparse
 from dataflow.times.calendar_tables import known_time
 from dataflow.times.durations import moment, parse_duration
@@ -64,6 +65,9 @@ class Shape:
     keyed: bool = True
     """Whether intervals belong to keys; after ``concurrent`` they belong to groups."""
 
+    by: tuple[str, ...] = ()
+    """The columns of a table that its rows were grouped by."""
+
     filtered: str = ""
     """The last step that dropped rows, if any."""
 
@@ -109,7 +113,11 @@ class Expressions:
                 raise self.fail("time() has no meaning after group_by; use the column that holds the time bucket")
             return NOW if shape.kind == "intervals" else Typed("time", Type.TIME)
         if e.fn == "over":
-            raise self.fail(f"{e!r} has no meaning here; it is for the rows of a finished table, as after agg(...)")
+            raise self.fail(
+                f"{e!r} looks at other rows; put it into a column first, with_columns(x=...)"
+                if shape.kind == "table"
+                else f"{e!r} is for the rows of a finished table, as after agg(...)"
+            )
         args = [self.typed(a, shape) for a in e.args]
         if any(a.type is Type.JSON for a in args) and e.fn not in ("is_null", "is_not_null"):
             raise self.fail(f"{e.fn} cannot take json: a result with several parts can be shown, but not computed with")
@@ -141,6 +149,8 @@ class Expressions:
         if "zone" in spec.options:
             check_zone(str(e.option("zone")), self.where)
         if e.fn in STATEFUL:
+            if shape.kind == "table" and e.fn in ORDERED:
+                raise self.fail(f"{e.fn} needs an order of the table's rows; write for example .{e.fn}(order='day')")
             if shape.kind == "table" or not shape.keyed:
                 raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before group_by")
             if args[0].type is None:

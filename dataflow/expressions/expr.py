@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dataflow.expressions.methods.looking_methods import LookingMethods
 from dataflow.expressions.methods.number_methods import NumberMethods
+from dataflow.expressions.methods.table_methods import TableMethods
 from dataflow.expressions.methods.text_methods import TextMethods
 from dataflow.expressions.methods.time_methods import TimeMethods
 from dataflow.expressions.node import operand
@@ -21,7 +22,7 @@ from operators.nearest import no_attribute
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Expr(NumberMethods, TextMethods, TimeMethods, LookingMethods):
+class Expr(NumberMethods, TextMethods, TimeMethods, LookingMethods, TableMethods):
     """An untyped expression of a row's columns."""
 
     _no_aggregate = (

@@ -153,23 +153,25 @@ def _over(e: Node) -> str:
     assert isinstance(per, tuple)
     assert isinstance(order, tuple)
     assert isinstance(flags, tuple)
-    sorting = [f"order={_columns(order)}"] if order else []
+    sorting = [f"order={columns_text(order)}"] if order else []
     down = ["descending=True"] if flags and all(flags) else [f"descending={list(flags)}"] if any(flags) else []
     if not isinstance(of, str):
         last = [] if rows is None else [f"rows={rows}"]
-        return f"{of!r}.over({', '.join([*map(_column, per), *sorting, *down, *last])})"
+        return f"{of!r}.over({', '.join([*map(column_text, per), *sorting, *down, *last])})"
     number = [str(n)] if n is not None and (of == "ntile" or n != 1) else []
-    given = [*number, *sorting, *([f"per={_columns(per)}"] if per else []), *down]
+    among = [f"per={columns_text(per)}"] if per and of != "share" else [*map(column_text, per)]
+    given = [*number, *sorting, *among, *down]
     return f"{_in(_ATOM, e.args[0])}.{of}({', '.join(given)})"
 
 
-def _column(e: Node) -> str:
+def column_text(e: Node) -> str:
     """The text of an expression where a name is a column."""
     return quoted(str(e.option("name"))) if e.fn == "col" else operand(e)
 
 
-def _columns(columns: tuple[Node, ...]) -> str:
-    return _column(columns[0]) if len(columns) == 1 else f"[{', '.join(map(_column, columns))}]"
+def columns_text(columns: tuple[Node, ...]) -> str:
+    """The text of one such expression, or of a list of them."""
+    return column_text(columns[0]) if len(columns) == 1 else f"[{', '.join(map(column_text, columns))}]"
 
 
 def options_of(e: Node) -> list[str]:

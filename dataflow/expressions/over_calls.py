@@ -25,15 +25,15 @@ from operators.nearest import meant
 
 N = TypeVar("N", bound=Node)
 
-RANKS = ("rank", "dense_rank", "row_number", "ntile")
+RANKS = ("rank", "dense_rank", "ntile")
 """The functions of a row's place in the order of their argument."""
 
-NEIGHBOURS = ("previous", "next")
-"""The functions of the argument's value in another row of an order."""
+ORDERED = ("previous", "next", "row_number", "cumulative_sum")
+"""The functions that need an order."""
 
-ROW_FUNCTIONS = (*RANKS, *NEIGHBOURS)
+ROW_FUNCTIONS = ("share", *RANKS, *ORDERED)
 
-NUMBERED = ("ntile", *NEIGHBOURS)
+NUMBERED = ("ntile", "previous", "next")
 """Those that take a number."""
 
 MOST = 2**31 - 1
@@ -97,6 +97,20 @@ def over_options(of: object, **given: object) -> tuple[tuple[str, object], ...]:
     return (("of", of), *((name, given.get(name, value)) for name, value in usual.items()))
 
 
+def in_order(
+    of: str,
+    order: str | N | Sequence[str | N] | None,
+    per: str | N | Sequence[str | N] | None,
+    descending: bool | Sequence[bool],
+    kind: type[N],
+    n: int | None = None,
+) -> dict[str, object]:
+    """The options of function ``of``, which needs an order."""
+    if order is None:
+        raise DataflowError(f"{of}: per= and descending= need order=, the columns that order the rows of a table")
+    return dict(over_options(of, **{**ordered(per, order, descending, of, kind), "n": n}))
+
+
 def what_is_wrong(args: Sequence[Node], options: Mapping[str, object]) -> str | None:
     """What is wrong with a node that was read with these options; None for a node that the DSL makes."""
     of, n, order, flags, rows = (options[name] for name in ("of", "n", "order", "descending", "rows"))
@@ -107,12 +121,10 @@ def what_is_wrong(args: Sequence[Node], options: Mapping[str, object]) -> str | 
         return f"unknown function {of!r}; {meant(of, ROW_FUNCTIONS, 'known')} are {', '.join(ROW_FUNCTIONS)}"
     if len(args) != is_named:
         return "a function takes one argument" if is_named else "an aggregate has its own arguments"
+    if is_named and (of in ORDERED) != bool(order):
+        return f"{of} needs an order" if not order else f"{of} takes no order"
     if not all(isinstance(f, bool) for f in flags) or len(flags) != (1 if of in RANKS else len(order)):
         return "descending takes true or false for each column of the order"
-    if of in RANKS and order:
-        return f"{of} is ordered by its argument"
-    if of in NEIGHBOURS and not order:
-        return f"{of} needs an order"
     if rows is not None and (is_named or not order):
         return "rows is for an aggregate with an order"
     if (of in NUMBERED) != (n is not None):

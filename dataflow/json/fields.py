@@ -53,7 +53,7 @@ def optional_expression() -> Any:
     return field_of(expr_out, lambda r, v, where: r.expr(v, where), None)
 
 
-def expressions(low: int, high: int) -> Any:
+def expressions(low: int, high: int, default: Any = MISSING) -> Any:
     """A list of ``low`` to ``high`` expressions."""
 
     def read(r: Reader, value: Any, where: str) -> Any:
@@ -61,7 +61,7 @@ def expressions(low: int, high: int) -> Any:
         r.whole(len(found), where, low, high)
         return found
 
-    return field_of(lambda value: [expr_out(e) for e in value], read)
+    return field_of(lambda value: [expr_out(e) for e in value], read, default)
 
 
 def columns() -> Any:
@@ -77,6 +77,11 @@ def aggregates() -> Any:
 def text() -> Any:
     """A string that is not empty."""
     return field_of(_same, lambda r, v, where: r.text(v, where))
+
+
+def optional_text() -> Any:
+    """A string that is not empty; None is written as no field."""
+    return field_of(_same, lambda r, v, where: r.text(v, where), None)
 
 
 def choice(*known: str) -> Any:
@@ -121,7 +126,7 @@ def flag() -> Any:
     return field_of(_same, read, False)
 
 
-def truth() -> Any:
+def truth(default: Any = MISSING) -> Any:
     """True or false."""
 
     def read(r: Reader, value: Any, where: str) -> Any:
@@ -129,7 +134,7 @@ def truth() -> Any:
             raise JsonFormError(f"{where}: expected true or false")
         return value
 
-    return field_of(_same, read)
+    return field_of(_same, read, default)
 
 
 def names(name: str) -> Any:
@@ -143,11 +148,6 @@ def names(name: str) -> Any:
         return tuple(found)
 
     return field_of(list, read, name=name)
-
-
-def optional_text() -> Any:
-    """A string that is not empty; None is written as no field."""
-    return field_of(_same, lambda r, v, where: r.text(v, where), None)
 
 
 def pairs(first: str, second: str) -> Any:

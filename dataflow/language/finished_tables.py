@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
+from dataflow.expressions.aggregate_calls import Agg
+from dataflow.expressions.expr import Expr, expr
+from dataflow.expressions.over_calls import columns_of, counted, directions
 from dataflow.language.timelines import Chain
-from dataflow.steps import Limit, Sort
-from dataflow.values.constants import plain
-from dataflow.values.mistaken import listed_values, shown
+from dataflow.steps import Limit, Pivot, Sort, Top
+from dataflow.steps.pivot import MOST_VALUES
+from dataflow.values.constants import Literal, plain
+from dataflow.values.mistaken import listed_values, shown, text_of
 from operators.errors import DataflowError
 
 
@@ -33,3 +38,54 @@ class FinishedTables(Chain):
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
             raise DataflowError(f"limit takes a number of rows, got {shown(n)}")
         return self._then(Limit(n))
+
+    def top(
+        self,
+        n: int,
+        by: str | Expr,
+        per: str | Expr | Sequence[str | Expr] | None = None,
+        descending: bool = True,
+    ) -> Self:
+        """The ``n`` rows with the greatest values of ``by`` among those with equal values of ``per`` (without it, among
+        all rows); with ``descending=False`` those with the least.
+
+        Rows are ordered by ``per``, then by ``by``. Of equal rows, the first in the table is the first; a row in which
+        ``by`` is null is left out.
+        """
+        (value, *more) = columns_of(by, "top: by=", Expr) or (None,)
+        if value is None or more:
+            raise DataflowError("top: by= is the one column or expression that the rows are ordered by")
+        (flag,) = directions(descending, 1, "top")
+        return self._then(Top(counted(n, "top"), value, columns_of(per, "top: per=", Expr), flag))
+
+    def pivot(
+        self,
+        on: str,
+        values: Sequence[Literal],
+        of: str | Sequence[str] | Agg | None = None,
+        other: str | None = None,
+    ) -> Self:
+        """Turn the values of the column ``on`` into columns: one row for each combination of the other columns that the
+        rows are grouped by, ordered by these.
+
+        ``values`` are declared, so that the columns are known; another one is an error, or belongs to the column
+        ``other``. A column is named like its value and holds what the column ``of`` has in that row; of several
+        columns, ``up_n`` and ``up_time``. Without ``of`` it is every column that rows are not grouped by. Two rows for
+        one place are an error; an aggregate puts them together: ``of=df.sum("n")``. Where there is no row, the value is
+        null.
+        """
+        listed = [expr(v) for v in listed_values(values, "pivot: values= is a list of constants")]
+        if not 1 <= len(listed) <= MOST_VALUES or any(e.fn != "lit" for e in listed):
+            raise DataflowError(f"pivot: values= is a list of 1 to {MOST_VALUES} constants, got {shown(values)}")
+        if isinstance(of, Agg):
+            found: Agg | tuple[str, ...] = of
+        else:
+            names = [of] if isinstance(of, str) else [] if of is None else listed_values(of, _OF)
+            if wrong := [n for n in names if not isinstance(n, str) or not n]:
+                raise DataflowError(f"{_OF}, got {shown(wrong[0])}")
+            found = tuple(map(str.__str__, names))
+        column = text_of(on, "pivot")
+        return self._then(Pivot(column, tuple(listed), found, None if other is None else text_of(other, "pivot(other)")))
+
+
+_OF = "pivot: of= takes names of columns or an aggregate"

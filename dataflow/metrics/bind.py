@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dataflow.binding.parameters import params_in
 from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumns
 from dataflow.plan.carried import carried_of
 from dataflow.plan.history import history_of, with_early_rows
 from dataflow.plan.properties import has_whole_keys, is_sliceable, laws_of, stage_of_inputs
-from dataflow.plan.stages import Beside, Deferred, Plan, SortBy, Stage, Sweep, TableStep, Take
+from dataflow.plan.stages import Deferred, Plan, Stage, TableStep
 from dataflow.sinks.row_sink import Rows
 from dataflow.steps.base import Step
 from dataflow.typed.hidden_columns import OVER, PARTIAL
@@ -34,8 +35,9 @@ def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, obje
 
     def write_rows() -> None:
         nonlocal shape, order, in_tasks
+        is_table = shape.kind == "table"
         order = _row_order(b, shape, order)
-        stage, shape = _rows_stage(b, shape)
+        stage, shape = _rows_stage(b, shape if is_table else replace(shape, by=order))
         (stages if in_tasks else after).append(stage)
         in_tasks = False
 
@@ -86,7 +88,7 @@ def _rows_stage(b: Expressions, shape: Shape) -> tuple[Stage, Shape]:
     sink = Rows(columns, shape.kind == "points")
     out = {n: t.type for n, t in shape.env.items() if t.type is not None}
     return stage_of_inputs(shape.inputs, shape.ops, sink, b.where), Shape(
-        "table", {n: column(n, t) for n, t in out.items()}, out
+        "table", {n: column(n, t) for n, t in out.items()}, out, by=shape.by
     )
 
 
@@ -148,7 +150,7 @@ def _resolved(after: Sequence[TableStep | Deferred]) -> tuple[TableStep, ...]:
     out: list[TableStep] = []
     needed: set[str] = set()
     for step in reversed(after):
-        if isinstance(step, Stage | SortBy | Take | Sweep | Beside):
+        if isinstance(step, TableStep):
             out.append(step)
         else:
             out.append(step(needed))

@@ -1,7 +1,7 @@
 """Metrics inside a metric: their streams, and the metric with their answers in place of them.
 
-An aggregate beside rows that are no finished table, ``df.mean("x").over("device")``, is one, too: a grouping of the rows
-before the step by the columns of ``over``, whose answer joins them under a hidden name.
+An aggregate beside rows that are no finished table, ``df.mean("x").over("device")``, is one, too: a grouping of the
+rows before the step by the columns of ``over``, whose answer joins them under a hidden name.
 """
 
 from __future__ import annotations

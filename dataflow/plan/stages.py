@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -143,8 +144,32 @@ class Sweep:
         return "numbers of keys at once, from edges" if k is None else f"times with at least {k} keys, from edges"
 
 
+class TableFunction(ABC):
+    """A step after the merge that looks at all rows of the table."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """In words."""
+
+    def stages(self) -> Iterator[Stage]:
+        """The stages whose kernels it runs."""
+        yield from ()
+
+
+TableStep = Stage | SortBy | Take | Sweep | TableFunction
+
+
+def table_stages(steps: Iterable[TableStep]) -> Iterator[Stage]:
+    """The stages among steps after the merge, and those within them."""
+    for step in steps:
+        if isinstance(step, Stage):
+            yield step
+        elif isinstance(step, TableFunction):
+            yield from step.stages()
+
+
 @dataclass(frozen=True)
-class Beside:
+class Beside(TableFunction):
     """A table and an answer, joined on the columns of its index: ``columns`` are (new name, name) pairs of the answer;
     ``how`` is full, left or inner; ``step`` is the place in the metric, for messages."""
 
@@ -154,11 +179,8 @@ class Beside:
     step: str
 
     def describe(self) -> str:
-        """In words."""
+        """See TableFunction."""
         return f"{self.how} join with the answer of another metric: {self.index}"
-
-
-TableStep = Stage | SortBy | Take | Sweep | Beside
 
 
 @dataclass(frozen=True)

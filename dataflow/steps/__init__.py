@@ -14,11 +14,13 @@ from dataflow.steps.keyed.timeline import Timeline, Track
 from dataflow.steps.keyed.transitions import Transitions
 from dataflow.steps.keyed.windows import Window
 from dataflow.steps.order import Limit, Sort
+from dataflow.steps.pivot import Pivot
 from dataflow.steps.rows import ColumnStep, Filter, Held, Select, WithColumns
 from dataflow.steps.source import Source
+from dataflow.steps.top import Top
 
 __all__ = [
     "BesideAnswer", "Cohorts", "ColumnStep", "Concurrent", "During", "Filter", "Funnel", "GroupBy", "Heartbeat", "Held",
-    "Join", "JoinAnswer", "JoinMetric", "Limit", "Select", "Sessionize", "SideBySide", "Sort", "Source",
-    "StateDuration", "Timeline", "Track", "Transitions", "Window", "WithColumns",
+    "Join", "JoinAnswer", "JoinMetric", "Limit", "Pivot", "Select", "Sessionize", "SideBySide", "Sort", "Source",
+    "StateDuration", "Timeline", "Top", "Track", "Transitions", "Window", "WithColumns",
 ]  # fmt: skip

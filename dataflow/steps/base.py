@@ -200,6 +200,11 @@ class Step(ABC):
         return ()
 
     @property
+    def spreads(self) -> str | None:
+        """The column whose values become columns; None if there is none."""
+        return None
+
+    @property
     def own_columns(self) -> tuple[str, ...]:
         """Columns specific to its rows: the state, or numbers of keys."""
         return ()

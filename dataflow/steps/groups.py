@@ -59,7 +59,7 @@ class GroupBy(Step, op="group_by"):
         out: dict[str, Type] = {n: t.type for n, t in by if t.type is not None}
         out |= {a.name: a.aggregate.result for a in aggs}
         stage = stage_of_inputs(shape.inputs, shape.ops, sink, b.where)
-        table = Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out))
+        table = Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out), by=tuple(n for n, _ in by))
         return Bound(table, stages, stage, order=tuple(n for n, _ in self.by))
 
     def _bucket_column(self, b: Expressions, shape: Shape) -> tuple[int, Typed]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 
+from dataflow.binding.beside_rows import BesideRows, has_over
 from dataflow.binding.interval_cuts import cut
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import Named
@@ -33,6 +34,11 @@ class Filter(Step, op="filter"):
 
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step."""
+        if shape.kind == "table" and has_over(self.where):
+            beside = BesideRows.of(b, shape)
+            (where,) = beside.without_over([self.where])
+            beside.shape.ops.append(Keep(b.condition(where, beside.shape, "filter")))
+            return Bound(beside.hide(shape), after=beside.steps)
         condition = b.condition(self.where, shape, "filter")
         if is_moving(condition):
             stage, shape = cut(b, shape, {}, [condition])
@@ -56,21 +62,34 @@ class ColumnStep(Step):
 
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step."""
-        new = self._typed(b, shape)
-        if self.drops_others:
-            kept = {} if shape.kind == "table" else {k: shape.env[k] for k in (b.stream.key,) if k in shape.env}
-            shape.env = {**kept, **new}
-        else:
-            shape.env = {**shape.env, **new}
+        columns = self.new_columns()
+        if shape.kind == "table" and has_over(columns):
+            beside = BesideRows.of(b, shape)
+            columns = beside.named(columns)
+            new = self._typed(b, beside.shape, columns)
+            return Bound(self._with(b, beside.hide(shape), new), after=beside.steps)
+        new = self._typed(b, shape, columns)
+        shape = self._with(b, shape, new)
         cuts = {n: t for n, t in new.items() if is_moving(t)}
         if not cuts:
             return Bound(shape)
         stage, shape = cut(b, shape, cuts)
         return Bound(shape, [stage])
 
-    def _typed(self, b: Expressions, shape: Shape) -> dict[str, Typed]:
+    def _with(self, b: Expressions, shape: Shape, new: dict[str, Typed]) -> Shape:
+        """The rows with the columns ``new``."""
+        if self.drops_others:
+            is_table = shape.kind == "table"
+            kept = {} if is_table else {k: shape.env[k] for k in (b.stream.key,) if k in shape.env}
+            by = [n for n, e in self.new_columns() if e.fn == "col" and e.option("name") in shape.by]
+            shape.env, shape.by = {**kept, **new}, tuple(by)
+        else:
+            shape.env = {**shape.env, **new}
+        return shape
+
+    def _typed(self, b: Expressions, shape: Shape, columns: Named) -> dict[str, Typed]:
         new: dict[str, Typed] = {}
-        for name, e in self.new_columns():
+        for name, e in columns:
             if self.of_reports and name in (b.stream.key, b.stream.time) and shape.kind == "points":
                 raise b.fail(f"every row has its {name!r}; there is nothing to hold")
             typed = b.typed(e, shape)

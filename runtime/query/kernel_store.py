@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from dataflow.kernels.compile import KernelFile, stage_files
-from dataflow.plan.stages import Plan, Stage
+from dataflow.plan.stages import Plan, table_stages
 from operators import forking
 from operators.compiler import cache, sealed
 from operators.compiler.targets import Target, worker
@@ -114,7 +114,7 @@ _lock = forking.lock()
 
 def kernel_files(plan: Plan, after: bool = True) -> tuple[KernelFile, ...]:
     """The kernels of a plan's tasks, and with ``after`` those that run on the merged table."""
-    stages = [*plan.stages, *(s for s in plan.after if after and isinstance(s, Stage))]
+    stages = [*plan.stages, *(table_stages(plan.after) if after else ())]
     return tuple({(f.name, f.digest): f for stage in stages for f in stage_files(stage)}.values())
 
 

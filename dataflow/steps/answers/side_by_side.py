@@ -88,5 +88,5 @@ class BesideAnswer(Step, op="beside_answer"):
         names = new_names(b, self.columns, self.suffix, list(shape.env))
         types = dict(shape.inputs) | {name: self.table.types[of] for name, of in names.items()}
         index = AnswerIndex.of(self.table, self.on, True, b.where)
-        table = Shape("table", {n: column(n, t) for n, t in types.items()}, types)
+        table = Shape("table", {n: column(n, t) for n, t in types.items()}, types, by=self.on)
         return Bound(table, after=[Beside(index, self.how, tuple(names.items()), b.where)])

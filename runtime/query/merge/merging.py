@@ -9,13 +9,14 @@ import numpy as np
 
 from dataflow.kernels.compile import compile_stage
 from dataflow.plan.sink import Grouping
-from dataflow.plan.stages import Beside, Plan, SortBy, Stage, Sweep, TableStep, Take
+from dataflow.plan.stages import Beside, Plan, SortBy, Stage, Sweep, TableFunction, TableStep, Take
 from dataflow.typed.hidden_columns import END, KNOWN
 from dataflow.typed.nodes import column
 from operators.states.groups import Groups, GroupState
 from operators.states.state_parts import nbytes
 from operators.states.strings import Words
 from operators.types import Type
+from runtime.query.merge.beside import applied
 from runtime.query.merge.concurrency import swept
 from runtime.query.merge.empty_buckets import bucket_keys
 from runtime.query.merge.finish import finished_groups
@@ -140,6 +141,10 @@ def _apply(step: TableStep, table: QueryTable, merging: Merging, by: Sequence[st
         return swept(step, table)
     if isinstance(step, Beside):
         return beside(step, table)
+    if isinstance(step, TableFunction):
+        table, times_outside = applied(step, table, by)
+        merging.times_outside += times_outside
+        return table
     words = Words()
     table = table.recoded(words)
     keys = Keys.none(words)

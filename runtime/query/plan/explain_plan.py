@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dataflow.kernels.compile import is_cached
-from dataflow.plan.stages import Plan, Stage
+from dataflow.plan.stages import Plan, table_stages
 from runtime.objects import ObjectStore
 from runtime.query.plan.expected_work import expected_load
 from runtime.query.plan.notes import before_range, cut_windows, sparse_columns
@@ -110,6 +110,6 @@ def _time(micros: int) -> str:
 
 def _lookups(plan: Plan) -> list[str]:
     """The reference tables and calendars of a plan, in words."""
-    stages = [s for s in (*plan.stages, *plan.after) if isinstance(s, Stage)]
+    stages = (*plan.stages, *table_stages(plan.after))
     nodes = (n for s in stages for e in s.expressions() for n in e.walk() if n.fn == "lookup")
     return list(dict.fromkeys(str(n.option("in")) for n in nodes))

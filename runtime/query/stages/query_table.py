@@ -72,6 +72,16 @@ class QueryTable:
                 columns[name] = (t, codes[v] if len(codes) else v, k)
         return QueryTable(self.rows, columns, words.strings)
 
+    def words(self, by: Sequence[tuple[str, bool]]) -> list[_Word]:
+        """Numbers in the order of rows by (column, descending), most significant first; equal for equal rows."""
+        words: list[_Word] = []
+        for name, descending in by:
+            for ranks, size in _ranks(*self.columns[name], self.strings):
+                word = (size - 1 - ranks if descending else ranks, size)
+                # As few numbers as possible: the time of sorting depends on their count.
+                words += [_joined(words.pop(), word)] if words and words[-1][1] * size < 2**63 else [word]
+        return words
+
     def sorted_by(self, by: Sequence[tuple[str, bool]], spent: bool = False) -> QueryTable:
         """Rows ordered by (column, descending): stable; nulls first, last when descending; strings by code point.
 
@@ -79,12 +89,7 @@ class QueryTable:
         """
         if not by or self.rows < 2:
             return self
-        words: list[_Word] = []
-        for name, descending in by:
-            for ranks, size in _ranks(*self.columns[name], self.strings):
-                word = (size - 1 - ranks if descending else ranks, size)
-                # As few numbers as possible: the time of sorting depends on their count.
-                words += [_joined(words.pop(), word)] if words and words[-1][1] * size < 2**63 else [word]
+        words = self.words(by)
         if not words:
             return self
         order = np.argsort(words.pop()[0], kind="stable")

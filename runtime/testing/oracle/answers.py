@@ -13,6 +13,7 @@ from runtime.testing.oracle.expressions import evaluate, literal_type, type_of
 from runtime.testing.oracle.flows import cohorts, funnel, transitions
 from runtime.testing.oracle.lasting import Scope, heartbeat, sessionize, state_duration, window
 from runtime.testing.oracle.oracle_aggregates import prepare
+from runtime.testing.oracle.other_rows import grouped_by, pivot, top, with_columns_beside
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 from runtime.testing.oracle.rows_before import paired, rows_of_both
 
@@ -60,7 +61,8 @@ def answer(
             held = _held_columns(step, steps[i + 1 :], key)
         if step["op"] == "with_columns" and table.kind == "intervals":
             step = step | {"columns": [c for c in step["columns"] if _is_read(c, steps[i + 1 :])]}
-        table = _apply(step, table, Scope(key, time, since, until, dict(params), held, beginning))
+        scope = Scope(key, time, since, until, dict(params), held, beginning, grouped_by=grouped_by(steps[:i], key, time))
+        table = _apply(step, table, scope)
     return [{name: row.values[name] for name in table.types} for row in _visible(table, since)]
 
 
@@ -142,6 +144,10 @@ def _apply(step: Json, table: Table, scope: Scope) -> Table:
         return Table("plain", rows, table.types)
     if op == "limit":
         return Table("plain", _visible(table, scope.since)[: step["n"]], table.types)
+    if op == "top":
+        return top(step, Table("plain", _visible(table, scope.since), table.types), scope.params)
+    if op == "pivot":
+        return pivot(step, Table("plain", _visible(table, scope.since), table.types), scope.params, scope.grouped_by)
     raise ValueError(f"unknown step {op!r}")
 
 
@@ -152,6 +158,12 @@ def _row_by_row(step: Json, table: Table, scope: Scope) -> Table:
         return join(step, table, scope)
     if op == "during":
         return during(step, table, scope)
+    if table.kind == "plain" and op in ("filter", "with_columns", "select"):
+        step, wide = with_columns_beside(step, table, params)
+        if op == "filter":
+            kept = evaluate(step["where"], wide, params)
+            return replace(table, rows=[row for row, keep in zip(table.rows, kept, strict=True) if keep is True])
+        return _columns(step["columns"], wide, params, keep=list(table.types) if op == "with_columns" else [])
     if op == "filter" and table.kind == "intervals" and asks_clock(step["where"]):
         pieces = cut(table, [step["where"]], params, conditions=1)
         return replace(pieces, rows=[row for row in pieces.rows if row.values["$0"] is True], types=table.types)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from runtime.testing.oracle.buckets import bucket
@@ -28,6 +28,9 @@ class Scope:
 
     is_whole: bool = False
     """Whether the range is that of all points."""
+
+    grouped_by: list[str] = field(default_factory=list)
+    """The columns that tell the rows of a table apart."""
 
 
 def last_reported(values: list[Value]) -> list[Value]:

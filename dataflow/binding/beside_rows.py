@@ -1,0 +1,219 @@
+"""Functions of other rows of a finished table: each becomes a hidden column, computed before the step that uses it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.aggregate_calls import Agg, Named
+from dataflow.expressions.expr import Expr, col
+from dataflow.expressions.over_calls import RANKS, over_options
+from dataflow.plan.properties import stage_of_inputs
+from dataflow.plan.stages import Stage, TableStep
+from dataflow.plan.table_functions import (
+    ROW,
+    AggregateBeside,
+    BesideColumn,
+    NeighbourBeside,
+    PlaceBeside,
+    RowOrder,
+    listed_order,
+)
+from dataflow.sinks.group_sink import Group
+from dataflow.sinks.row_sink import Rows
+from dataflow.typed.nodes import Typed, column
+from operators.types import Type
+
+
+def has_over(part: object) -> bool:
+    """Whether an expression, or any of several, looks at other rows of its table."""
+    if isinstance(part, Expr):
+        return part.fn == "over" or has_over(part.args)
+    return isinstance(part, tuple) and any(map(has_over, part))
+
+
+@dataclass
+class BesideRows:
+    """The rows of a finished table with hidden columns for what looks at other rows; ``steps`` compute them."""
+
+    b: Expressions
+    shape: Shape
+    steps: list[TableStep]
+
+    @classmethod
+    def of(cls, b: Expressions, shape: Shape) -> BesideRows:
+        """For the rows ``shape``, without any step so far."""
+        return cls(b, replace(shape, env=dict(shape.env), inputs=dict(shape.inputs), ops=list(shape.ops)), [])
+
+    def without_over(self, exprs: Sequence[Expr]) -> list[Expr]:
+        """The expressions with a hidden column in the place of each function of other rows, from the inside out."""
+        out = [_as_aggregates(e) for e in exprs]
+        while ready := {repr(n): n for e in out for n in _innermost(e)}:
+            names = self._columns_of([c for n in ready.values() for c in _operands(n)])
+            found = {text: self._added(n, names) for text, n in ready.items()}
+            out = [_replaced(e, found) for e in out]
+        return out
+
+    def names_of(self, exprs: Sequence[Expr]) -> list[str]:
+        """The columns of the table that hold these expressions; they are added where there are none."""
+        listed = self.without_over(exprs)
+        names = self._columns_of(listed)
+        return [names[repr(e)] for e in listed]
+
+    def named(self, columns: Named) -> Named:
+        """The same for named columns. A column that is just a function of other rows is computed under its name."""
+        found = list(zip((n for n, _ in columns), self.without_over([e for _, e in columns]), strict=True))
+        used = Counter(n.option("name") for _, e in found for n in _nodes(e))
+        plain = {str(e.option("name")): i for i, (_, e) in enumerate(found) if e.fn == "col"}
+        written = max((i for i, s in enumerate(self.steps) if isinstance(s, Stage)), default=-1)
+        for i, step in enumerate(self.steps[written + 1 :], written + 1):
+            at = plain.get(step.name) if isinstance(step, BesideColumn) else None
+            if at is None or used[step.name] > 1 or found[at][0] in self.shape.inputs:
+                continue
+            name, kind = found[at][0], self.shape.inputs.pop(step.name)
+            del self.shape.env[step.name]
+            self.steps[i], found[at] = replace(step, name=name), (name, col(name))
+            self.shape.inputs[name], self.shape.env[name] = kind, column(name, kind)
+        return tuple(found)
+
+    def hide(self, before: Shape) -> Shape:
+        """The rows after all steps, with the columns that they had ``before``."""
+        self.shape.env = {n: self.shape.env[n] for n in before.env}
+        return self.shape
+
+    def _columns_of(self, exprs: Sequence[Expr]) -> dict[str, str]:
+        """The column that holds each expression, by its text. Filters that wait are carried out."""
+        b, shape = self.b, self.shape
+        wanted: dict[str, Typed] = {}
+        for e in exprs:
+            typed = b.typed(e, shape)
+            if typed.type is None:
+                raise b.fail(f"{e!r} is always null, so rows cannot be ordered, parted or shown by it")
+            if typed.type is Type.JSON:
+                raise b.fail(f"{e!r} is json, which can be shown, but not ordered or grouped by")
+            wanted[repr(e)] = typed
+        if not shape.ops and all(typed.fn == "in" for typed in wanted.values()):
+            return {text: str(typed.option("name")) for text, typed in wanted.items()}
+        there = {typed: name for name, typed in shape.env.items()}
+        names = {text: there.get(typed) or self._hidden() for text, typed in wanted.items()}
+        self._write(shape.env | {names[text]: typed for text, typed in wanted.items()})
+        return names
+
+    def _write(self, env: dict[str, Typed]) -> None:
+        """Carry out what waits: a stage that writes these columns."""
+        shape = self.shape
+        sink = Rows(tuple(env.items()), False)
+        self.steps.append(stage_of_inputs(shape.inputs, shape.ops, sink, self.b.where))
+        kinds = {n: t.type for n, t in env.items() if t.type is not None}
+        self.shape = replace(shape, env={n: column(n, k) for n, k in kinds.items()}, inputs=kinds, ops=[])
+
+    def _hidden(self) -> str:
+        return f"${next(self.b.sites)}"
+
+    def _added(self, node: Expr, names: dict[str, str]) -> Expr:
+        """The hidden column that holds the function of other rows ``node``."""
+        b, shape = self.b, self.shape
+        of, n, rows = node.option("of"), node.option("n"), node.option("rows")
+        per, order, flags = _listed(node, "per"), _listed(node, "order"), node.option("descending")
+        assert isinstance(flags, tuple)
+        by = node.args if of in RANKS else order
+        among = RowOrder(
+            tuple(names[repr(e)] for e in per),
+            tuple((names[repr(e)], bool(down)) for e, down in zip(by, flags, strict=True)),
+            listed_order([_text(e) for e in per], [(_text(e), bool(d)) for e, d in zip(order, flags, strict=False)]),
+        )
+        name = self._hidden()
+        if isinstance(of, Agg):
+            agg = b.aggregate(repr(of), of, shape)
+            sink = Group(((ROW, column(ROW, Type.INT)),), (agg,), False, False)
+            stage = stage_of_inputs({**shape.inputs, ROW: Type.INT}, (), sink, b.where)
+            kind = agg.aggregate.result
+            seen = None if rows is None else int(str(rows))
+            last = "" if seen is None else f", of the last {seen} rows"
+            self.steps.append(AggregateBeside(name, among, f"{of!r}{last}", seen, stage))
+        else:
+            argument = names[repr(node.args[0])]
+            down = " descending" if of in RANKS and any(flags) else ""
+            kind, text = shape.inputs[argument], f"{of} of {_text(node.args[0])}{down}"
+            if of in ("previous", "next"):
+                away = int(str(n)) * (1 if of == "next" else -1)
+                text = f"{_text(node.args[0])} of {of} row{'' if n == 1 else f', {n} away'}"
+                self.steps.append(NeighbourBeside(name, among, text, argument, away))
+            else:
+                kind = Type.INT
+                self.steps.append(PlaceBeside(name, among, text, str(of), argument, None if n is None else int(str(n))))
+        shape.inputs[name] = kind
+        shape.env[name] = column(name, kind)
+        return col(name)
+
+
+def _nodes(e: Expr) -> Iterator[Expr]:
+    yield e
+    for a in e.args:
+        yield from _nodes(a)
+
+
+def _text(e: Expr) -> str:
+    return str(e.option("name")) if e.fn == "col" else repr(e)
+
+
+def _listed(node: Expr, option: str) -> tuple[Expr, ...]:
+    found = node.option(option)
+    assert isinstance(found, tuple)
+    return found
+
+
+def _operands(node: Expr) -> tuple[Expr, ...]:
+    """The expressions of which a node needs the values in columns; an aggregate computes its own arguments."""
+    return (*node.args, *_listed(node, "per"), *_listed(node, "order"))
+
+
+def _inner(node: Expr) -> tuple[Expr, ...]:
+    """All expressions below a function of other rows."""
+    of = node.option("of")
+    own = (*of.args, *(() if of.where is None else (of.where,))) if isinstance(of, Agg) else ()
+    return (*own, *_operands(node))
+
+
+def _innermost(e: Expr) -> Iterator[Expr]:
+    """The functions of other rows in an expression that have no others within."""
+    below = _inner(e) if e.fn == "over" else e.args
+    inside = [n for a in below for n in _innermost(a)]
+    yield from inside
+    if e.fn == "over" and not inside:
+        yield e
+
+
+def _replaced(e: Expr, found: dict[str, Expr]) -> Expr:
+    """The expression with columns in the place of these nodes, given by their texts."""
+    if e.fn != "over":
+        return replace(e, args=tuple(_replaced(a, found) for a in e.args)) if e.args else e
+    if (column_of := found.get(repr(e))) is not None:
+        return column_of
+    return _with_parts(e, lambda part: _replaced(part, found))
+
+
+def _as_aggregates(e: Expr) -> Expr:
+    """The expression with aggregates in the place of shares and running sums."""
+    if e.fn != "over":
+        return replace(e, args=tuple(map(_as_aggregates, e.args))) if e.args else e
+    e = _with_parts(e, _as_aggregates)
+    of, options = e.option("of"), {name: value for name, value in e.options if name != "of"}
+    if of == "cumulative_sum":
+        return Expr("over", (), over_options(Agg("sum", e.args), **options))
+    if of == "share":
+        return Expr("div", (e.args[0], Expr("over", (), over_options(Agg("sum", e.args), **options))))
+    return e
+
+
+def _with_parts(e: Expr, of: Callable[[Expr], Expr]) -> Expr:
+    """A function of other rows with each expression in it replaced."""
+    options = dict(e.options)
+    for name in ("per", "order"):
+        options[name] = tuple(map(of, _listed(e, name)))
+    if isinstance(agg := options["of"], Agg):
+        where = None if agg.where is None else of(agg.where)
+        options["of"] = replace(agg, args=tuple(map(of, agg.args)), where=where)
+    return Expr("over", tuple(map(of, e.args)), tuple(options.items()))
