@@ -200,9 +200,10 @@ class Store(KeptStore):
         left = budget
 
         def on_fleet(prepared: Prepared, fleet: Fleet, partial: bool) -> Result:
-            from runtime.fleet.fleet_query import check_budget, execute_on, fleet_tasks
+            from runtime.fleet.fleet_query import check_answers, check_budget, execute_on, fleet_tasks
 
             nonlocal left
+            check_answers(prepared)
             tasks = fleet_tasks(prepared, self._location.worker_url, workers)
             check_budget(fleet, prepared, tasks, self.objects, left)
             result = execute_on(fleet, prepared, tasks, self.objects, shown, partial, self.signing())

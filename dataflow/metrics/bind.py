@@ -24,7 +24,7 @@ __all__ = ["GraphError", "StreamColumns", "bind"]
 def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, object] | None = None) -> Plan:
     """Check ``steps`` against a stream and make the plan; GraphError names the wrong step."""
     # First, since a misspelled parameter is also a missing one.
-    _check_params(steps, params or {})
+    check_params(steps, params or {})
     b = Expressions(stream, params or {})
     shape = Shape("points", {}, {})
     deferred: list[Deferred] = []
@@ -62,7 +62,7 @@ def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, obje
     return _finished(b, stream_of(steps), deferred, stages, after, outputs, order)
 
 
-def _check_params(steps: Sequence[Step], params: Mapping[str, object]) -> None:
+def check_params(steps: Sequence[Step], params: Mapping[str, object]) -> None:
     """GraphError for parameters that the metric does not have."""
     known = sorted(params_in(tuple(steps))) if params else []
     if unknown := sorted(set(params) - set(known)):

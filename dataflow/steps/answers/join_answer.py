@@ -109,8 +109,8 @@ class JoinAnswer(Step, op="join_answer"):
 
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step."""
-        names = new_names(b, self.columns, self.suffix, [*shape.env, "start", "end", "duration"])
         index = AnswerIndex.of(self.table, [name for name, _ in self.on], self.nulls, b.where)
+        names = new_names(b, self.columns, self.suffix, [*shape.env, "start", "end", "duration"])
         stages, shape, cut = cut_by(b, shape, [e for _, e in self.on])
         keys = [cut.get(i) or b.typed(e, shape) for i, (_, e) in enumerate(self.on)]
         check_key_types(b, self.table.types, {name: key.type for (name, _), key in zip(self.on, keys, strict=True)})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from dataflow.binding.parameters import params_in
 from dataflow.binding.typing import GraphError
+from dataflow.metrics.bind import check_params
 from dataflow.metrics.inner_answers import answered, streams_in
 from dataflow.steps.base import InnerMetric
 from dataflow.tables.answer_tables import AnswerTable
@@ -31,6 +32,7 @@ class PlannedPart:
 
 def whole(catalogue: Snapshots, request: Request, ask: Callable[[Request, Snapshots, bool], Result]) -> Result:
     """The result of a metric with others inside it; ``ask`` runs one without, with its snapshots, as a part or not."""
+    check_params(request.steps, request.params)
     moment = OneMoment(catalogue, streams_in(request.steps))
     parts: list[tuple[str, Result]] = []
 
@@ -47,6 +49,7 @@ def planned(
 ) -> tuple[Snapshots, Request, list[PlannedPart]]:
     """The snapshots of a metric with others inside it, the metric with answers without rows in place of these, and
     their plans. Nothing is run."""
+    check_params(request.steps, request.params)
     moment = OneMoment(catalogue, streams_in(request.steps))
     parts: list[PlannedPart] = []
 
@@ -71,9 +74,8 @@ def with_answers(request: Request, answer: AnswerPart) -> Request:
             raise GraphError(f"{where}, in its metric: {error}") from None
 
     steps = answered(request.steps, of)
-    # A parameter that nothing has is an error of the whole.
-    gone = params_in(request.steps) - params_in(steps)
-    return replace(request, steps=steps, params={n: v for n, v in request.params.items() if n not in gone})
+    known = params_in(steps)
+    return replace(request, steps=steps, params={n: v for n, v in request.params.items() if n in known})
 
 
 def _shifted(request: Request, shift: int) -> Request:

@@ -111,5 +111,5 @@ def _time(micros: int) -> str:
 def _lookups(plan: Plan) -> list[str]:
     """The reference tables and calendars of a plan, in words."""
     stages = (*plan.stages, *table_stages(plan.after))
-    nodes = (n for s in stages for e in s.expressions() for n in e.walk() if n.fn == "lookup")
+    nodes = (n for s in stages for e in s.expressions() for n in e.walk() if n.fn in ("lookup", "answer_row"))
     return list(dict.fromkeys(str(n.option("in")) for n in nodes))
