@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from operators.errors import DataflowError
 from operators.nearest import listed, meant
@@ -181,6 +182,20 @@ class Result:
 
         return to_arrow(self.columns)
 
+    def reference_columns(self) -> list[tuple[str, Type, tuple[bool | int | float | str | None, ...]]]:
+        """The columns as ``df.table(result)`` takes them: times and durations as microseconds, decimals in units."""
+        out = []
+        for name, column in self.columns.items():
+            if column.type is Type.JSON:
+                raise QueryError(f"df.table: the column {name!r} is json, which no reference table holds; leave it out")
+            cells = column.texts() if column.type.is_text else column.values.tolist()
+            if column.valid is not None:
+                cells = [cell if ok else None for cell, ok in zip(cells, column.valid.tolist(), strict=True)]
+            if column.type is Type.FLOAT and not all(cell is None or math.isfinite(cell) for cell in cells):
+                raise QueryError(f"df.table: the column {name!r} contains numbers that are not finite; filter them")
+            out.append((name, column.type, tuple(cells)))
+        return out
+
     def plot(self, path: str | Path | None = None) -> Plot:
         """Draw the result: lines over its first time column among the group columns, else bars by group.
 
@@ -243,6 +258,10 @@ class PartialResult(Result):
     def __init__(self, columns: Mapping[str, Column], proof: AnyProof, missing: tuple[str, ...]) -> None:
         super().__init__(columns, proof)
         self.missing = tuple(missing)
+
+    def reference_columns(self) -> NoReturn:
+        """See Result; what lacks rows would be a wrong table."""
+        raise QueryError(f"df.table: this result is partial, {self._note()}")
 
     def __repr__(self) -> str:
         return f"{super().__repr__()}\n PARTIAL: {self._note()}"

@@ -214,3 +214,22 @@ def test_an_answer_that_is_too_large(store: Store, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(answers, "MAX_ANSWER_ROWS", 2)
     with pytest.raises(QueryError, match=r"step 2 \(join\): the answer of its metric has 3 rows, and may have 2: group"):
         store.query(S.join(BY_SITE, on="site"), progress=False)
+
+
+def test_a_result_is_a_reference_table(store: Store) -> None:
+    totals = S.group_by("site").agg(total=df.sum("n"), at=df.min(df.time()), paid=df.sum("price"), on=df.mean("temp"))
+    result = store.query(totals.filter(df.col("site").is_not_null()), progress=False)
+    table = df.table(result)
+    assert [(n, str(t), v) for n, t, v in table.columns] == [
+        ("site", "string", ("x", "y")), ("total", "int64", (3, 8)), ("at", "time", (1_000_000, 3_000_000)),
+        ("paid", "decimal(2)", (350, 200)), ("on", "float64", (0.0, 1.5)),
+    ]  # fmt: skip
+    joined = S.select("n", "site").join(table, on="site")
+    assert values(store, joined, "total", "paid") == [
+        (3, Decimal("3.50")), (3, Decimal("3.50")), (8, Decimal("2.00")), (None, None), (8, Decimal("2.00"))
+    ]  # fmt: skip
+    assert df.from_json(joined.to_json()).to_json() == joined.to_json()
+    with pytest.raises(df.DataflowError, match="takes no options"):
+        df.table(result, delimiter=";")
+    with pytest.raises(df.DataflowError, match=r"column 'h' is json"):
+        df.table(store.query(S.agg(h=df.top_k("k", 2)), progress=False))
