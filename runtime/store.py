@@ -179,6 +179,7 @@ class Store(KeptStore):
         from runtime.query.merge.spilling import spilling
         from runtime.query.plan.make_tasks import default_workers, make_tasks
         from runtime.query.plan.number_texts import prepare_or_explain
+        from runtime.query.plan.other_key import other_key
 
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
@@ -212,6 +213,14 @@ class Store(KeptStore):
             return result
 
         def ask(request: Request, catalogue: Snapshots, is_part: bool) -> Result:
+            if (column := other_key(request.steps)) is not None:
+                if not here:
+                    raise QueryError(
+                        f"key_by({column!r}) sorts points in a folder of this machine: run it here, without executor="
+                    )
+                from runtime.points.keyed_points import by_other_key
+
+                return by_other_key(self, catalogue, request, count, shown, allow_partial and not is_part)
             prepared = prepare_or_explain(catalogue, request, self.open_file)
             if digest is not None:
                 have_own_kernels(self, named, prepared.plan)
@@ -453,10 +462,16 @@ class Store(KeptStore):
         from dataflow.metrics.inner_answers import has_inner
         from runtime.query.parts.whole import planned
         from runtime.query.plan.number_texts import prepare_or_explain
+        from runtime.query.plan.other_key import with_other_key
 
         if not has_inner(request.steps):
-            return self.catalogue, request, []
-        return planned(self.catalogue, request, lambda moment, part: prepare_or_explain(moment, part, self.open_file))
+            return *with_other_key(self.catalogue, request), []
+
+        def prepared(moment: Snapshots, part: Request) -> Prepared:
+            return prepare_or_explain(*with_other_key(moment, part), self.open_file)
+
+        snapshots, request, parts = planned(self.catalogue, request, prepared)
+        return *with_other_key(snapshots, request), parts
 
     def _request(
         self,

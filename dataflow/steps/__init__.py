@@ -1,6 +1,7 @@
 """The steps of metrics: each file holds all that is specific to its steps."""
 
 from dataflow.steps.answers.join_answer import JoinAnswer, JoinMetric
+from dataflow.steps.answers.key_by import KeyBy
 from dataflow.steps.answers.side_by_side import BesideAnswer, SideBySide
 from dataflow.steps.concurrent import Concurrent
 from dataflow.steps.during import During
@@ -21,6 +22,6 @@ from dataflow.steps.top import Top
 
 __all__ = [
     "BesideAnswer", "Cohorts", "ColumnStep", "Concurrent", "During", "Filter", "Funnel", "GroupBy", "Heartbeat", "Held",
-    "Join", "JoinAnswer", "JoinMetric", "Limit", "Pivot", "Select", "Sessionize", "SideBySide", "Sort", "Source",
+    "Join", "JoinAnswer", "JoinMetric", "KeyBy", "Limit", "Pivot", "Select", "Sessionize", "SideBySide", "Sort", "Source",
     "StateDuration", "Timeline", "Top", "Track", "Transitions", "Window", "WithColumns",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from runtime.published.definition import Published
 from runtime.published.state_cache import tidy_all
 from runtime.query import kernel_store
 from runtime.query.parts.whole import planned
+from runtime.query.plan.other_key import with_other_key
 from runtime.query.plan.prepare import Request, prepare
 from runtime.query.task.task import Compiled
 from runtime.storage.open_store import OpenStore
@@ -55,9 +56,9 @@ def publish(
 def _plans(store: OpenStore, request: Request) -> list[Compiled]:
     """The plans of a metric and of those inside it."""
     if not has_inner(request.steps):
-        return [prepare(store.catalogue, request).compiled]
-    snapshots, request, parts = planned(store.catalogue, request)
-    return [*(part.prepared.compiled for part in parts), prepare(snapshots, request).compiled]
+        return [prepare(*with_other_key(store.catalogue, request)).compiled]
+    snapshots, request, parts = planned(store.catalogue, request, lambda *part: prepare(*with_other_key(*part)))
+    return [*(part.prepared.compiled for part in parts), prepare(*with_other_key(snapshots, request)).compiled]
 
 
 def tidy_caches(store: OpenStore, newest: Published | None = None) -> list[str]:

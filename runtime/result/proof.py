@@ -27,6 +27,7 @@ class Proof:
     there is none); its files and rows are counted like those of points, and duplicates before it are not. ``notes`` are
     sentences that a reader of the result should know. ``parts`` are the proofs of the metrics inside this one, whose
     results ``plan`` and ``result`` depend on; rows and files are counted in each proof for itself.
+    ``rows_without_key`` were read and left out, since they have no value in the column of ``key_by``.
     """
 
     stream: str
@@ -59,6 +60,7 @@ class Proof:
     carried: str | None = None
     dismissed: int = 0
     parts: tuple[PartProof, ...] = ()
+    rows_without_key: int = 0
 
     @property
     def complete(self) -> bool:

@@ -41,6 +41,8 @@ def explain(
     lines.append(f"history before the range: {history}")
     if prepared.carried is not None:
         lines.append(f"carried in: {prepared.carried}")
+    if any(step["op"] == "key_by" for step in prepared.graph["steps"]):
+        lines.append("key_by: first the points are written once more, by that key, into a temporary folder")
     size = sum(f.bytes for f in prepared.files)
     lines.append(f"files  {len(prepared.files)}, {rows:,} points, {size:,} bytes")
     lines.append(f"columns {', '.join((prepared.schema.key, prepared.schema.time, *plan.columns))}")

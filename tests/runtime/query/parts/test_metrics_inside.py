@@ -159,7 +159,9 @@ def test_explain_shows_the_parts_and_drills_into_rows_with_joined_columns(store:
 
 def test_steps_are_counted_as_they_are_written(store: Store) -> None:
     metric = S.filter(df.count().over("site") > 1).select(x=df.col("nobody"))
-    with pytest.raises(df.DataflowError, match=r"step 3 \(select\): there is no column 'nobody'.* columns: at, k, n, name"):
+    with pytest.raises(
+        df.DataflowError, match=r"step 3 \(select\): there is no column 'nobody'.* columns: at, k, n, name"
+    ):
         store.query(metric, progress=False)
 
 
@@ -195,9 +197,15 @@ def test_metrics_inside_metrics_inside_metrics(store: Store) -> None:
     [
         (S.join(BY_SITE, on="n", key="site"), r"step 2 \(join\): on: the answer's 'site' is string.*int64"),
         (S.join(BY_SITE, on="site", key="sight"), r"step 2 \(join\).*no column 'sight'"),
-        (S.join(S.group_by("k").agg(n=df.count()), on="k"), r"already a column 'n'; rename it in the metric, or set su"),
+        (
+            S.join(S.group_by("k").agg(n=df.count()), on="k"),
+            r"already a column 'n'; rename it in the metric, or set su",
+        ),
         (S.join(S.group_by("site", "k").agg(x=df.count()), on="site"), r"several rows with site = 'y'"),
-        (S.join(S.group_by("sit").agg(x=df.count()), on="site"), r"step 2 \(join\), in its metric: step 2 \(group_by\)"),
+        (
+            S.join(S.group_by("sit").agg(x=df.count()), on="site"),
+            r"step 2 \(join\), in its metric: step 2 \(group_by\)",
+        ),
         (S.select(r=df.sum("n").over("site", order="at")), r"step 2 \(select\): .* needs the rows of a finished table"),
         (S.select(r=df.col("n").rank()), r"step 2 \(select\): .* needs the rows of a finished table"),
         (df.join(BY_SITE, BY_SITE, on="site"), r"df\.join\): there is already a column 'total'"),
@@ -212,7 +220,9 @@ def test_what_does_not_fit(store: Store, metric: df.Stream, error: str) -> None:
 
 def test_an_answer_that_is_too_large(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "MAX_ANSWER_ROWS", 2)
-    with pytest.raises(QueryError, match=r"step 2 \(join\): the answer of its metric has 3 rows, and may have 2: group"):
+    with pytest.raises(
+        QueryError, match=r"step 2 \(join\): the answer of its metric has 3 rows, and may have 2: group"
+    ):
         store.query(S.join(BY_SITE, on="site"), progress=False)
 
 

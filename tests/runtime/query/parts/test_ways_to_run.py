@@ -74,7 +74,11 @@ def test_every_way_gives_the_same_bits(store: Store, name: str) -> None:
     alone = store.query(metric, workers=1, progress=False)
     assert len(alone) > 3
     with ThreadPoolExecutor(2) as pool:
-        ways: list[dict[str, Any]] = [{"workers": 4}, {"executor": pool, "workers": 3}, {"executor": FLEET, "workers": 4}]
+        ways: list[dict[str, Any]] = [
+            {"workers": 4},
+            {"executor": pool, "workers": 3},
+            {"executor": FLEET, "workers": 4},
+        ]
         for way in ways:
             found = store.query(metric, progress=False, **way)
             assert found.proof.result == alone.proof.result
