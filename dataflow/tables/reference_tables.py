@@ -100,8 +100,8 @@ class ReferenceTable:
                 )
         if self.rows > MAX_ROWS:
             raise DataflowError(
-                f"reference table: {self.rows:,} rows exceed the limit of {MAX_ROWS:,}; ingest the data as a stream, or "
-                "join the metric that it is the answer of"
+                f"reference table: {self.rows:,} rows exceed the limit of {MAX_ROWS:,}; ingest the data as a "
+                "stream, or join the metric that it is the answer of"
             )
         if self.bytes > MAX_TABLE_BYTES:
             raise DataflowError(

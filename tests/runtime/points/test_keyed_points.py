@@ -80,7 +80,9 @@ def test_it_does_not_depend_on_files(store: Store, tmp_path: Path) -> None:
 
 
 def test_the_proof_counts_rows_without_the_key(store: Store) -> None:
-    found = store.query(df.stream("a").key_by("order").agg(n=df.count(), keys=df.count_distinct("order")), progress=False)
+    found = store.query(
+        df.stream("a").key_by("order").agg(n=df.count(), keys=df.count_distinct("order")), progress=False
+    )
     assert found["n"] == [3_000 - found.proof.rows_without_key]
     assert found.proof.rows_without_key > 100
     assert (found.proof.rows_scanned, found.proof.stream) == (3_000, "a")
@@ -100,8 +102,12 @@ def test_payments_by_order_in_other_metrics(store: Store) -> None:
     sent = by_order.group_by("order").agg(sent=df.count())
     joined = df.stream("a").join(sent, on="order").group_by("sent").agg(n=df.count())
     found = store.query(joined, progress=False)
-    ingested = df.stream("b").transitions("status").filter(df.col("to") == "sent").group_by("order").agg(sent=df.count())
-    assert list(found) == list(store.query(df.stream("a").join(ingested, on="order").group_by("sent").agg(n=df.count())))
+    ingested = (
+        df.stream("b").transitions("status").filter(df.col("to") == "sent").group_by("order").agg(sent=df.count())
+    )
+    assert list(found) == list(
+        store.query(df.stream("a").join(ingested, on="order").group_by("sent").agg(n=df.count()))
+    )
     assert found.proof.parts[0].proof.rows_without_key > 100
     often = df.stream("a").key_by("order").filter(df.count().over("order") > 25)
     assert store.query(often.agg(n=df.count_distinct("order")), progress=False)["n"][0] > 1  # type: ignore[operator]

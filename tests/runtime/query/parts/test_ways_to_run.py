@@ -16,12 +16,12 @@ from runtime import Store
 from runtime.errors import QueryError
 from runtime.fleet import Fleet, Reply, Rules, fleet_query
 from runtime.fleet.worker import answer
-from runtime.result.estimate import BudgetExceeded
 from runtime.query.parts.answers import answer_of
 from runtime.query.parts.one_moment import OneMoment
 from runtime.query.parts.whole import with_answers
 from runtime.query.plan import make_tasks
 from runtime.query.plan.prepare import Request, prepare
+from runtime.result.estimate import BudgetExceeded
 
 START = 19_800 * 86_400_000_000
 HOUR = 3_600_000_000
@@ -82,7 +82,8 @@ def test_every_way_gives_the_same_bits(store: Store, name: str) -> None:
         for way in ways:
             found = store.query(metric, progress=False, **way)
             assert found.proof.result == alone.proof.result
-            assert found.proof.parts and all(part.proof.tasks > 1 for part in found.proof.parts)
+            assert found.proof.parts
+            assert all(part.proof.tasks > 1 for part in found.proof.parts)
     store.compact("s")
     assert store.query(metric, progress=False).proof.result == alone.proof.result
 
@@ -95,7 +96,8 @@ def test_by_name_kept_states_depend_on_the_answers_inside(store: Store, name: st
         assert by_name.proof.result == store.query(METRICS[name], progress=False).proof.result
         again = store.query(name, progress=False)
         assert again.proof.result == by_name.proof.result
-        assert again.proof.files_cached and again.proof.parts[0].proof.files_cached
+        assert again.proof.files_cached
+        assert again.proof.parts[0].proof.files_cached
         assert store.unread(name) >= 0
         ingest(store, 2_000 + 500 * count, 2_500 + 500 * count)
 
@@ -134,4 +136,5 @@ def test_the_budget_is_for_all_parts(store: Store) -> None:
     with pytest.raises(BudgetExceeded):
         store.query(METRICS["joined"], executor=FLEET, progress=False, budget=0.0)
     found = store.query(METRICS["joined"], executor=FLEET, workers=2, progress=False, budget=1.0)
-    assert found.cost is not None and found.cost.invocations == 4
+    assert found.cost is not None
+    assert found.cost.invocations == 4
