@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import Agg, Named
-from dataflow.expressions.expr import Expr, col
-from dataflow.expressions.over_calls import RANKS, over_options
+from dataflow.expressions.expr import Expr, col, when
+from dataflow.expressions.over_calls import RANKS, RUNNING, over_options
 from dataflow.plan.properties import stage_of_inputs
 from dataflow.plan.stages import Stage, TableStep
 from dataflow.plan.table_functions import (
@@ -18,6 +18,7 @@ from dataflow.plan.table_functions import (
     BesideColumn,
     NeighbourBeside,
     PlaceBeside,
+    ReportBeside,
     RowOrder,
     listed_order,
 )
@@ -25,6 +26,9 @@ from dataflow.sinks.group_sink import Group
 from dataflow.sinks.row_sink import Rows
 from dataflow.typed.nodes import Typed, column
 from operators.types import Type
+
+_REPORTS = ("first", "last")
+"""Aggregates that depend on the order of rows: they are looked up, not put together."""
 
 
 def has_over(part: object) -> bool:
@@ -68,13 +72,15 @@ class BesideRows:
         used = Counter(n.option("name") for _, e in found for n in _nodes(e))
         plain = {str(e.option("name")): i for i, (_, e) in enumerate(found) if e.fn == "col"}
         written = max((i for i, s in enumerate(self.steps) if isinstance(s, Stage)), default=-1)
-        for i, step in enumerate(self.steps[written + 1 :], written + 1):
-            at = plain.get(step.name) if isinstance(step, BesideColumn) else None
-            if at is None or used[step.name] > 1 or found[at][0] in self.shape.inputs:
+        for i, step in enumerate(self.steps):
+            if i <= written or not isinstance(step, BesideColumn) or used[step.name] > 1:
                 continue
-            name, kind = found[at][0], self.shape.inputs.pop(step.name)
-            del self.shape.env[step.name]
+            at = plain.get(step.name)
+            if at is None or (name := found[at][0]) in self.shape.inputs:
+                continue
             self.steps[i], found[at] = replace(step, name=name), (name, col(name))
+            kind = self.shape.inputs.pop(step.name)
+            del self.shape.env[step.name]
             self.shape.inputs[name], self.shape.env[name] = kind, column(name, kind)
         return tuple(found)
 
@@ -90,9 +96,9 @@ class BesideRows:
         for e in exprs:
             typed = b.typed(e, shape)
             if typed.type is None:
-                raise b.fail(f"{e!r} is always null, so rows cannot be ordered, parted or shown by it")
+                raise b.fail(f"{e!r} is always null, so it has no type")
             if typed.type is Type.JSON:
-                raise b.fail(f"{e!r} is json, which can be shown, but not ordered or grouped by")
+                raise b.fail(f"{e!r} is json: a result with several parts can be shown, but not computed with")
             wanted[repr(e)] = typed
         if not shape.ops and all(typed.fn == "in" for typed in wanted.values()):
             return {text: str(typed.option("name")) for text, typed in wanted.items()}
@@ -110,7 +116,8 @@ class BesideRows:
         self.shape = replace(shape, env={n: column(n, k) for n, k in kinds.items()}, inputs=kinds, ops=[])
 
     def _hidden(self) -> str:
-        return f"${next(self.b.sites)}"
+        names = (f"${site}" for site in self.b.sites)
+        return next(name for name in names if name not in self.shape.inputs and name not in self.shape.env)
 
     def _added(self, node: Expr, names: dict[str, str]) -> Expr:
         """The hidden column that holds the function of other rows ``node``."""
@@ -122,24 +129,32 @@ class BesideRows:
         among = RowOrder(
             tuple(names[repr(e)] for e in per),
             tuple((names[repr(e)], bool(down)) for e, down in zip(by, flags, strict=True)),
-            listed_order([_text(e) for e in per], [(_text(e), bool(d)) for e, d in zip(order, flags, strict=False)]),
+            listed_order(
+                [in_words(e) for e in per], [(in_words(e), bool(d)) for e, d in zip(order, flags, strict=False)]
+            ),
         )
-        name = self._hidden()
+        name, seen = self._hidden(), None if rows is None else int(str(rows))
         if isinstance(of, Agg):
+            if of.fn in _REPORTS:
+                raise b.fail(f"{of.fn} needs an order of the table's rows; write for example .over(order='day')")
             agg = b.aggregate(repr(of), of, shape)
+            if agg.aggregate.flags.ordered:
+                raise b.fail(f"{of.fn} depends on the order of rows, so it cannot be put together from parts of them")
             sink = Group(((ROW, column(ROW, Type.INT)),), (agg,), False, False)
             stage = stage_of_inputs({**shape.inputs, ROW: Type.INT}, (), sink, b.where)
             kind = agg.aggregate.result
-            seen = None if rows is None else int(str(rows))
-            last = "" if seen is None else f", of the last {seen} rows"
+            last = "" if seen is None else f" of the last {seen} rows"
             self.steps.append(AggregateBeside(name, among, f"{of!r}{last}", seen, stage))
         else:
             argument = names[repr(node.args[0])]
             down = " descending" if of in RANKS and any(flags) else ""
-            kind, text = shape.inputs[argument], f"{of} of {_text(node.args[0])}{down}"
-            if of in ("previous", "next"):
+            kind, text = shape.inputs[argument], f"{of} of {in_words(node.args[0])}{down}"
+            if of in _REPORTS:
+                text = f"{of} {in_words(node.args[0])} up to each row{'' if seen is None else f', of {seen} rows'}"
+                self.steps.append(ReportBeside(name, among, text, argument, of == "last", seen))
+            elif of in ("previous", "next"):
                 away = int(str(n)) * (1 if of == "next" else -1)
-                text = f"{_text(node.args[0])} of {of} row{'' if n == 1 else f', {n} away'}"
+                text = f"{in_words(node.args[0])} of {of} row{'' if n == 1 else f', {n} away'}"
                 self.steps.append(NeighbourBeside(name, among, text, argument, away))
             else:
                 kind = Type.INT
@@ -155,7 +170,8 @@ def _nodes(e: Expr) -> Iterator[Expr]:
         yield from _nodes(a)
 
 
-def _text(e: Expr) -> str:
+def in_words(e: Expr) -> str:
+    """A column's name, or the text of an expression."""
     return str(e.option("name")) if e.fn == "col" else repr(e)
 
 
@@ -196,13 +212,16 @@ def _replaced(e: Expr, found: dict[str, Expr]) -> Expr:
 
 
 def _as_aggregates(e: Expr) -> Expr:
-    """The expression with aggregates in the place of shares and running sums."""
+    """The expression with aggregates in the place of shares and running sums, and without first and last."""
     if e.fn != "over":
         return replace(e, args=tuple(map(_as_aggregates, e.args))) if e.args else e
     e = _with_parts(e, _as_aggregates)
     of, options = e.option("of"), {name: value for name, value in e.options if name != "of"}
-    if of == "cumulative_sum":
-        return Expr("over", (), over_options(Agg("sum", e.args), **options))
+    if of in RUNNING:
+        return Expr("over", (), over_options(Agg(RUNNING[str(of)], e.args), **options))
+    if isinstance(of, Agg) and of.fn in _REPORTS and _listed(e, "order"):
+        value = of.args[0] if of.where is None else when(of.where).then(of.args[0]).otherwise(None)
+        return Expr("over", (value,), over_options(of.fn, **options))
     if of == "share":
         return Expr("div", (e.args[0], Expr("over", (), over_options(Agg("sum", e.args), **options))))
     return e

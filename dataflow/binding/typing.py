@@ -116,7 +116,7 @@ class Expressions:
             raise self.fail(
                 f"{e!r} looks at other rows; put it into a column first, with_columns(x=...)"
                 if shape.kind == "table"
-                else f"{e!r} is for the rows of a finished table, as after agg(...)"
+                else f"{e!r} is for the rows of a finished table, as after agg(...) or sort(...)"
             )
         args = [self.typed(a, shape) for a in e.args]
         if any(a.type is Type.JSON for a in args) and e.fn not in ("is_null", "is_not_null"):
@@ -129,6 +129,7 @@ class Expressions:
             args = [args[0], *self.coerced(args[1:])]
         spec = FUNCTIONS[e.fn]
         known: Type | None = None
+        args, more = args[: spec.arity], args[spec.arity :]
         if any(is_decimal(a) for a in args):
             decided = arranged(e.fn, args)
             if isinstance(decided, str):
@@ -157,7 +158,9 @@ class Expressions:
                 raise self.fail(f"{e.fn} of null has no type")
             if e.fn == "last" and shape.filtered:
                 self.tally_reports(args, shape)
-            return Typed(e.fn, result, tuple(args), e.options, next(self.sites))
+            if any(a.type is None for a in more):
+                raise self.fail(f"{e.fn}: within is always null")
+            return Typed(e.fn, result, (*args, *more), e.options, next(self.sites))
         return Typed(e.fn, result, tuple(args), e.options)
 
     def literal(self, kind: str, value: object) -> Typed:

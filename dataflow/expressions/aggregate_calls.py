@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.expressions.node import is_usual, operand, option_text, quoted, written
-from dataflow.expressions.over_calls import columns_of, ordered, over_options
+from dataflow.expressions.over_calls import Columns, Descending, columns_of, ordered, over_options
 from dataflow.times.durations import parse_every
 from dataflow.values.mistaken import shown, without_call
 from operators.aggregates import SIGNATURES
@@ -38,8 +38,8 @@ class Agg:
     def over(
         self,
         *by: str | Expr,
-        order: str | Expr | Sequence[str | Expr] | None = None,
-        descending: bool | Sequence[bool] = False,
+        order: Columns = None,
+        descending: Descending = False,
         rows: int | None = None,
     ) -> Expr:
         """The aggregate over all rows with equal values of ``by`` (without them, over all rows), beside each row.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
+from dataflow.expressions.functions import FUNCTIONS
 from dataflow.times.durations import written_duration
 
 
@@ -44,8 +45,10 @@ _INFIX: Mapping[str, tuple[str, int]] = {
 }  # fmt: skip
 _PREFIX = {"neg": "-", "not": "~"}
 _POSITIONAL: Mapping[str, str] = {
-    "truncate": "every", "decimal": "places", "starts_with": "prefix", "contains": "text", "hour": "zone",
-    "weekday": "zone", "last": "hold",
+    "truncate": "every", "decimal": "places", "starts_with": "prefix", "contains": "text", "last": "hold",
+    "previous": "rows",
+    "year": "zone", "quarter": "zone", "month": "zone", "iso_week": "zone", "day": "zone", "day_of_year": "zone",
+    "hour": "zone", "minute": "zone", "second": "zone", "weekday": "zone",
 }  # fmt: skip
 """The option that is written without its name, by function."""
 _USUAL: Mapping[str, object] = {
@@ -90,7 +93,15 @@ def _expr(e: Node) -> tuple[str, int]:
     if not e.args:
         return f"df.{e.fn}()", _ATOM
     receiver, *rest = e.args
-    return f"{_in(_ATOM, receiver)}.{e.fn}({', '.join([*map(operand, rest), *options_of(e)])})", _ATOM
+    given = [operand(a) for a in rest]
+    if e.fn in FUNCTIONS:
+        # Arguments that may be left out are written with their names; columns by theirs.
+        arity = FUNCTIONS[e.fn].arity
+        for i, name in enumerate(FUNCTIONS[e.fn].more[: len(e.args) - arity], arity - 1):
+            given[i] = f"{name}={quoted(str(rest[i].option('name'))) if rest[i].fn == 'col' else given[i]}"
+    named = FUNCTIONS[e.fn].more if e.fn in FUNCTIONS else ()
+    texts = [*given, *options_of(e)] if not named else [*options_of(e), *given]
+    return f"{_in(_ATOM, receiver)}.{e.fn}({', '.join(texts)})", _ATOM
 
 
 def _in(level: int, e: Node) -> str:
@@ -155,13 +166,12 @@ def _over(e: Node) -> str:
     assert isinstance(flags, tuple)
     sorting = [f"order={columns_text(order)}"] if order else []
     down = ["descending=True"] if flags and all(flags) else [f"descending={list(flags)}"] if any(flags) else []
+    last = [] if rows is None else [f"rows={rows}"]
     if not isinstance(of, str):
-        last = [] if rows is None else [f"rows={rows}"]
         return f"{of!r}.over({', '.join([*map(column_text, per), *sorting, *down, *last])})"
     number = [str(n)] if n is not None and (of == "ntile" or n != 1) else []
     among = [f"per={columns_text(per)}"] if per and of != "share" else [*map(column_text, per)]
-    given = [*number, *sorting, *among, *down]
-    return f"{_in(_ATOM, e.args[0])}.{of}({', '.join(given)})"
+    return f"{_in(_ATOM, e.args[0])}.{of}({', '.join([*number, *sorting, *among, *down, *last])})"
 
 
 def column_text(e: Node) -> str:

@@ -14,8 +14,8 @@ Its options, besides the arguments of a function that is no aggregate:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeGuard, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, TypeGuard, TypeVar
 
 from dataflow.expressions.node import Node
 from dataflow.values.constants import plain
@@ -25,10 +25,19 @@ from operators.nearest import meant
 
 N = TypeVar("N", bound=Node)
 
+Columns: TypeAlias = str | Node | Sequence[str | Node] | None
+"""Columns of a table: a name, an expression, or a list of them."""
+
+Descending: TypeAlias = bool | Sequence[bool]
+"""Whether an order descends, in all columns or in each."""
+
 RANKS = ("rank", "dense_rank", "ntile")
 """The functions of a row's place in the order of their argument."""
 
-ORDERED = ("previous", "next", "row_number", "cumulative_sum")
+RUNNING = {"cumulative_sum": "sum", "cumulative_max": "max", "cumulative_min": "min"}
+"""The functions that are aggregates of the rows up to one, and these."""
+
+ORDERED = ("previous", "next", "row_number", *RUNNING)
 """The functions that need an order."""
 
 ROW_FUNCTIONS = ("share", *RANKS, *ORDERED)
@@ -40,7 +49,7 @@ MOST = 2**31 - 1
 """The largest number of rows or parts."""
 
 
-def columns_of(given: str | N | Sequence[str | N] | None, where: str, kind: type[N]) -> tuple[N, ...]:
+def columns_of(given: Columns, where: str, kind: type[N]) -> tuple[N, ...]:
     """A name, an expression (of class ``kind``) or a list of them as expressions; DataflowError naming ``where`` for
     anything else."""
     if given is None:
@@ -58,7 +67,7 @@ def columns_of(given: str | N | Sequence[str | N] | None, where: str, kind: type
     return tuple(out)
 
 
-def directions(given: bool | Iterable[bool], n: int, where: str) -> tuple[bool, ...]:
+def directions(given: Descending, n: int, where: str) -> tuple[bool, ...]:
     """One flag for each of ``n`` columns; DataflowError naming ``where`` for another number."""
     wanted = f"{where}: descending is True, False or a list of them"
     flags = [given] * n if isinstance(given, bool) else listed_values(given, wanted)
@@ -70,9 +79,9 @@ def directions(given: bool | Iterable[bool], n: int, where: str) -> tuple[bool, 
 
 
 def ordered(
-    per: str | N | Sequence[str | N] | None,
-    order: str | N | Sequence[str | N] | None,
-    descending: bool | Iterable[bool],
+    per: Columns,
+    order: Columns,
+    descending: Descending,
     where: str,
     kind: type[N],
     rows: int | None = None,
@@ -99,15 +108,15 @@ def over_options(of: object, **given: object) -> tuple[tuple[str, object], ...]:
 
 def in_order(
     of: str,
-    order: str | N | Sequence[str | N] | None,
-    per: str | N | Sequence[str | N] | None,
-    descending: bool | Sequence[bool],
+    order: Columns,
+    per: Columns,
+    descending: Descending,
     kind: type[N],
     n: int | None = None,
 ) -> dict[str, object]:
     """The options of function ``of``, which needs an order."""
     if order is None:
-        raise DataflowError(f"{of}: per= and descending= need order=, the columns that order the rows of a table")
+        raise DataflowError(f"{of} needs order=, the columns that order the rows of a finished table")
     return dict(over_options(of, **{**ordered(per, order, descending, of, kind), "n": n}))
 
 

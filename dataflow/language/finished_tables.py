@@ -8,7 +8,7 @@ from typing import Self
 
 from dataflow.expressions.aggregate_calls import Agg
 from dataflow.expressions.expr import Expr, expr
-from dataflow.expressions.over_calls import columns_of, counted, directions
+from dataflow.expressions.over_calls import Columns, columns_of, counted, directions
 from dataflow.language.timelines import Chain
 from dataflow.steps import Compare, Limit, Pivot, Sort, Top
 from dataflow.steps.pivot import MOST_VALUES
@@ -45,7 +45,7 @@ class FinishedTables(Chain):
         self,
         n: int,
         by: str | Expr,
-        per: str | Expr | Sequence[str | Expr] | None = None,
+        per: Columns = None,
         descending: bool = True,
     ) -> Self:
         """The ``n`` rows with the greatest values of ``by`` among those with equal values of ``per`` (without it, among
@@ -87,7 +87,9 @@ class FinishedTables(Chain):
                 raise DataflowError(f"{_OF}, got {shown(wrong[0])}")
             found = tuple(map(str.__str__, names))
         column = text_of(on, "pivot")
-        return self._then(Pivot(column, tuple(listed), found, None if other is None else text_of(other, "pivot(other)")))
+        return self._then(
+            Pivot(column, tuple(listed), found, None if other is None else text_of(other, "pivot(other)"))
+        )
 
     def compare(self, shift: str | timedelta, prefix: str = "before_", how: str = "full") -> Self:
         """Beside each group the values of the range shifted by ``shift``: ``"-7d"`` is the week before.

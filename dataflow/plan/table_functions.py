@@ -43,6 +43,10 @@ class AggregateBeside(BesideColumn):
     rows: int | None
     stage: Stage
 
+    def describe(self) -> str:
+        """See TableFunction."""
+        return f"{self.text} beside each row{self.among.text}"
+
     def stages(self) -> Iterator[Stage]:
         """See TableFunction."""
         yield self.stage
@@ -65,6 +69,16 @@ class NeighbourBeside(BesideColumn):
 
     of: str
     away: int
+
+
+@dataclass(frozen=True)
+class ReportBeside(BesideColumn):
+    """The first, or the ``last``, value of ``of`` that is not null in the rows of the part up to this one, or in the
+    last ``rows`` of them."""
+
+    of: str
+    last: bool
+    rows: int | None
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,9 @@ class Pivot(Step, op="pivot"):
         steps: list[TableStep] = [ValueNumber(_NUMBER, self.on, tuple(values), self.other is not None, b.where)]
         if isinstance(self.of, Agg):
             agg = replace(b.aggregate("of", self.of, shape), name=_AGGREGATE)
-            by = tuple((n, column(n, kind)) for n, kind in {**shape.inputs, _NUMBER: Type.INT}.items() if n in (*per, _NUMBER))
+            by = tuple(
+                (n, column(n, kind)) for n, kind in {**shape.inputs, _NUMBER: Type.INT}.items() if n in (*per, _NUMBER)
+            )
             inputs = {**shape.inputs, _NUMBER: Type.INT}
             steps.append(stage_of_inputs(inputs, (), Group(by, (agg,), False, False), b.where))
             kinds = {_AGGREGATE: agg.aggregate.result}
@@ -77,7 +79,7 @@ class Pivot(Step, op="pivot"):
                 raise b.fail(f"of={wrong[0]!r}: the rows are grouped by that column")
             kinds = {n: b.lookup(n, shape).type or Type.INT for n in names}
         if not kinds:
-            raise b.fail(f"there is no column besides those that rows are grouped by; give of=, for example df.count()")
+            raise b.fail("there is no column besides those that rows are grouped by; give of=, for example df.count()")
         labels = [*map(column_of_value, values), *([] if self.other is None else [self.other])]
         columns = tuple(
             SpreadColumn(label if len(kinds) == 1 else f"{label}_{n}", i, n, kind)

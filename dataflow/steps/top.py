@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dataflow.binding.beside_rows import BesideRows
+from dataflow.binding.beside_rows import BesideRows, in_words
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr
@@ -30,7 +30,7 @@ class Top(Step, op="top"):
         """See Step."""
         rows = BesideRows.of(b, shape)
         by, *per = rows.names_of([self.by, *self.per])
-        text = listed_order([column_text(e) for e in self.per], [(column_text(self.by), self.descending)])
+        text = listed_order([in_words(e) for e in self.per], [(in_words(self.by), self.descending)])
         among = RowOrder(tuple(per), ((by, self.descending),), text)
         return Bound(rows.hide(shape), after=[*rows.steps, FirstRows(self.n, among)])
 

@@ -33,6 +33,7 @@ from runtime.provenance.rewritten_metrics import (
     groupings,
     looks_back,
     shown_as,
+    spread_columns,
 )
 from runtime.query.execute import execute
 from runtime.query.plan.make_tasks import default_workers, make_tasks
@@ -126,12 +127,14 @@ def _explained(asked: Asked, result: Result, index: int, values: Mapping[str, Va
         return Explanation(row, row, 1, keys, files)
     at, grouping = found[-1]
     shown = shown_as(grouping, asked.steps[at + 1 :])
-    if missing := [name for name, _ in grouping.by if shown.get(name) not in values]:
+    spread = spread_columns(grouping, asked.steps[at + 1 :])
+    by = [name for name, _ in grouping.by if name not in spread]
+    if missing := [name for name in by if shown.get(name) not in values]:
         raise QueryError(
             f"explain: the result's rows lack {missing[0]!r}, which they are grouped by; "
             "keep that column in what follows the grouping"
         )
-    group = {name: values[shown[name]] for name, _ in grouping.by}
+    group = {name: values[shown[name]] for name in by}
     span = None
     if grouping.at_once:
         span = _span_of(values)

@@ -77,7 +77,16 @@ def shown_as(grouping: MetricGrouping, after: Sequence[Step]) -> dict[str, str]:
             new = {name: shown.get(str(e.option("name"))) if e.fn == "col" else None for name, e in columns}
             kept = {} if step.drops_others else shown
             shown = {name: of for name, of in {**kept, **new}.items() if of is not None}
+        elif step.spreads is not None:
+            # Of a group column that two columns show, a pivot keeps the one with its name.
+            shown = {n: of for n, of in shown.items() if n != step.spreads and (n == of or of not in shown)}
     return {of: name for name, of in shown.items()}
+
+
+def spread_columns(grouping: MetricGrouping, after: Sequence[Step]) -> set[str]:
+    """The group columns of a grouping whose values became columns in the steps ``after`` it: rows have any of them."""
+    pivots = ((step.spreads, shown_as(grouping, after[:i])) for i, step in enumerate(after) if step.spreads is not None)
+    return {of for spread, shown in pivots for of, name in shown.items() if name == spread}
 
 
 def expressions(part: object) -> Iterator[Expr]:

@@ -121,7 +121,11 @@ def test_mistakes_at_once(make: Callable[[], object], message: str) -> None:
         (P.window("100y", size="1000y"), r"step 2 \(window\): the window is longer than a century"),
         (P.agg(n=df.count()).funnel([UP, DOWN], "1h"), "cannot follow group_by"),
         (P.with_columns(x=df.col("status").cumulative_sum()), "cumulative_sum cannot take string, which is no number"),
-        (P.agg(n=df.count()).filter(df.col("n").cumulative_sum() > 1), "needs the rows of a key in time order"),
+        (
+            P.agg(n=df.count()).filter(df.col("n").cumulative_sum() > 1),
+            r"write for example .cumulative_sum\(order='day'\)",
+        ),
+        (P.agg(n=df.count()).filter(df.col("n").changed()), "needs the rows of a key in time order"),
     ],
 )
 def test_mistakes_of_the_stream(metric: df.Stream, message: str) -> None:

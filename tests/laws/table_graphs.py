@@ -30,6 +30,7 @@ TABLE_GRAPHS: dict[str, b.Json] = {
             share_of_whole=over("share", WHOLE),
             running=over(b.agg("sum", TOTAL), per=[b.DEVICE], order=[HOUR]),
             running_down=over("cumulative_sum", WHOLE, order=[TOTAL, HOUR], descending=[True, False]),
+            lowest=over("cumulative_min", TOTAL, per=[b.DEVICE], order=[HOUR]),
             last_three=over(b.agg("mean", TOTAL), per=[SEEN], order=[HOUR], rows=3),
             last_two=over(b.agg("sum", WHOLE, where=b.fn("gt", WHOLE, b.lit(0))), order=[TOTAL], rows=2),
         ),
@@ -53,6 +54,9 @@ TABLE_GRAPHS: dict[str, b.Json] = {
             part=over("ntile", TOTAL, n=3),
             part_of_device=over("ntile", b.col("rows"), n=2, per=[b.DEVICE], **DOWN),
             number=over("row_number", SEEN, order=[WHOLE], per=[b.DEVICE]),
+            held=over(b.agg("last", SEEN), order=[HOUR], per=[b.DEVICE]),
+            latest=over(b.agg("last", TOTAL, where=b.fn("gt", WHOLE, b.lit(0))), order=[TOTAL, HOUR], rows=2),
+            earliest=over(b.agg("first", SEEN), order=[WHOLE], rows=3, **DOWN),
             before=over("previous", TOTAL, n=1, order=[HOUR], per=[b.DEVICE]),
             after=over("next", SEEN, n=2, order=[WHOLE, TOTAL], descending=[True, False]),
             change=b.fn("sub", WHOLE, over("previous", WHOLE, n=1, order=[HOUR])),
@@ -83,7 +87,8 @@ TABLE_GRAPHS: dict[str, b.Json] = {
     ),
     "pivoted_with_others": b.graph(
         BY_HOURS,
-        {"op": "pivot", "on": "device", "values": [b.lit("a"), b.lit("ö")], "of": b.agg("mean", TOTAL), "other": "more"},
+        {"op": "pivot", "on": "device", "values": [b.lit("a"), b.lit("ö")], "other": "more",
+            "of": b.agg("mean", TOTAL)},
         b.extend(before=over("previous", b.col("more"), n=1, order=[HOUR])),
     ),
 }  # fmt: skip

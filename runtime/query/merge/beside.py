@@ -21,6 +21,7 @@ from dataflow.plan.table_functions import (
     FirstRows,
     NeighbourBeside,
     PlaceBeside,
+    ReportBeside,
     RowOrder,
     Spread,
     ValueNumber,
@@ -54,9 +55,11 @@ def applied(step: TableFunction, table: QueryTable, by: Sequence[str]) -> tuple[
         return table.take(_first_rows(step, table)), 0
     if isinstance(step, AggregateBeside):
         return _with_aggregate(step, table, by)
-    assert isinstance(step, PlaceBeside | NeighbourBeside | ValueNumber)
+    assert isinstance(step, PlaceBeside | NeighbourBeside | ReportBeside | ValueNumber)
     if isinstance(step, PlaceBeside):
         column = _places(step, table)
+    elif isinstance(step, ReportBeside):
+        column = _reports(step, table)
     else:
         column = _neighbours(step, table) if isinstance(step, NeighbourBeside) else numbered(step, table)
     return QueryTable(table.rows, {**table.columns, step.name: column}, table.strings), 0
@@ -121,9 +124,7 @@ def _places(step: PlaceBeside, table: QueryTable) -> tuple[Type, NDArray[np.int6
         size = np.repeat(np.diff(np.append(begins, n)), np.diff(np.append(begins, n)))
         short, longer = size // step.n, size % step.n
         in_longer = longer * (short + 1)
-        place = np.where(
-            place < in_longer, place // (short + 1), longer + (place - in_longer) // np.maximum(short, 1)
-        )
+        place = np.where(place < in_longer, place // (short + 1), longer + (place - in_longer) // np.maximum(short, 1))
     values, valid = np.zeros(table.rows, np.int64), np.zeros(table.rows, np.uint8)
     values[ordered.index], valid[ordered.index] = place + 1, 1
     return Type.INT, values, valid
@@ -141,6 +142,21 @@ def _neighbours(step: NeighbourBeside, table: QueryTable) -> tuple[Type, NDArray
     out, ok = np.zeros_like(values), np.zeros(table.rows, np.uint8)
     out[ordered.index], ok[ordered.index] = values[found], valid[found] * inside
     return kind, out, ok
+
+
+def _reports(step: ReportBeside, table: QueryTable) -> tuple[Type, NDArray[Any], NDArray[np.uint8]]:
+    ordered = OrderedRows.of(table, step.among)
+    kind, values, valid = table.columns[step.of]
+    at, known = np.arange(table.rows), valid[ordered.index] != 0
+    low = ordered.first if step.rows is None else np.maximum(ordered.first, at - step.rows + 1)
+    if step.last:
+        there = np.maximum.accumulate(np.where(known, at, -1))
+    else:
+        there = np.minimum.accumulate(np.where(known, at, table.rows)[::-1])[::-1][low]
+    ok = (there >= low) & (there <= at)
+    out, found = np.zeros_like(values), np.zeros(table.rows, np.uint8)
+    out[ordered.index[ok]], found[ordered.index[ok]] = values[ordered.index[there[ok]]], 1
+    return kind, out, found
 
 
 # ---- aggregates
@@ -207,7 +223,9 @@ class _Fold:
         """The groups of a table's rows by ``number``, which begins with 0 and never skips one."""
         ones = np.ones(table.rows, np.uint8)
         table = QueryTable(table.rows, {**table.columns, ROW: (Type.INT, number.astype(np.int64), ones)}, table.strings)
-        runner = Runner(self.step.stage, self._kernel, self._context, row_named=lambda row: in_table(table, row, self.by))
+        runner = Runner(
+            self.step.stage, self._kernel, self._context, row_named=lambda row: in_table(table, row, self.by)
+        )
         if table.rows:
             for _ in runner.push(table.chunk()):
                 raise AssertionError("a grouping writes no rows")
@@ -263,9 +281,7 @@ def _doubled(groups: Groups, begin: Index, seen: int | None) -> AggregateStates:
     return out
 
 
-def _merge_before(
-    groups: Groups, into: AggregateStates, states: AggregateStates, begin: Index, distance: int
-) -> None:
+def _merge_before(groups: Groups, into: AggregateStates, states: AggregateStates, begin: Index, distance: int) -> None:
     """Merge into the state of each row that of the row ``distance`` before, if that is in the same part."""
     at = np.arange(distance, len(begin))
     at = at[at - distance >= begin[at]]

@@ -73,9 +73,8 @@ def answer(
                 step = step | {"columns": [c for c in step["columns"] if _is_read(c, [*steps[i + 1 :]])]}
             if table.kind != "plain":
                 step, table = beside_rows(step, steps[:i], table, params, asked)
-            scope = Scope(
-                key, time, since, until, dict(params), held, beginning, grouped_by=grouped_by(list(steps[:i]), key, time)
-            )
+            by = grouped_by(list(steps[:i]), key, time)
+            scope = Scope(key, time, since, until, dict(params), held, beginning, grouped_by=by)
             if step["op"] == "join_metric":
                 table = join_metric(step, table, params, asked)
             elif step["op"] == "side_by_side":

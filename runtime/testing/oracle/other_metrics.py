@@ -42,13 +42,14 @@ def side_by_side(step: Json, table: Table, ask: Ask) -> Table:
     for row in table.rows:
         same = [other for other in answer.rows if all(other.values[n] == row.values[n] for n in on)]
         assert len(same) < 2
-        pairs += [(row, other) for other in same or [None] if other is not None or step["how"] != "inner"]
+        if same or step["how"] != "inner":
+            pairs.append((row, same[0] if same else None))
     if step["how"] == "full":
         pairs += [(None, other) for other in answer.rows if not any(o is other for _, o in pairs)]
     rows = []
-    for row, other in pairs:
-        values: dict[str, Value] = dict.fromkeys(table.types) if row is None else dict(row.values)
-        if row is None and other is not None:
+    for mine, other in pairs:
+        values: dict[str, Value] = dict.fromkeys(table.types) if mine is None else dict(mine.values)
+        if mine is None and other is not None:
             values |= {n: other.values[n] for n in on}
         rows.append(_with(Row(None, 0, 0, values), other, names))
 
@@ -120,4 +121,6 @@ def _types(answer: Table, names: Mapping[str, str]) -> dict[str, str | None]:
 
 
 def _with(row: Row, other: Row | None, names: Mapping[str, str]) -> Row:
-    return replace(row, values=row.values | {new: other and other.values[name] for name, new in names.items()})
+    return replace(
+        row, values=row.values | {new: None if other is None else other.values[name] for name, new in names.items()}
+    )

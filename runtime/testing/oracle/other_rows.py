@@ -7,8 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from runtime.testing.oracle.expressions import evaluate, type_of
-from runtime.testing.oracle.oracle_aggregates import prepare
+from runtime.testing.oracle.oracle_aggregates import PlainAggregate, prepare
 from runtime.testing.oracle.rows import Json, Row, Table, Value
+
+RUNNING = {"share": "sum", "cumulative_sum": "sum", "cumulative_max": "max", "cumulative_min": "min"}
+"""Functions that are aggregates, or of them."""
 
 
 def with_columns_beside(part: Any, table: Table, params: dict[str, Value]) -> tuple[Any, Table]:
@@ -34,7 +37,7 @@ def with_columns_beside(part: Any, table: Table, params: dict[str, Value]) -> tu
 
 def _beside(node: Json, table: Table, params: dict[str, Value]) -> tuple[str | None, list[Any]]:
     """The type and the values of one function of other rows."""
-    of, n, rows = node["over"], node.get("n"), node.get("rows")
+    of, n, rows = node["over"], int(node.get("n", 1)), node.get("rows")
     order = node.get("order", [])
     down = node.get("descending") or [False] * max(len(order), 1)
     args = [evaluate(arg, table, params) for arg in node.get("args", [])]
@@ -42,8 +45,8 @@ def _beside(node: Json, table: Table, params: dict[str, Value]) -> tuple[str | N
     if of in ("rank", "dense_rank", "ntile"):
         order = node["args"]
     keys = [evaluate(expr, table, params) for expr in order]
-    if of in ("share", "cumulative_sum"):
-        total = {"name": "", "agg": {"fn": "sum", "args": node["args"], "where": None}}
+    if isinstance(of, str) and of in RUNNING:
+        total = {"name": "", "agg": {"fn": RUNNING[of], "args": node["args"], "where": None}}
         (aggregate,) = prepare([total], table, params)
     elif not isinstance(of, str):
         (aggregate,) = prepare([{"name": "", "agg": of}], table, params)
@@ -51,10 +54,10 @@ def _beside(node: Json, table: Table, params: dict[str, Value]) -> tuple[str | N
     out: list[Any] = [None] * len(table.rows)
     for members in _parts(node.get("per", []), table, params):
         in_order = _ordered(members, keys, down)
-        if not isinstance(of, str) or of in ("share", "cumulative_sum"):
+        if not isinstance(of, str) or of in RUNNING:
             for at, i in enumerate(in_order):
                 seen = in_order[: at + 1][-rows:] if rows else in_order[: at + 1]
-                out[i] = aggregate.over(seen if order else in_order)
+                out[i] = _over(aggregate, seen if order else in_order)
         elif of in ("previous", "next"):
             for at, i in enumerate(in_order):
                 there = at - n if of == "previous" else at + n
@@ -70,6 +73,17 @@ def _beside(node: Json, table: Table, params: dict[str, Value]) -> tuple[str | N
         ratio = {"fn": "div", "args": [{"col": "a"}, {"col": "b"}]}
         return type_of(ratio, both.types), evaluate(ratio, both, params)
     return "int64" if of in ("rank", "dense_rank", "ntile", "row_number") else kind, out
+
+
+def _over(aggregate: PlainAggregate, members: list[int]) -> Any:
+    """The aggregate of these rows, in their order."""
+    if aggregate.fn not in ("first", "last"):
+        return aggregate.over(members)
+    values = [
+        aggregate.argument[i] for i in members if aggregate.argument and (not aggregate.where or aggregate.where[i])
+    ]
+    known = [v for v in values if v is not None]
+    return known[-(aggregate.fn == "last")] if known else None
 
 
 def _place(of: Any, at: int, values: list[Any], n: int) -> int:
@@ -96,7 +110,7 @@ def _parts(per: Sequence[Json], table: Table, params: dict[str, Value]) -> list[
 def _ordered(members: list[int], keys: list[list[Any]], down: list[bool]) -> list[int]:
     """Indices in an order; equal ones as they were."""
     for values, descending in reversed(list(zip(keys, down, strict=False))):
-        members = sorted(members, key=lambda i: _rank(values[i]), reverse=descending)  # noqa: B023
+        members = sorted(members, key=lambda i: _rank(values[i]), reverse=descending)
     return members
 
 

@@ -49,6 +49,14 @@ METRICS = {
     "failures": P.state_duration("status", hold="5m").group_by("firmware").agg(
         between=df.mtbf(df.col("status") == "up"), repair=df.mttr(df.col("status") == "up")
     ),
+    "beside": P.group_by("device", hour=df.time().truncate("1h"))
+    .agg(total=df.sum("temp"), n=df.count())
+    .with_columns(
+        running=df.sum("total").over("device", order="hour"),
+        lately=df.mean("total").over("device", order="hour", rows=5),
+        share=df.col("total").share(), place=df.col("n").rank(per="device"),
+    )
+    .top(3, by="running", per="device"),
     "rows": P.filter(df.col("temp") > 39).with_columns(before=df.col("temp").previous()),
 }  # fmt: skip
 
