@@ -101,8 +101,7 @@ def _beside_rows(
         assert isinstance(per, tuple)
         if not isinstance(of, Agg) or e.option("order"):
             raise GraphError(
-                f"{where}: {e!r} needs the rows of a finished table, as after group_by(...).agg(...): it depends on "
-                "their order"
+                f"{where}: {e!r} is for the rows of a finished table, as after agg(...): it depends on their order"
             )
         if dict(of.options).get("hold") is not None:
             raise GraphError(f"{where}: {e!r}: hold= is only for agg(...); use over after state_duration instead")

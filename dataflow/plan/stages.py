@@ -169,7 +169,7 @@ def table_stages(steps: Iterable[TableStep]) -> Iterator[Stage]:
 
 
 @dataclass(frozen=True)
-class Beside(TableFunction):
+class JoinedAnswer(TableFunction):
     """A table and an answer, joined on the columns of its index: ``columns`` are (new name, name) pairs of the answer;
     ``how`` is full, left or inner; ``step`` is the place in the metric, for messages."""
 

@@ -9,7 +9,7 @@ from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.call_text import given
 from dataflow.expressions.node import quoted
 from dataflow.json import fields as json
-from dataflow.plan.stages import Beside
+from dataflow.plan.stages import JoinedAnswer
 from dataflow.steps.answers.inner_metric import inner_steps, inner_text
 from dataflow.steps.answers.join_answer import check_key_types, new_names
 from dataflow.steps.base import TABLE, Bound, InnerMetric, Step
@@ -89,4 +89,4 @@ class BesideAnswer(Step, op="beside_answer"):
         types = dict(shape.inputs) | {name: self.table.types[of] for name, of in names.items()}
         index = AnswerIndex.of(self.table, self.on, True, b.where)
         table = Shape("table", {n: column(n, t) for n, t in types.items()}, types, by=self.on)
-        return Bound(table, after=[Beside(index, self.how, tuple(names.items()), b.where)])
+        return Bound(table, after=[JoinedAnswer(index, self.how, tuple(names.items()), b.where)])

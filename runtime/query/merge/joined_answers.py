@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.plan.stages import Beside
+from dataflow.plan.stages import JoinedAnswer
 from dataflow.tables.answer_tables import AnswerColumn, AnswerIndex
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.query.stages.query_table import QueryTable, TableColumn
 
 
-def beside(step: Beside, table: QueryTable) -> QueryTable:
+def beside(step: JoinedAnswer, table: QueryTable) -> QueryTable:
     """The table with the columns of the answer, in the order of the key columns; of equal ones, as in the table."""
     index = step.index
     found = _rows_of(index, table)

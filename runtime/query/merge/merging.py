@@ -9,7 +9,7 @@ import numpy as np
 
 from dataflow.kernels.compile import compile_stage
 from dataflow.plan.sink import Grouping
-from dataflow.plan.stages import Beside, Plan, SortBy, Stage, Sweep, TableFunction, TableStep, Take
+from dataflow.plan.stages import JoinedAnswer, Plan, SortBy, Stage, Sweep, TableFunction, TableStep, Take
 from dataflow.typed.hidden_columns import END, KNOWN
 from dataflow.typed.nodes import column
 from operators.states.groups import Groups, GroupState
@@ -139,7 +139,7 @@ def _apply(step: TableStep, table: QueryTable, merging: Merging, by: Sequence[st
         return table.take(np.arange(min(step.n, table.rows)))
     if isinstance(step, Sweep):
         return swept(step, table)
-    if isinstance(step, Beside):
+    if isinstance(step, JoinedAnswer):
         return beside(step, table)
     if isinstance(step, TableFunction):
         table, times_outside = applied(step, table, by)

@@ -63,9 +63,9 @@ def test_groups_without_times_and_without_columns(store: Store) -> None:
     "metric",
     [
         S.with_columns(h=df.time().truncate("1h")).group_by("site", "h").agg(n=df.count(), x=df.sum("x")),
-        S.window("1h", x=df.sum("x"), site=df.last("site")).group_by("site", h=df.col("start")).agg(
-            n=df.sum("count"), x=df.sum("x")
-        ),
+        S.window("1h", x=df.sum("x"), site=df.last("site"))
+        .group_by("site", h=df.col("start"))
+        .agg(n=df.sum("count"), x=df.sum("x")),
         BY_HOUR.group_by("site", "h").agg(n=df.sum("n"), x=df.sum("x")),
         df.join(
             S.group_by("site", h=df.time().truncate("1h")).agg(n=df.count()),

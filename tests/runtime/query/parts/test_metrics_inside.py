@@ -12,7 +12,7 @@ import pytest
 import dataflow as df
 from runtime import Store
 from runtime.errors import QueryError
-from runtime.query.parts import answers
+from runtime.query.parts import part_answers as answers
 from runtime.query.parts import whole as parts
 
 S = df.stream("s")
@@ -206,8 +206,11 @@ def test_metrics_inside_metrics_inside_metrics(store: Store) -> None:
             S.join(S.group_by("sit").agg(x=df.count()), on="site"),
             r"step 2 \(join\), in its metric: step 2 \(group_by\)",
         ),
-        (S.select(r=df.sum("n").over("site", order="at")), r"step 2 \(select\): .* needs the rows of a finished table"),
-        (S.select(r=df.col("n").rank()), r"step 2 \(select\): .* needs the rows of a finished table"),
+        (
+            S.select(r=df.sum("n").over("site", order="at")),
+            r"step 2 \(select\): .* is for the rows of a finished table",
+        ),
+        (S.select(r=df.col("n").rank()), r"step 2 \(select\): .* is for the rows of a finished table"),
         (df.join(BY_SITE, BY_SITE, on="site"), r"df\.join\): there is already a column 'total'"),
         (df.join(BY_SITE, BY_SITE, on="k"), r"df\.join\): there is no column 'k'"),
         (df.join(BY_SITE, df.stream("nobody").agg(n=df.count()), on="site"), r"no stream 'nobody'"),

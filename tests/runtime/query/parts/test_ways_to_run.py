@@ -16,8 +16,8 @@ from runtime import Store
 from runtime.errors import QueryError
 from runtime.fleet import Fleet, Reply, Rules, fleet_query
 from runtime.fleet.worker import answer
-from runtime.query.parts.answers import answer_of
 from runtime.query.parts.one_moment import OneMoment
+from runtime.query.parts.part_answers import answer_of
 from runtime.query.parts.whole import with_answers
 from runtime.query.plan import make_tasks
 from runtime.query.plan.prepare import Request, prepare
