@@ -11,8 +11,8 @@ from dataflow.metrics.bind import check_params
 from dataflow.metrics.inner_answers import answered, streams_in
 from dataflow.steps.base import InnerMetric
 from dataflow.tables.answer_tables import AnswerTable
-from runtime.query.parts.part_answers import answer_of
 from runtime.query.parts.one_moment import OneMoment
+from runtime.query.parts.part_answers import answer_of
 from runtime.query.plan.prepare import Prepared, Request, Snapshots, prepare
 from runtime.result.cost import summed_cost
 from runtime.result.proof import PartProof, Proof, digest
