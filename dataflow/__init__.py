@@ -24,7 +24,7 @@ from dataflow.expressions.param_calls import param  # noqa: E402
 from dataflow.language import aggregates as _aggregates  # noqa: E402
 from dataflow.language.aggregates import *  # noqa: E402, F403
 from dataflow.language.stream import Grouped, Stream, stream  # noqa: E402
-from dataflow.language.timelines import at_least, combine  # noqa: E402
+from dataflow.language.timelines import at_least, combine, join  # noqa: E402
 from dataflow.metrics.json_form import from_json as _steps_from_json  # noqa: E402
 from dataflow.tables.calendars import Calendar, calendar  # noqa: E402
 from dataflow.tables.reference_tables import ReferenceTable  # noqa: E402
@@ -60,40 +60,9 @@ def from_json(text: str) -> Stream:
 
 
 __all__ = [
-    "Agg",
-    "Aggregate",
-    "Calendar",
-    "DataflowError",
-    "ExactSum",
-    "Expr",
-    "Field",
-    "Flags",
-    "FloatSum",
-    "Grouped",
-    "LawBroken",
-    "ReferenceTable",
-    "Stream",
-    "TallySpec",
-    "Type",
-    "When",
-    "all_of",
-    "any_of",
-    "at_least",
-    "calendar",
-    "check_laws",
-    "col",
-    "combine",
-    "concat",
-    "from_json",
-    "lit",
-    "merge_by_adding",
-    "param",
-    "session",
-    "since",
-    "stream",
-    "table",
-    "time",
-    "until",
-    "when",
+    "Agg", "Aggregate", "Calendar", "DataflowError", "ExactSum", "Expr", "Field", "Flags", "FloatSum",
+    "Grouped", "LawBroken", "ReferenceTable", "Stream", "TallySpec", "Type", "When", "all_of", "any_of",
+    "at_least", "calendar", "check_laws", "col", "combine", "concat", "from_json", "join", "lit",
+    "merge_by_adding", "param", "session", "since", "stream", "table", "time", "until", "when",
 ]  # fmt: skip
 __all__ += _aggregates.__all__

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from runtime.published import Published
     from runtime.published.incremental import Answered, Savings
     from runtime.query.merge.spilling import Spill
-    from runtime.query.plan.prepare import Prepared, Request
+    from runtime.query.parts.whole import PlannedPart
+    from runtime.query.plan.prepare import Prepared, Request, Snapshots
     from runtime.query.task.task import Task
     from runtime.recovery.recover import RecoverReport
     from runtime.result.result import Result
@@ -170,6 +171,7 @@ class Store(KeptStore):
         (``proof.files_cached`` counts the others) and returns the same bits. If the metric needs a key's rows in order,
         only threads cache.
         """
+        from dataflow.metrics.inner_answers import has_inner
         from runtime.provenance.explain_row import Asked
         from runtime.query.carry.carrying import with_carry_in
         from runtime.query.execute import answered
@@ -177,6 +179,7 @@ class Store(KeptStore):
         from runtime.query.merge.spilling import spilling
         from runtime.query.plan.make_tasks import default_workers, make_tasks
         from runtime.query.plan.number_texts import prepare_or_explain
+        from runtime.query.plan.other_key import other_key
 
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
@@ -191,55 +194,84 @@ class Store(KeptStore):
         elif cache:
             raise QueryError("cache=True is for published queries: publish the metric and query it by name")
         request = self._request(metric, since, until, params, below_floor)
-        prepared = prepare_or_explain(self.catalogue, request, self.open_file)
-        if digest is not None:
-            have_own_kernels(self, named, prepared.plan)
         count, shown = workers or default_workers(), _progress(progress)
         here = run_by is None
         pool = run_by if isinstance(run_by, Executor) else None
         fleet = None if run_by is None or isinstance(run_by, Executor) else run_by
+        left = budget
 
-        def on_fleet(prepared: Prepared, fleet: Fleet) -> Result:
-            from runtime.fleet.fleet_query import check_budget, execute_on, fleet_tasks
+        def on_fleet(prepared: Prepared, fleet: Fleet, partial: bool) -> Result:
+            from runtime.fleet.fleet_query import check_answers, check_budget, execute_on, fleet_tasks
 
+            nonlocal left
+            check_answers(prepared)
             tasks = fleet_tasks(prepared, self._location.worker_url, workers)
-            check_budget(fleet, prepared, tasks, self.objects, budget)
-            return execute_on(fleet, prepared, tasks, self.objects, shown, allow_partial, self.signing())
+            check_budget(fleet, prepared, tasks, self.objects, left)
+            result = execute_on(fleet, prepared, tasks, self.objects, shown, partial, self.signing())
+            if left is not None and result.cost is not None:
+                left = max(0.0, left - result.cost.dollars)
+            return result
 
-        def run(prepared: Prepared) -> Result:
-            if fleet is not None:
-                return on_fleet(prepared, fleet)
+        def ask(request: Request, catalogue: Snapshots, is_part: bool) -> Result:
+            if (column := other_key(request.steps)) is not None:
+                if not here:
+                    raise QueryError(
+                        f"key_by({column!r}) sorts points in a folder of this machine: run it here, without executor="
+                    )
+                from runtime.points.keyed_points import by_other_key
 
-            def answer(
-                tasks: Sequence[Task], files: Sequence[FileEntry], saving: Savings = None, spill: Spill | None = None
-            ) -> Answered:
-                if pool is not None:
-                    from runtime.fleet.executor_query import answered_by
+                return by_other_key(self, catalogue, request, count, shown, allow_partial and not is_part)
+            prepared = prepare_or_explain(catalogue, request, self.open_file)
+            if digest is not None:
+                have_own_kernels(self, named, prepared.plan)
+            # An answer that lacks rows would be a wrong table, not a partial result.
+            partial = allow_partial and not is_part
 
-                    return answered_by(pool, prepared, tasks, shown, allow_partial)
-                with self.opened.ahead(files):
-                    return answered(
-                        prepared, tasks, self.open_file, workers=count, progress=shown, allow_partial=allow_partial,
-                        saving=saving, spill=spill,
-                    )  # fmt: skip
+            def run(prepared: Prepared) -> Result:
+                if fleet is not None:
+                    return on_fleet(prepared, fleet, partial)
 
-            if digest is not None and cache is not False:
-                from runtime.published.incremental import Cached
+                def answer(
+                    tasks: Sequence[Task],
+                    files: Sequence[FileEntry],
+                    saving: Savings = None,
+                    spill: Spill | None = None,
+                ) -> Answered:
+                    if pool is not None:
+                        from runtime.fleet.executor_query import answered_by
 
-                return Cached(prepared, self.objects, digest, answer, self.url, count, here).result()
-            tasks = make_tasks(prepared, self.url, count)
-            # What a task spills before it fails could not be told from the rest.
-            with spilling(prepared.plan, len(tasks), here and not allow_partial) as spill:
-                return conclude(prepared, tasks, *answer(tasks, prepared.files, spill=spill), spent=True, spill=spill)
+                        return answered_by(pool, prepared, tasks, shown, partial)
+                    with self.opened.ahead(files):
+                        return answered(
+                            prepared, tasks, self.open_file, workers=count, progress=shown, allow_partial=partial,
+                            saving=saving, spill=spill,
+                        )  # fmt: skip
 
-        if digest is not None and cache is not False and fleet is None:
-            # Checkpoints are of runs from the start.
-            result = run(prepared)
-        else:
-            # To make a snapshot is work for one machine, for which a fleet's data may be too large.
-            result = with_carry_in(self, prepared, count, fleet is None, run)
-        result.asked = Asked(self, request.steps, prepared)
-        return result
+                if digest is not None and cache is not False:
+                    from runtime.published.incremental import Cached
+
+                    return Cached(prepared, self.objects, digest, answer, self.url, count, here).result()
+                tasks = make_tasks(prepared, self.url, count)
+                # What a task spills before it fails could not be told from the rest.
+                with spilling(prepared.plan, len(tasks), here and not partial) as spill:
+                    return conclude(
+                        prepared, tasks, *answer(tasks, prepared.files, spill=spill), spent=True, spill=spill
+                    )
+
+            if digest is not None and cache is not False and fleet is None:
+                # Checkpoints are of runs from the start.
+                result = run(prepared)
+            else:
+                # To make a snapshot is work for one machine, for which a fleet's data may be too large.
+                result = with_carry_in(self, prepared, count, fleet is None, run)
+            result.asked = Asked(self, request.steps, prepared)
+            return result
+
+        if not has_inner(request.steps):
+            return ask(request, self.catalogue, False)
+        from runtime.query.parts.whole import whole
+
+        return whole(self.catalogue, request, ask)
 
     def unread(
         self,
@@ -258,9 +290,11 @@ class Store(KeptStore):
         named = self.published(name)
         have_kernels(self, named)
         request = self._request(named.metric, since, until, named.params(params), below_floor)
-        prepared = prepare_or_explain(self.catalogue, request, self.open_file)
-        have_own_kernels(self, named, prepared.plan)
-        return CachedRun(prepared, self.objects, named.digest).unread()
+        snapshots, request, parts = self._planned(request)
+        plans = [*(part.prepared for part in parts), prepare_or_explain(snapshots, request, self.open_file)]
+        for prepared in plans:
+            have_own_kernels(self, named, prepared.plan)
+        return sum(CachedRun(prepared, self.objects, named.digest).unread() for prepared in plans)
 
     # ---- published queries
 
@@ -313,7 +347,9 @@ class Store(KeptStore):
         return found
 
     def kept_of(self, stream: str) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
-        """See ``KeptStore``; those of published queries over other streams are not among them."""
+        """See ``KeptStore``; those of published queries that read only other streams are not among
+        them."""
+        from dataflow.metrics.inner_answers import streams_in
         from runtime.published import versions
         from runtime.published.state_cache import named_in_cache
 
@@ -322,7 +358,7 @@ class Store(KeptStore):
         for latest in versions.latest(self.objects):
             for found in versions.versions(self.objects, latest.name):
                 folders = {f"cache/{named_in_cache(found.digest)}/", f"results/{found.name}/"}
-                (mine if found.stream == stream else others).update(folders)
+                (mine if stream in streams_in(found.metric.steps) else others).update(folders)
         states, answers = super().kept_of(stream)
 
         def of_it(info: ObjectInfo) -> bool:
@@ -384,6 +420,8 @@ class Store(KeptStore):
         (``runtime.fleet.simulation.model``), ``warm`` or all new. A published query is named as for ``query``; cached
         states are ignored. ``below_floor``: as for ``query``.
         """
+        from textwrap import indent
+
         from runtime.query.carry.carrying import carried_in
         from runtime.query.plan.explain_plan import explain
         from runtime.query.plan.make_tasks import default_workers, make_tasks
@@ -394,22 +432,46 @@ class Store(KeptStore):
             metric, params = named.metric, named.params(params)
         count = default_workers() if workers is None else workers
         request = self._request(metric, since, until, params, below_floor)
-        prepared = prepare_or_explain(self.catalogue, request, self.open_file)
-        prepared = carried_in(self, prepared, count, make=False)
-
-        def left() -> int:
-            from runtime.upkeep.files_left import files_left
-
-            return files_left(prepared.point_files)
-
-        text = explain(prepared, make_tasks(prepared, self.url, count), count, self.objects, left)
-        if fleet is None:
-            return text
-        if isinstance(fleet, bool) or fleet < 1:
+        if fleet is not None and (isinstance(fleet, bool) or fleet < 1):
             raise QueryError(f"fleet must be at least 1 worker, got {fleet!r}")
-        from runtime.fleet.forecast_text import forecast_text
 
-        return f"{text}\n{forecast_text(prepared, self.url, self.objects, fleet, warm, left)}"
+        def explained(prepared: Prepared) -> str:
+            prepared = carried_in(self, prepared, count, make=False)
+
+            def left() -> int:
+                from runtime.upkeep.files_left import files_left
+
+                return files_left(prepared.point_files)
+
+            text = explain(prepared, make_tasks(prepared, self.url, count), count, self.objects, left)
+            if fleet is None:
+                return text
+            from runtime.fleet.forecast_text import forecast_text
+
+            return f"{text}\n{forecast_text(prepared, self.url, self.objects, fleet, warm, left)}"
+
+        snapshots, request, parts = self._planned(request)
+        texts = [explained(prepare_or_explain(snapshots, request, self.open_file))]
+        texts += [
+            f"the metric in {part.step}, which runs first\n{indent(explained(part.prepared), '  ')}" for part in parts
+        ]
+        return "\n".join(texts)
+
+    def _planned(self, request: Request) -> tuple[Snapshots, Request, list[PlannedPart]]:
+        """See ``runtime.query.parts.whole.planned``."""
+        from dataflow.metrics.inner_answers import has_inner
+        from runtime.query.parts.whole import planned
+        from runtime.query.plan.number_texts import prepare_or_explain
+        from runtime.query.plan.other_key import with_other_key
+
+        if not has_inner(request.steps):
+            return *with_other_key(self.catalogue, request), []
+
+        def prepared(moment: Snapshots, part: Request) -> Prepared:
+            return prepare_or_explain(*with_other_key(moment, part), self.open_file)
+
+        snapshots, request, parts = planned(self.catalogue, request, prepared)
+        return *with_other_key(snapshots, request), parts
 
     def _request(
         self,

@@ -21,7 +21,7 @@ from dataflow.times.zones import check_zone
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.clock import NOW, is_moving, sources_of
 from dataflow.typed.decimals import arranged, equal_in, is_decimal
-from dataflow.typed.hidden_columns import BEGIN
+from dataflow.typed.hidden_columns import BEGIN, OVER
 from dataflow.typed.nodes import Typed, column
 from dataflow.typed.row_operations import Fix, NullTally, RowOp
 from dataflow.typed.text_trees import MOST_LEVELS, is_tree, level_of, together
@@ -98,7 +98,7 @@ class Expressions:
         if name in shape.env:
             shape.referred.add(name)
             return shape.env[name]
-        there = sorted(shape.env)
+        there = sorted(n for n in shape.env if not n.startswith(OVER))
         raise self.fail(f"there is no column {name!r}; {meant(name, there, 'available')} columns: {listed(there, 100)}")
 
     def typed(self, e: Expr, shape: Shape) -> Typed:

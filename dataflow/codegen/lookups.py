@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataflow.codegen.emitter import Emitter, Value, source
-from dataflow.codegen.writer import I4, I8, U1, value_array
+from dataflow.codegen.writer import I4, I8, U1, Looked, value_array
+from dataflow.tables.answer_tables import AnswerIndex
 from dataflow.tables.calendars import Calendar
 from dataflow.tables.reference_tables import Index
 from dataflow.typed.nodes import Typed
 from operators.types import Type
 
 
-def _number(x: Emitter, e: Typed) -> tuple[int, Index | Calendar]:
+def _number(x: Emitter, e: Typed) -> tuple[int, Looked]:
     table = e.option("in")
-    assert isinstance(table, Index | Calendar)
+    assert isinstance(table, Index | Calendar | AnswerIndex)
     tables = x.w.tables.lookups
     for j, known in enumerate(tables):
         if repr(known) == repr(table):
@@ -51,6 +52,28 @@ def found_row(x: Emitter, e: Typed) -> Value:
         place = x.name(f"row_at({place}, {at}, {period_tables(x, e)})", "True")[0]
     # Without times, each key has one row, with the same number.
     return x.name(place, f"{place} >= 0")
+
+
+@source("answer_row")
+def answer_row(x: Emitter, e: Typed) -> Value:
+    """The row of an answer that has these values in its key columns; null if there is none."""
+    j, _ = _number(x, e)
+    places, sizes = (x.w.arg(f"look{j}_{part}", I8, "lookup", j, part) for part in ("places", "sizes"))
+    found = ""
+    for i, key in enumerate(e.args):
+        v, k = x.emit(key)
+        if key.type is Type.STRING:
+            place = f"np.int64({x.w.arg(f'look{j}_codes{i}', I4, 'lookup', j, f'codes{i}')}[{v}])"
+        else:
+            word = f"float_bits({v} + 0.0)" if key.type is Type.FLOAT else f"np.int64({v})"
+            place = f"key_number({word}, {x.w.arg(f'look{j}_distinct{i}', I8, 'lookup', j, f'distinct{i}')})"
+        place = x.name(place if k == "True" else f"{place} if {k} else {places}[np.uint64({i})]", "True")[0]
+        if i:
+            pairs = x.w.arg(f"look{j}_pairs{i}", I8, "lookup", j, f"pairs{i}")
+            pair = f"key_number({found} * {sizes}[np.uint64({i})] + {place}, {pairs})"
+            place = x.name(f"{pair} if {found} >= 0 and {place} >= 0 else np.int64(-1)", "True")[0]
+        found = place
+    return x.name(found, f"{found} >= 0")
 
 
 @source("pick")

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
+from dataflow.tables.answer_tables import AnswerIndex
 from dataflow.tables.calendars import Calendar
 from dataflow.tables.reference_tables import Index
 from dataflow.typed.nodes import Typed
 from operators.types import Type
+
+Looked: TypeAlias = Index | Calendar | AnswerIndex
+"""What rows are looked up in."""
 
 I8, F8, U1, I4 = "i8[::1]", "f8[::1]", "u1[::1]", "i4[::1]"
 
@@ -115,7 +120,7 @@ class Tables:
     sites: list[Site] = field(default_factory=list)
     """Each expression that can fail."""
 
-    lookups: list[Index | Calendar] = field(default_factory=list)
+    lookups: list[Looked] = field(default_factory=list)
     picks: list[tuple[int, str]] = field(default_factory=list)
     """(lookup, column) of reference tables."""
 

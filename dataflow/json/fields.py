@@ -179,3 +179,17 @@ def names(name: str) -> Any:
         return tuple(found)
 
     return field_of(list, read, name=name)
+
+
+def pairs(first: str, second: str) -> Any:
+    """A list of pairs of texts, as objects with these fields; the first texts are distinct."""
+
+    def read(r: Reader, value: Any, where: str) -> Any:
+        found = []
+        for i, item in enumerate(r.rows(value, where)):
+            d = r.fields(item, f"{where}[{i}]", [first, second])
+            found.append((r.text(d[first], f"{where}[{i}]"), r.text(d[second], f"{where}[{i}]")))
+        check_distinct([a for a, _ in found], where)
+        return tuple(found)
+
+    return field_of(lambda found: [{first: a, second: b} for a, b in found], read)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, distinct_names
@@ -37,6 +38,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._nodes = 0
+        self._nested = 0
 
     def fields(
         self, value: object, where: str, names: Sequence[str], optional: Sequence[str] = ()
@@ -104,6 +106,15 @@ class Reader:
         self._nodes += nodes
         if self._nodes > MAX_NODES or depth > MAX_DEPTH:
             raise JsonFormError(f"{where}: more than {MAX_NODES} nodes or deeper than {MAX_DEPTH}")
+
+    @contextmanager
+    def inside(self, where: str, most: int) -> Iterator[None]:
+        """Reads a metric inside another; JsonFormError if that is deeper than ``most``."""
+        self._nested += 1
+        if self._nested > most:
+            raise JsonFormError(f"{where}: metrics are inside each other at most {most} deep")
+        yield
+        self._nested -= 1
 
     def expr(self, value: object, where: str, depth: int = 0) -> Expr:
         """An expression."""

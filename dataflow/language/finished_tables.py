@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Self
 
 from dataflow.expressions.aggregate_calls import Agg
 from dataflow.expressions.expr import Expr, expr
 from dataflow.expressions.over_calls import Columns, columns_of, counted, directions
 from dataflow.language.timelines import Chain
-from dataflow.steps import Limit, Pivot, Sort, Top
+from dataflow.steps import Compare, Limit, Pivot, Sort, Top
 from dataflow.steps.pivot import MOST_VALUES
+from dataflow.times.durations import parse_duration
 from dataflow.values.constants import Literal, plain
 from dataflow.values.mistaken import listed_values, shown, text_of
 from dataflow.values.settings import Setting
@@ -91,6 +93,27 @@ class FinishedTables(Chain):
         return self._then(
             Pivot(column, tuple(listed), found, None if other is None else text_of(other, "pivot(other)"))
         )
+
+    def compare(self, shift: str | timedelta, prefix: str = "before_", how: str = "full") -> Self:
+        """Beside each group the values of the range shifted by ``shift``: ``"-7d"`` is the week before.
+
+        The metric runs over both ranges, which are equally long, and the answers are joined on the columns that rows
+        are grouped by. The times of groups, ``df.time().truncate("1h")`` or a window's ``start``, are shifted, too, so
+        that an hour stands beside the same hour a week before. The other columns of the shifted range have a
+        ``prefix``: ``n`` and ``before_n``. ``how``: ``"full"`` (groups of both ranges; what one lacks is null) or
+        ``"left"`` (those of the range). A day is 24 hours. Use it before ``filter``, ``sort`` and ``limit``; twice for
+        two shifts, with another prefix.
+        """
+        sign, length = 1, shift
+        if isinstance(shift, str):
+            sign, length = (-1 if shift.startswith("-") else 1), shift.removeprefix("-").removeprefix("+")
+        elif isinstance(shift, timedelta) and shift < timedelta(0):
+            sign, length = -1, -shift
+        if how not in ("full", "left"):
+            raise DataflowError(f"compare: how is 'full' or 'left', got {shown(how)}")
+        if not text_of(prefix, "compare(prefix)"):
+            raise DataflowError("compare: the prefix is empty")
+        return self._then(Compare(sign * parse_duration(length, "compare(shift)"), prefix, how))
 
 
 _OF = "pivot: of= takes names of columns or an aggregate"

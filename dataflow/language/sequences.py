@@ -8,7 +8,7 @@ from typing import Self
 
 from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.language.timelines import Chain
-from dataflow.steps import Cohorts, Funnel, Transitions
+from dataflow.steps import Cohorts, Funnel, KeyBy, Transitions
 from dataflow.steps.keyed.funnel import FUNNEL_MODES, MAX_FUNNEL
 from dataflow.times.durations import parse_duration, placed_every
 from dataflow.values.mistaken import listed_values, shown, text_of
@@ -17,6 +17,22 @@ from operators.errors import DataflowError
 
 class Sequences(Chain):
     """Steps that follow the order of a key's rows."""
+
+    def key_by(self, column: str | Expr) -> Self:
+        """The points by another key than that of the ingest: as if the stream had been ingested with ``column`` as its
+        key. Directly after ``df.stream(...)``.
+
+        Points without a value in it are left out and counted in the proof. Duplicates were resolved under the stream's
+        own key, which is a column like others now. Points of one time and one new key are in a fixed order, by the
+        stream's own key: in which order they arrived, a stream does not keep across keys. A query writes the points and
+        columns that it needs into a temporary folder, by the new key, and runs there: on this machine's cores only.
+        """
+        name = column.option("name") if isinstance(column, Expr) and column.fn == "col" else column
+        if not isinstance(name, str) or not name:
+            raise DataflowError(f"key_by takes the name of a column, got {shown(column)}")
+        if len(self.steps) != 1:
+            raise DataflowError("key_by comes directly after df.stream(...)")
+        return self._then(KeyBy(str.__str__(name)))
 
     def funnel(self, steps: Sequence[Operand], within: str | timedelta, mode: str = "strict") -> Self:
         """How far each key got through the conditions ``steps``, in their order, ``within`` the time from the first.

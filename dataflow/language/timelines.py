@@ -6,17 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
-from dataflow.expressions.aggregate_calls import named_columns
+from dataflow.expressions.aggregate_calls import Named, distinct_names, named_columns
 from dataflow.expressions.expr import Expr, Operand, col, expr, when
 from dataflow.language.line_numbers import note_line
-from dataflow.steps import Concurrent, During, Heartbeat, Join, Source, StateDuration, Timeline, Track
+from dataflow.steps import (
+    Concurrent,
+    During,
+    Heartbeat,
+    Join,
+    JoinMetric,
+    SideBySide,
+    Source,
+    StateDuration,
+    Timeline,
+    Track,
+)
 from dataflow.steps.base import Step, content_of
 from dataflow.steps.keyed.timeline import MAX_TRACKS
 from dataflow.tables.calendars import Calendar
 from dataflow.tables.reference_tables import ReferenceTable, indexed
 from dataflow.tables.table_periods import TablePeriods
 from dataflow.values.constants import plain
-from dataflow.values.mistaken import shown, text_of, without_call
+from dataflow.values.mistaken import listed_values, shown, text_of, without_call
 from operators.errors import DataflowError
 
 
@@ -37,12 +48,13 @@ class Chain:
 
     def join(
         self,
-        table: ReferenceTable,
-        on: str | Expr,
+        table: ReferenceTable | Chain,
+        on: str | Expr | Sequence[str | Expr],
         how: str = "left",
-        key: str | None = None,
+        key: str | Sequence[str] | None = None,
         valid_from: str | None = None,
         valid_to: str | None = None,
+        suffix: str | None = None,
     ) -> Self:
         """Add the columns of the table's row whose ``key`` (by default the column named like ``on``) equals ``on``.
 
@@ -50,9 +62,23 @@ class Chain:
         or ``valid_to``, columns of times, a row of the table is valid in [from, to). The time of a point or the start
         of a session or window decides; intervals are cut where the valid row changes. A null bound is open; without
         ``valid_to`` a row is valid until its key's next one. Two rows that are valid at the same time are an error.
+
+        ``table`` may be another metric: its answer over the same range and parameters is the table. Then ``on`` may be
+        several columns, ``["site", "day"]``; a null equals nothing. Columns of the answer that rows have already are an
+        error, unless there is a ``suffix`` for them, and so are two rows of it with the same values in ``on``.
         """
         if how not in ("left", "inner"):
             raise DataflowError(f"join: how is 'left' or 'inner', got {shown(how)}")
+        if isinstance(table, Chain):
+            if valid_from is not None or valid_to is not None:
+                raise DataflowError("join: valid_from and valid_to are for reference tables, not for metrics")
+            return self._then(JoinMetric(metric_steps("join", table), _compared(on, key), how, _suffix("join", suffix)))
+        if suffix is not None:
+            raise DataflowError("join: suffix is for metrics; rename the column of a reference table")
+        if not isinstance(on, str | Expr) or not isinstance(key, str | None):
+            raise DataflowError(
+                f"join: a reference table is joined on one column, got on={shown(on)}; metrics are joined on several"
+            )
         windows = _windows("join", table, on, key, valid_from, valid_to)
         indexed(windows.table, windows.key, valid_from, valid_to, "join")
         return self._then(Join(windows, col(on) if isinstance(on, str) else expr(on), how))
@@ -160,6 +186,71 @@ def _sum(terms: Sequence[Expr]) -> Expr:
         return terms[0]
     half = len(terms) // 2
     return _sum(terms[:half]) + _sum(terms[half:])
+
+
+def metric_steps(where: str, metric: object) -> tuple[Step, ...]:
+    """The steps of a metric that is given as an argument."""
+    if not isinstance(metric, Chain):
+        raise DataflowError(
+            without_call(metric)
+            or f"{where} takes metrics, like df.stream('s').group_by('k').agg(...), got {shown(metric)}"
+        )
+    return metric.steps
+
+
+def _compared(on: str | Expr | Sequence[str | Expr], key: str | Sequence[str] | None) -> Named:
+    """The columns of an answer, and the expressions that they equal."""
+    exprs = [on] if isinstance(on, str | Expr) else listed_values(on, "join: on takes a column or a list of columns")
+    names = [key] if isinstance(key, str) else exprs if key is None else listed_values(key, "join: key takes names")
+    if key is not None and len(names) != len(exprs):
+        raise DataflowError(f"join: on has {len(exprs)} columns and key {len(names)}; name one for each")
+    out: list[tuple[str, Expr]] = []
+    for name, e in zip(names, exprs, strict=True):
+        if isinstance(name, Expr) and name.fn == "col":
+            name = str(name.option("name"))
+        if not isinstance(name, str) or not name:
+            raise DataflowError("join: name the answer's column that the expression is looked up in (key=)")
+        out.append((str.__str__(name), col(e) if isinstance(e, str) else expr(e)))
+    if not out:
+        raise DataflowError("join: on takes at least one column")
+    if (twice := distinct_names([name for name, _ in out])) is not None:
+        raise DataflowError(f"join: the column {twice!r} is given twice")
+    return tuple(out)
+
+
+def _suffix(where: str, suffix: str | None) -> str | None:
+    if suffix is not None and not text_of(suffix, f"{where}(suffix)"):
+        raise DataflowError(f"{where}: the suffix is empty")
+    return suffix
+
+
+def join(first: C, *others: Chain, on: str | Sequence[str], how: str = "full", suffix: str | None = None) -> C:
+    """The answers of several metrics side by side, over the same range and parameters: one row for each combination of
+    values in the columns ``on``, in their order.
+
+    ``how``: ``"full"`` (the rows of all; what one of them lacks is null), ``"left"`` (the rows of the first) or
+    ``"inner"`` (only what all have). A null in ``on`` equals a null, as in a grouping. The first answer may have
+    several rows with the same values in ``on``, the others may not. The other columns follow each other; equal names
+    are an error, unless there is a ``suffix`` for the later ones. The metrics may be of different streams. ``sort``,
+    ``limit``, ``filter``, ``with_columns``, ``select`` and a further grouping may follow. Without a range, it is from
+    the first point of all their streams to the last.
+    """
+    if how not in ("full", "left", "inner"):
+        raise DataflowError(f"df.join: how is 'full', 'left' or 'inner', got {shown(how)}")
+    listed = [on] if isinstance(on, str) else listed_values(on, "df.join: on takes a column or a list of columns")
+    if wrong := [n for n in listed if not isinstance(n, str) or not n]:
+        raise DataflowError(f"df.join: on takes names of columns that all answers have, got {shown(wrong[0])}")
+    if not listed or (twice := distinct_names(listed)) is not None:
+        raise DataflowError(
+            "df.join: on takes at least one column" if not listed else f"df.join: on has {twice!r} twice"
+        )
+    metric_steps("df.join", first)
+    if not others:
+        raise DataflowError("df.join takes at least two metrics")
+    out = first
+    for other in others:
+        out = out._then(SideBySide(metric_steps("df.join", other), tuple(listed), how, _suffix("df.join", suffix)))
+    return out
 
 
 def _windows(

@@ -13,7 +13,7 @@ from dataflow.plan.properties import has_whole_keys, is_sliceable, laws_of, stag
 from dataflow.plan.stages import Deferred, Plan, Stage, TableStep
 from dataflow.sinks.row_sink import Rows
 from dataflow.steps.base import Step
-from dataflow.typed.hidden_columns import PARTIAL
+from dataflow.typed.hidden_columns import OVER, PARTIAL
 from dataflow.typed.nodes import Typed, column
 from operators.types import Type
 
@@ -40,8 +40,10 @@ def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, obje
         (stages if in_tasks else after).append(stage)
         in_tasks = False
 
-    for i, step in enumerate(steps):
-        b.where = f"step {i + 1} ({step.method})"
+    number = 1
+    for step in steps:
+        b.where = f"step {number} ({step.method})"
+        number += step.is_numbered
         if step.takes_table and not shape.stands:
             write_rows()
         bound = step.bind(b, shape)
@@ -67,7 +69,8 @@ def stream_of(steps: Sequence[Step]) -> str:
 def _rows_stage(b: Expressions, shape: Shape) -> tuple[Stage, Shape]:
     """A stage that writes the visible columns unchanged."""
     unused = shape.held - shape.referred
-    shape.env = {n: t for n, t in shape.env.items() if n not in unused or t != column(n, t.type or Type.INT)}
+    shown = ((n, t) for n, t in shape.env.items() if not n.startswith(OVER))
+    shape.env = {n: t for n, t in shown if n not in unused or t != column(n, t.type or Type.INT)}
     columns = tuple(shape.env.items())
     if shape.kind == "windows":
         # A note counts the partial windows, whichever columns the result has.

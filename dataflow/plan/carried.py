@@ -24,7 +24,19 @@ from operators.types import Type
 _STRICT = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "between", "not", "is_in", "starts_with", "contains"})
 """Functions that return null exactly where an argument is null."""
 
-_STILL = _STRICT | {"lit", "slot", "and", "or", "is_null", "is_not_null", "fill_null", "when", "lookup", "pick"}
+_STILL = _STRICT | {
+    "lit",
+    "slot",
+    "and",
+    "or",
+    "is_null",
+    "is_not_null",
+    "fill_null",
+    "when",
+    "lookup",
+    "pick",
+    "answer_row",
+}
 """Functions that cannot fail, of their arguments (and the key) alone."""
 
 _HARMLESS = _STILL | {

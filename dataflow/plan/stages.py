@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from dataflow.plan.sink import Sink
+from dataflow.tables.answer_tables import AnswerIndex
 from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import Keep, NullTally, RowOp
 from operators.types import Type
@@ -165,6 +166,21 @@ def table_stages(steps: Iterable[TableStep]) -> Iterator[Stage]:
             yield step
         elif isinstance(step, TableFunction):
             yield from step.stages()
+
+
+@dataclass(frozen=True)
+class JoinedAnswer(TableFunction):
+    """A table and an answer, joined on the columns of its index: ``columns`` are (new name, name) pairs of the answer;
+    ``how`` is full, left or inner; ``step`` is the place in the metric, for messages."""
+
+    index: AnswerIndex
+    how: str
+    columns: tuple[tuple[str, str], ...]
+    step: str
+
+    def describe(self) -> str:
+        """See TableFunction."""
+        return f"{self.how} join with the answer of another metric: {self.index}"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,9 @@
 """The steps of metrics: each file holds all that is specific to its steps."""
 
+from dataflow.steps.answers.compare import Compare, ComparedAnswer
+from dataflow.steps.answers.join_answer import JoinAnswer, JoinMetric
+from dataflow.steps.answers.key_by import KeyBy
+from dataflow.steps.answers.side_by_side import BesideAnswer, SideBySide
 from dataflow.steps.concurrent import Concurrent
 from dataflow.steps.during import During
 from dataflow.steps.groups import GroupBy
@@ -18,7 +22,8 @@ from dataflow.steps.source import Source
 from dataflow.steps.top import Top
 
 __all__ = [
-    "Cohorts", "ColumnStep", "Concurrent", "During", "Filter", "Funnel", "GroupBy", "Heartbeat", "Held", "Join",
-    "Limit", "Pivot", "Select", "Sessionize", "Sort", "Source", "StateDuration", "Timeline", "Top", "Track",
+    "BesideAnswer", "Cohorts", "ColumnStep", "Compare", "ComparedAnswer", "Concurrent", "During", "Filter",
+    "Funnel", "GroupBy", "Heartbeat", "Held", "Join", "JoinAnswer", "JoinMetric", "KeyBy", "Limit", "Pivot",
+    "Select", "Sessionize", "SideBySide", "Sort", "Source", "StateDuration", "Timeline", "Top", "Track",
     "Transitions", "Window", "WithColumns",
 ]  # fmt: skip

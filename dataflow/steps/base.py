@@ -20,6 +20,7 @@ from dataflow.json.errors import JsonFormError, short
 from dataflow.json.fields import form_of, name_of
 from dataflow.json.reading import Reader
 from dataflow.plan.stages import Deferred, Stage, TableStep
+from dataflow.tables.answer_tables import AnswerTable
 from dataflow.tables.reference_tables import ReferenceTable
 from operators.nearest import meant
 
@@ -54,6 +55,14 @@ class StepGroups:
     """Whether it counts keys at one time, in intervals of equal numbers."""
 
 
+@dataclass(frozen=True, eq=False)
+class InnerMetric:
+    """A metric whose answer a step takes. Its range is that of the whole, ``shift`` microseconds later."""
+
+    steps: tuple[Step, ...]
+    shift: int = 0
+
+
 class Step(ABC):
     """One step of a metric."""
 
@@ -84,6 +93,9 @@ class Step(ABC):
     drops_others: ClassVar[bool] = False
     """Whether only the columns that it names remain."""
 
+    mixes_answers: ClassVar[bool] = False
+    """Whether its rows are of several answers, so that no single grouping is behind them."""
+
     def __init_subclass__(cls, op: str | None = None) -> None:
         super().__init_subclass__()
         if op is not None:
@@ -94,6 +106,11 @@ class Step(ABC):
     def method(self) -> str:
         """The method that makes it, as messages name it."""
         return self.op
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether messages count it: users have written it."""
+        return True
 
     @property
     def follows_keys(self) -> bool:
@@ -137,6 +154,24 @@ class Step(ABC):
     def tables(self) -> list[ReferenceTable]:
         """The reference tables in it."""
         return []
+
+    # ---- metrics inside
+
+    def inner(self, before: Sequence[Step]) -> tuple[InnerMetric, ...]:
+        """The metrics whose answers it takes; ``before`` are the steps before it."""
+        return ()
+
+    def chains(self) -> tuple[tuple[Step, ...], ...]:
+        """Row steps inside it, each a chain that follows the steps before it."""
+        return ()
+
+    def with_chains(self, chains: Sequence[tuple[Step, ...]]) -> Step:
+        """The step with these in place of its chains."""
+        return self
+
+    def answered(self, answers: Sequence[AnswerTable]) -> tuple[Step, ...]:
+        """The steps with these answers in place of the metrics."""
+        return (self,)
 
     # ---- text
 

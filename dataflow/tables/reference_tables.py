@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,14 @@ MAX_ROWS, MAX_COLUMNS, MAX_TABLE_BYTES = 100_000, 64, 4 * 1024 * 1024
 _LIMITS = (MAX_ROWS, MAX_COLUMNS, MAX_TABLE_BYTES)
 
 
+@runtime_checkable
+class Answer(Protocol):
+    """The result of a query, as a reference table takes it."""
+
+    def reference_columns(self) -> Sequence[Column]:
+        """Names, types and values of its columns; DataflowError for one that no reference table can have."""
+
+
 class ReferenceTable:
     """A small table: typed columns of equal length, with nulls. Equal tables have equal ``digest``s.
 
@@ -42,7 +50,9 @@ class ReferenceTable:
       type (integers next to floats become floats);
     - the path of a file of any form that an ingest reads: CSV and its dialects, JSON, Parquet, Arrow IPC, logs, also
       compressed, or alone in a zip archive;
-    - a table: pandas, Polars, Arrow, a reader of record batches, a relation of DuckDB, whatever exports Arrow data.
+    - a table: pandas, Polars, Arrow, a reader of record batches, a relation of DuckDB, whatever exports Arrow data;
+    - the result of a query, as it is. (To join a metric whose answer may change, or has more rows, join the metric:
+      ``.join(metric, on=...)``.)
 
     ``options`` are those of an ingest (``runtime.ingest.inputs.reading``), as far as they do not concern key and time:
 
@@ -59,6 +69,11 @@ class ReferenceTable:
     """
 
     def __init__(self, source: object, /, **options: Any) -> None:
+        if isinstance(source, Answer):
+            if options:
+                raise DataflowError(f"a reference table of a result takes no options, got {next(iter(options))}=")
+            self._set(tuple(source.reference_columns()))
+            return
         if not isinstance(source, Mapping):
             self._set(tuple(columns_of_source(source, options, *_LIMITS)))
             return
@@ -85,7 +100,8 @@ class ReferenceTable:
                 )
         if self.rows > MAX_ROWS:
             raise DataflowError(
-                f"reference table: {self.rows:,} rows exceed the limit of {MAX_ROWS:,}; ingest the data as a stream"
+                f"reference table: {self.rows:,} rows exceed the limit of {MAX_ROWS:,}; ingest the data as a "
+                "stream, or join the metric that it is the answer of"
             )
         if self.bytes > MAX_TABLE_BYTES:
             raise DataflowError(

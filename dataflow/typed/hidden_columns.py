@@ -14,3 +14,6 @@ before that part, the whole row, as it is without the range. Odd: not a row of t
 
 PARTIAL = "$partial"
 """Hidden column of windows in the result: whether the window is cut."""
+
+OVER = "$over"
+"""How the names of columns begin that hold aggregates beside rows."""

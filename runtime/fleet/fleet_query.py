@@ -9,6 +9,7 @@ from typing import Any
 
 from runtime.aws.kms import Signer
 from runtime.catalogue import FileEntry
+from runtime.errors import QueryError
 from runtime.fleet.fleet import Fleet, answers
 from runtime.fleet.message_versions import release
 from runtime.fleet.messages import stored_bytes
@@ -32,6 +33,9 @@ _SECONDS = 1.5
 """Seconds of opening and downloading per worker: those of its network for some 128 MB."""
 
 _MOST = 3_000
+
+MOST_ANSWERS = 32 << 20
+"""Bytes of the answers of metrics that travel with the tasks of another: each worker reads and indexes them."""
 
 _SPEEDS = Speeds()
 
@@ -110,6 +114,17 @@ def fleet_load(prepared: Prepared, tasks: Sequence[Task], objects: ObjectStore) 
         for t, w in zip(tasks, load.work, strict=True)
     )
     return replace(load, work=work)
+
+
+def check_answers(prepared: Prepared) -> None:
+    """QueryError if the answers that the metric looks up are too long to travel."""
+    tables = (step.get("table", {}) for step in prepared.task_graph["steps"])
+    size = sum(len(table["packed"]) for table in tables if "packed" in table)
+    if size > MOST_ANSWERS:
+        raise QueryError(
+            f"the answers that this metric looks up (join, over) are of {size:,} bytes, and its workers take "
+            f"{MOST_ANSWERS:,}: run it without a fleet, or group them by less"
+        )
 
 
 def check_budget(

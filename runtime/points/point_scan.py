@@ -106,8 +106,8 @@ class PointScan:
         low, high = max(min(f.t_min for f in group), self._low), min(max(f.t_max for f in group), self._high - 1)
         return range(low // DAY, high // DAY + 1)
 
-    def batches(self) -> Iterator[dict[str, Column]]:
-        """All points; ``counts`` says what was read at the end.
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Column]]:
+        """All points, with these value columns (None: all); ``counts`` says what was read at the end.
 
         ``IncompleteResult`` if not every row that the catalogue lists was read.
         """
@@ -115,8 +115,8 @@ class PointScan:
             for run in files_by_days(self.files):
                 many = len(self.days_covered(run)) > 1
                 held: list[dict[str, Column]] = []
-                for shard in self._shards(run, 2 + len(self.snapshot.schema.columns)):
-                    found = self._of_shard(run, shard)
+                for shard in self._shards(run, 2 + len(self.snapshot.schema.columns if columns is None else columns)):
+                    found = self._of_shard(run, shard, columns)
                     if len(run) == 1 and not many:
                         yield from found
                     elif many:

@@ -116,6 +116,11 @@ def _raise_if_moved(asked: Asked, error: DataflowError) -> None:
 
 def _explained(asked: Asked, result: Result, index: int, values: Mapping[str, Value], limit: int) -> Explanation:
     row = _first(result, index, 1)
+    if several := next((s for s in asked.steps if s.mixes_answers), None):
+        raise QueryError(
+            f"explain: the rows are made of several answers ({several.method}): query each of these metrics alone, and "
+            "explain the row of its answer"
+        )
     found = groupings(asked.steps)
     if not found:
         _, keys, files = _reached(asked, _own(asked, values), None)

@@ -85,10 +85,10 @@ class CachedRun:
             _FORM,
             antfold_version(),
             TZDATA_VERSION,
-            p.graph,
+            p.task_graph,
             p.params,
             [k.digest for k in p.compiled.kernels],
-            _zones(p.graph),
+            _zones(p.task_graph),
             [schema.key, schema.key_type, schema.time, sorted(types.items()), schema.duplicates, schema.id],
             *more,
         ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dataflow.language.stream import Stream
+from dataflow.metrics.inner_answers import has_inner
 from dataflow.metrics.settled import settled
 from dataflow.plan.stages import Plan
 from operators.compiler.cache import mode, ready_file
@@ -18,7 +19,10 @@ from runtime.published import definition, versions
 from runtime.published.definition import Published
 from runtime.published.state_cache import tidy_all
 from runtime.query import kernel_store
+from runtime.query.parts.whole import planned
+from runtime.query.plan.other_key import with_other_key
 from runtime.query.plan.prepare import Request, prepare
+from runtime.query.task.task import Compiled
 from runtime.storage.open_store import OpenStore
 
 
@@ -38,16 +42,24 @@ def publish(
     first = definition.define(metric, name, description, defaults)
     made: list[kernel_store.KernelRef] = []
     if all(p.default is not None for p in first.parameters):
-        compiled = prepare(
-            store.catalogue, Request(*settled(metric.steps, first.params()), 0, 0, below_floor=True)
-        ).compiled
+        plans = _plans(store, Request(*settled(metric.steps, first.params()), 0, 0, below_floor=True))
         for target in targets:
-            made += kernel_store.publish(store.objects, compiled, target_named(target), signer)
+            for compiled in plans:
+                found = kernel_store.publish(store.objects, compiled, target_named(target), signer)
+                made += [kernel for kernel in found if kernel not in made]
     elif targets:
         raise QueryError(f"{name}: kernels depend on the types of parameters; give each a default")
     published = versions.publish(store.objects, replace(first, kernels=tuple(made)), signer)
     tidy_caches(store, published)
     return published
+
+
+def _plans(store: OpenStore, request: Request) -> list[Compiled]:
+    """The plans of a metric and of those inside it."""
+    if not has_inner(request.steps):
+        return [prepare(*with_other_key(store.catalogue, request)).compiled]
+    snapshots, request, parts = planned(store.catalogue, request, lambda *part: prepare(*with_other_key(*part)))
+    return [*(part.prepared.compiled for part in parts), prepare(*with_other_key(snapshots, request)).compiled]
 
 
 def tidy_caches(store: OpenStore, newest: Published | None = None) -> list[str]:
@@ -110,8 +122,8 @@ def renew(store: OpenStore, target: str, signer: Signer | None) -> dict[str, str
                 continue
             try:
                 request = Request(*settled(named.metric.steps, named.params()), 0, 0, below_floor=True)
-                compiled = prepare(store.catalogue, request).compiled
-                kernel_store.publish(store.objects, compiled, target_named(target), signer)
+                for compiled in _plans(store, request):
+                    kernel_store.publish(store.objects, compiled, target_named(target), signer)
             except DataflowError as error:
                 failed[f"{name}@{named.version}"] = str(error)
     return failed

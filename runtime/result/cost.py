@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 
@@ -113,3 +113,11 @@ class Cost:
             f"({self.gb_seconds:,.1f} GB-s), {self.gets:,} GETs, {self.bytes:,} bytes read"
         )
         return f"{text}; {self.silent:,} reported nothing and may cost more" if self.silent else text
+
+
+def summed_cost(costs: Iterable[Cost | None]) -> Cost | None:
+    """The cost of several queries; None if all were computed here."""
+    some = [cost for cost in costs if cost is not None]
+    if not some:
+        return None
+    return Cost(*(sum(getattr(cost, f.name) for cost in some) for f in fields(Cost)))

@@ -25,7 +25,9 @@ class Proof:
     earlier versions have written; ``files_unchecked`` counts the files that those committed: only rows, keys, times and
     nulls were compared, no digest. ``carried`` says which rows before the range a carry snapshot stands for (None:
     there is none); its files and rows are counted like those of points, and duplicates before it are not. ``notes`` are
-    sentences that a reader of the result should know.
+    sentences that a reader of the result should know. ``parts`` are the proofs of the metrics inside this one, whose
+    results ``plan`` and ``result`` depend on; rows and files are counted in each proof for itself.
+    ``rows_without_key`` were read and left out, since they have no value in the column of ``key_by``.
     """
 
     stream: str
@@ -57,20 +59,32 @@ class Proof:
     notes: tuple[str, ...] = ()
     carried: str | None = None
     dismissed: int = 0
+    parts: tuple[PartProof, ...] = ()
+    rows_without_key: int = 0
 
     @property
     def complete(self) -> bool:
-        """Whether every planned row was read exactly once."""
+        """Whether every planned row was read exactly once, also for the parts."""
         return (
             self.files_planned == self.files_merged
             and self.files_hash_planned == self.files_hash_merged
             and self.rows_catalogued == self.rows_scanned
+            and all(part.proof.complete for part in self.parts)
         )
 
     def to_dict(self) -> dict[str, object]:
         """The proof as plain JSON values; times are microseconds UTC."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
-        return out | {"notes": list(self.notes), "complete": self.complete}
+        parts = [{"step": part.step, "proof": part.proof.to_dict()} for part in self.parts]
+        return out | {"notes": list(self.notes), "parts": parts, "complete": self.complete}
+
+
+@dataclass(frozen=True)
+class PartProof:
+    """The proof of a metric inside another: ``step`` names the step that takes its answer."""
+
+    step: str
+    proof: Proof
 
 
 def check_coverage(files: Sequence[FileEntry], covered: Mapping[str, int], stream: str) -> None:

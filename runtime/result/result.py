@@ -6,7 +6,10 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from operators.errors import DataflowError
 from operators.nearest import listed, meant
@@ -181,6 +184,20 @@ class Result:
 
         return to_arrow(self.columns)
 
+    def reference_columns(self) -> Sequence[tuple[str, Type, tuple[bool | int | float | str | None, ...]]]:
+        """The columns as ``df.table(result)`` takes them: times and durations as microseconds, decimals in units."""
+        out: list[tuple[str, Type, tuple[bool | int | float | str | None, ...]]] = []
+        for name, column in self.columns.items():
+            if column.type is Type.JSON:
+                raise QueryError(f"df.table: the column {name!r} is json, which no reference table holds; leave it out")
+            if column.type is Type.FLOAT and not np.isfinite(column.values[_known(column)]).all():
+                raise QueryError(f"df.table: the column {name!r} contains numbers that are not finite; filter them")
+            cells = column.texts() if column.type.is_text else column.values.tolist()
+            out.append(
+                (name, column.type, tuple(c if ok else None for c, ok in zip(cells, _known(column), strict=True)))
+            )
+        return out
+
     def plot(self, path: str | Path | None = None) -> Plot:
         """Draw the result: lines over its first time column among the group columns, else bars by group.
 
@@ -243,6 +260,10 @@ class PartialResult(Result):
     def __init__(self, columns: Mapping[str, Column], proof: AnyProof, missing: tuple[str, ...]) -> None:
         super().__init__(columns, proof)
         self.missing = tuple(missing)
+
+    def reference_columns(self) -> NoReturn:
+        """See Result; what lacks rows would be a wrong table."""
+        raise QueryError(f"df.table: this result is partial, {self._note()}")
 
     def __repr__(self) -> str:
         return f"{super().__repr__()}\n PARTIAL: {self._note()}"
@@ -319,6 +340,11 @@ class Explanation:
         first = f"the first {len(self.rows):,} of " if len(self.rows) < self.total else ""
         counts = count_of(self.total, "row"), count_of(self.keys, "key"), count_of(len(self.files), "file")
         return f"{first}{counts[0]} of {counts[1]}, from {counts[2]}:"
+
+
+def _known(column: Column) -> NDArray[np.bool_]:
+    """Which values are not null."""
+    return np.ones(len(column), np.bool_) if column.valid is None else column.valid
 
 
 def _written(text: Iterator[str], path: str | Path | None, end: str = "") -> str | None:

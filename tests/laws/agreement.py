@@ -9,6 +9,7 @@ import pytest
 
 from operators.errors import DataflowError
 from runtime.testing.oracle import IntegerOverflowError, answer
+from runtime.testing.oracle.rows import Json
 from runtime.testing.oracle.strategies import KEY, TIME, TYPES, Case
 from tests.laws.graphs import GRAPHS
 
@@ -22,7 +23,11 @@ def typed(rows: list[dict[str, Any]]) -> list[dict[str, tuple[str, Any]]]:
 
 def agrees(run: Callable[..., list[dict[str, Any]]], name: str, case: Case, **options: Any) -> None:
     """Assert that ``run`` gives the oracle's rows for a named graph, or an error where the oracle finds an overflow."""
-    graph = GRAPHS[name]
+    agrees_on(run, GRAPHS[name], case, **options)
+
+
+def agrees_on(run: Callable[..., list[dict[str, Any]]], graph: Json, case: Case, **options: Any) -> None:
+    """The same for any graph."""
     chosen = {option: value for option, value in options.items() if option in ORACLE_OPTIONS}
     span: dict[str, Any] = {"since": case.since, "until": case.until}
     try:

@@ -7,7 +7,7 @@ since ``tc`` are compared with the pending interval, which starts at ``ps``. Bet
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -303,6 +303,15 @@ class Timeline(Step, op="timeline"):
     def tables(self) -> list[ReferenceTable]:
         """See Step."""
         return [table for track in self.tracks for step in track.steps for table in step.tables()]
+
+    def chains(self) -> tuple[tuple[Step, ...], ...]:
+        """See Step."""
+        return tuple((*track.steps, track.interval) for track in self.tracks)
+
+    def with_chains(self, chains: Sequence[tuple[Step, ...]]) -> Step:
+        """See Step."""
+        tracks = [replace(t, steps=c[:-1], interval=c[-1]) for t, c in zip(self.tracks, chains, strict=True)]  # type: ignore[arg-type]
+        return replace(self, tracks=tuple(tracks))
 
     def after(self, parts: list[str]) -> list[str]:
         """See Step."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from dataflow.kernels.compile import compile_stage
 from dataflow.plan.sink import Grouping
-from dataflow.plan.stages import Plan, SortBy, Stage, Sweep, TableFunction, TableStep, Take
+from dataflow.plan.stages import JoinedAnswer, Plan, SortBy, Stage, Sweep, TableFunction, TableStep, Take
 from dataflow.typed.hidden_columns import END, KNOWN
 from dataflow.typed.nodes import column
 from operators.states.groups import Groups, GroupState
@@ -20,6 +20,7 @@ from runtime.query.merge.beside import applied
 from runtime.query.merge.concurrency import swept
 from runtime.query.merge.empty_buckets import bucket_keys
 from runtime.query.merge.finish import finished_groups
+from runtime.query.merge.joined_answers import beside
 from runtime.query.merge.spilling import Spill, in_parts, parts_of
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.overflow import in_table
@@ -138,6 +139,8 @@ def _apply(step: TableStep, table: QueryTable, merging: Merging, by: Sequence[st
         return table.take(np.arange(min(step.n, table.rows)))
     if isinstance(step, Sweep):
         return swept(step, table)
+    if isinstance(step, JoinedAnswer):
+        return beside(step, table)
     if isinstance(step, TableFunction):
         table, times_outside = applied(step, table, by)
         merging.times_outside += times_outside

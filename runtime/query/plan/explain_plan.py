@@ -41,6 +41,8 @@ def explain(
     lines.append(f"history before the range: {history}")
     if prepared.carried is not None:
         lines.append(f"carried in: {prepared.carried}")
+    if any(step["op"] == "key_by" for step in prepared.graph["steps"]):
+        lines.append("key_by: first the points are written once more, by that key, into a temporary folder")
     size = sum(f.bytes for f in prepared.files)
     lines.append(f"files  {len(prepared.files)}, {rows:,} points, {size:,} bytes")
     lines.append(f"columns {', '.join((prepared.schema.key, prepared.schema.time, *plan.columns))}")
@@ -111,5 +113,5 @@ def _time(micros: int) -> str:
 def _lookups(plan: Plan) -> list[str]:
     """The reference tables and calendars of a plan, in words."""
     stages = (*plan.stages, *table_stages(plan.after))
-    nodes = (n for s in stages for e in s.expressions() for n in e.walk() if n.fn == "lookup")
+    nodes = (n for s in stages for e in s.expressions() for n in e.walk() if n.fn in ("lookup", "answer_row"))
     return list(dict.fromkeys(str(n.option("in")) for n in nodes))

@@ -56,7 +56,7 @@ def make_tasks(
                     id=f"{i}.{j}",
                     store=store_url,
                     stream=plan.stream,
-                    graph=prepared.graph,
+                    graph=prepared.task_graph,
                     params=prepared.params,
                     schema=prepared.schema.to_dict(),
                     files=part,

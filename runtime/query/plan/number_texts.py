@@ -9,16 +9,16 @@ from dataflow.binding.typing import GraphError
 from dataflow.metrics.json_form import to_dict
 from operators.errors import DataflowError
 from operators.types import Type
-from runtime.catalogue import Catalogue, FileEntry
+from runtime.catalogue import FileEntry
 from runtime.pointfile import PointFile
 from runtime.query.plan.absent_columns import texts
-from runtime.query.plan.prepare import Prepared, Request, prepare
+from runtime.query.plan.prepare import Prepared, Request, Snapshots, prepare
 
 _SHOWN = 40
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 
 
-def prepare_or_explain(catalogue: Catalogue, request: Request, open_file: Callable[[FileEntry], PointFile]) -> Prepared:
+def prepare_or_explain(catalogue: Snapshots, request: Request, open_file: Callable[[FileEntry], PointFile]) -> Prepared:
     """The planned query (see ``prepare``); if the metric does not fit, the GraphError says which of its text columns
     have numbers among their values."""
     try:
@@ -33,7 +33,7 @@ def prepare_or_explain(catalogue: Catalogue, request: Request, open_file: Callab
         raise GraphError(f"{error}{why}") from None
 
 
-def _numbers_as_text(catalogue: Catalogue, request: Request, open_file: Callable[[FileEntry], PointFile]) -> str:
+def _numbers_as_text(catalogue: Snapshots, request: Request, open_file: Callable[[FileEntry], PointFile]) -> str:
     graph = to_dict(request.steps)
     snapshot = catalogue.snapshot(graph["steps"][0]["name"])
     said = []

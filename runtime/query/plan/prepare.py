@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
+from dataflow.metrics.inner_answers import task_graph
 from dataflow.metrics.json_form import to_dict
 from dataflow.metrics.settled import asks_range
 from dataflow.plan.stages import Plan
@@ -15,7 +17,7 @@ from dataflow.steps import Source
 from dataflow.steps.base import Step
 from dataflow.times.calendar_tables import known_time
 from operators.types import Type
-from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema
+from runtime.catalogue import FileEntry, Snapshot, StreamSchema
 from runtime.catalogue.items.entries import DAY, day_name
 from runtime.catalogue.snapshot import unknown_stream
 from runtime.errors import QueryError
@@ -35,6 +37,22 @@ class Request:
     until: int | None
     below_floor: bool = False
     """Also if points that it needs are retired: from those that are left."""
+
+    span: tuple[int, int, bool] | None = None
+    """The range, and whether it was clipped, where several streams decide (``range_of``)."""
+
+
+class Snapshots(Protocol):
+    """What a plan needs of a catalogue; see ``runtime.catalogue.Catalogue``."""
+
+    def streams(self) -> list[str]:
+        """The names of all streams."""
+
+    def schema(self, stream: str) -> StreamSchema | None:
+        """The schema of a stream; None if there is no such stream."""
+
+    def snapshot(self, stream: str, since: int | None = None, until: int | None = None) -> Snapshot:
+        """A stream as of its last commit, with the files of a range."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,11 @@ class Prepared:
     carried: CarriedIn | None = None
     """The snapshot that comes first in ``files``, and what it stands for."""
 
+    @cached_property
+    def task_graph(self) -> dict[str, Any]:
+        """The metric as tasks need it."""
+        return task_graph(self.graph)
+
     @property
     def point_files(self) -> tuple[FileEntry, ...]:
         """The files of points, also those that a snapshot stands for."""
@@ -94,7 +117,7 @@ def now_micros() -> int:
     return int(datetime.now(UTC).timestamp() * 1_000_000)
 
 
-def prepare(catalogue: Catalogue, request: Request) -> Prepared:
+def prepare(catalogue: Snapshots, request: Request) -> Prepared:
     """Validate the metric, take a snapshot and choose the files."""
     source = request.steps[0]
     assert isinstance(source, Source)
@@ -117,7 +140,7 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     for name, t in (("since", request.since), ("until", request.until)):
         if t is not None:
             known_time(t, name)
-    since, until, clipped = _range(snapshot, request)
+    since, until, clipped = request.span or range_of([snapshot], request)
     if ranged:
         params |= {"$since": since, "$until": until}
         named, compiled = bound(snapshot.schema, graph, params)
@@ -130,6 +153,8 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
 def prepare_again(asked: Prepared, steps: tuple[Step, ...], params: Mapping[str, object]) -> Prepared:
     """Plan another metric over the same files and range; it must not need more history than the first."""
     graph, given = to_dict(steps), dict(params)
+    if asks_range(steps):
+        given |= {"$since": asked.since, "$until": asked.until}
     span = (asked.since, asked.until, asked.clipped)
     named, compiled = bound(asked.schema, graph, given)
     return _prepared(graph, given, compiled, asked.snapshot, named, span, asked.below_floor)
@@ -205,9 +230,12 @@ def _iso(micros: int) -> str:
     return datetime.fromtimestamp(micros // 1_000_000, UTC).isoformat()
 
 
-def _range(snapshot: Snapshot, request: Request) -> tuple[int, int, bool]:
-    first = _beginning(snapshot)
-    last = first if snapshot.last_time is None else snapshot.last_time + 1
+def range_of(snapshots: Sequence[Snapshot], request: Request) -> tuple[int, int, bool]:
+    """The range of a request, and whether its end was moved to the present; what it does not say is the extent of the
+    streams together."""
+    some = [s for s in snapshots if s.last_time is not None]
+    first = min(map(_beginning, some or snapshots))
+    last = max((s.last_time + 1 for s in some if s.last_time is not None), default=first)
     since = first if request.since is None else request.since
     until = last if request.until is None else request.until
     if request.since is not None and request.until is not None and since > until:

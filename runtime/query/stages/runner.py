@@ -45,7 +45,7 @@ from operators.types import Type
 from runtime.pointfile import Buffers
 from runtime.query.merge.state_form import check_groups
 from runtime.query.stages.keys import Keys
-from runtime.query.stages.lookup_arrays import Lookup, Lut
+from runtime.query.stages.lookup_arrays import Lut, lookup_of
 from runtime.query.stages.overflow import at_row, located, misfit, of_group, place_of
 from runtime.query.stages.row_batch import NULL, RowBatch, Values
 from runtime.query.stages.word_tables import JoinedTexts, TextValues, cover
@@ -136,7 +136,7 @@ class Runner:
         texts = TextValues(context.words, number if place is None else place)
         self._words = [texts.table(t) for t in tables.words]
         self._joined = [JoinedTexts(texts, tree) for tree in tables.joined]
-        self._lookups = [Lookup(t, context.words) for t in tables.lookups]
+        self._lookups = [lookup_of(t, context.words) for t in tables.lookups]
         self._dtypes = {name: _dtype(column_array(kind)) for name, kind in stage.inputs}
         self._slot_arrays: dict[str, NDArray[Any]] = {}
         self._slot_capacity = 0

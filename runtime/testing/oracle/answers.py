@@ -13,6 +13,13 @@ from runtime.testing.oracle.expressions import evaluate, literal_type, type_of
 from runtime.testing.oracle.flows import cohorts, funnel, transitions
 from runtime.testing.oracle.lasting import Scope, heartbeat, sessionize, state_duration, window
 from runtime.testing.oracle.oracle_aggregates import prepare
+from runtime.testing.oracle.other_metrics import (
+    beside_rows,
+    columns_of_metric,
+    join_metric,
+    side_by_side,
+    without_hidden,
+)
 from runtime.testing.oracle.other_rows import grouped_by, pivot, top, with_columns_beside
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 from runtime.testing.oracle.rows_before import paired, rows_of_both
@@ -50,22 +57,35 @@ def answer(
     other columns to values (missing or None: not reported). ``types`` names the columns' types; those it leaves out
     are taken from the values. The answer's rows are in order; times and durations are integer microseconds.
     """
-    steps = graph["steps"]
-    table = _points(points, key, time, dict(types or {}))
-    table = replace(table, rows=_without_duplicates(table.rows, duplicates, id))
-    beginning = min((row.time for row in table.rows), default=since)
-    table = replace(table, rows=[row for row in table.rows if row.time < until])
-    for i, step in enumerate(steps[1:], start=1):
-        held: list[str] = []
-        if step["op"] in LASTING or step["op"] == "timeline":
-            held = _held_columns(step, steps[i + 1 :], key)
-        if step["op"] == "with_columns" and table.kind == "intervals":
-            step = step | {"columns": [c for c in step["columns"] if _is_read(c, steps[i + 1 :])]}
-        scope = Scope(
-            key, time, since, until, dict(params), held, beginning, grouped_by=grouped_by(steps[:i], key, time)
-        )
-        table = _apply(step, table, scope)
-    return [{name: row.values[name] for name in table.types} for row in _visible(table, since)]
+    points_read = _points(points, key, time, dict(types or {}))
+    points_read = replace(points_read, rows=_without_duplicates(points_read.rows, duplicates, id))
+    beginning = min((row.time for row in points_read.rows), default=since)
+    points_read = replace(points_read, rows=[row for row in points_read.rows if row.time < until])
+
+    def asked(steps: Sequence[Json]) -> Table:
+        """The rows of a metric over these points that may be shown."""
+        table = points_read
+        for i, step in enumerate(steps[1:], start=1):
+            held: list[str] = []
+            if step["op"] in LASTING or step["op"] == "timeline":
+                held = _held_columns(step, [*steps[i + 1 :]], key)
+            if step["op"] == "with_columns" and table.kind == "intervals":
+                step = step | {"columns": [c for c in step["columns"] if _is_read(c, [*steps[i + 1 :]])]}
+            if table.kind != "plain":
+                step, table = beside_rows(step, steps[:i], table, params, asked)
+            by = grouped_by(list(steps[:i]), key, time)
+            scope = Scope(key, time, since, until, dict(params), held, beginning, grouped_by=by)
+            if step["op"] == "join_metric":
+                table = join_metric(step, table, params, asked)
+            elif step["op"] == "side_by_side":
+                table = side_by_side(step, Table("plain", _visible(table, since), table.types), asked)
+            else:
+                table = _apply(step, table, scope)
+            table = without_hidden(table)
+        return Table("plain", _visible(table, since), table.types)
+
+    table = asked(graph["steps"])
+    return [{name: row.values[name] for name in table.types} for row in table.rows]
 
 
 def _points(points: Sequence[Mapping[str, Any]], key: str, time: str, types: dict[str, str]) -> Table:
@@ -292,6 +312,8 @@ def _held_columns(step: Json, later: list[Json], key: str) -> list[str]:
         held |= dict.fromkeys(name for name in _references(after) if name not in own)
         if after["op"] in ("group_by", "select", "concurrent"):
             break
+        if "metric" in after:
+            own |= columns_of_metric(after["metric"])
         if after["op"] == "join":
             own |= {column["name"] for column in after["windows"]["table"]["columns"]}
         if after["op"] in LASTING:
@@ -352,9 +374,11 @@ def _references(part: Any) -> Iterable[str]:
             yield part["column"]
         elif part.get("op") == "held":
             yield from part["columns"]
+        elif "over" in part:  # its aggregate is of another metric
+            yield from _references(part.get("per", []))
         elif "lit" not in part:
-            for inner in part.values():
-                yield from _references(inner)
+            for name, inner in part.items():
+                yield from _references([] if name == "metric" else inner)
     elif isinstance(part, list):
         for inner in part:
             yield from _references(inner)

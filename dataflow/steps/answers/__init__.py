@@ -1,0 +1,1 @@
+"""Steps that take the answer of another metric."""

@@ -1,0 +1,143 @@
+"""``compare``: the values of a shifted range beside those of the range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dataflow.binding.typing import Expressions, GraphError, Shape
+from dataflow.expressions.call_text import call, given
+from dataflow.expressions.expr import Expr
+from dataflow.expressions.node import quoted
+from dataflow.json import fields as json
+from dataflow.json.errors import JsonFormError, short
+from dataflow.json.reading import Reader
+from dataflow.steps.answers.join_answer import JoinMetric
+from dataflow.steps.answers.side_by_side import BesideAnswer, SideBySide
+from dataflow.steps.base import TABLE, Bound, InnerMetric, Step
+from dataflow.steps.groups import GroupBy
+from dataflow.steps.order import Limit, Sort
+from dataflow.steps.rows import Filter
+from dataflow.steps.top import Top
+from dataflow.tables.answer_tables import AnswerTable, answer_in
+from dataflow.times.durations import written_duration
+from dataflow.typed.clock import asks_clock
+from operators.types import Type
+
+_OWN_TIMES = ("start", "end", "cohort")
+"""Columns of times of the rows that follow keys."""
+
+
+def _shift_in(reader: Reader, value: Any, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value == 0 or abs(value) >= 2**62:
+        raise JsonFormError(f"{where}: expected microseconds other than 0, got {short(value)}")
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class Compare(Step, op="compare"):
+    """Beside each group the values of the range that is ``shift`` microseconds later, under names with a ``prefix``."""
+
+    shift: int = json.field_of(lambda value: value, _shift_in)
+    prefix: str = json.text()
+    how: str = json.choice("full", "left")
+
+    makes = TABLE
+    takes_table = True
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        shift = f"{'-' if self.shift < 0 else ''}{written_duration(abs(self.shift))}"
+        options = given({"prefix": (self.prefix, "before_"), "how": (self.how, "full")})
+        return [call("compare", [quoted(shift), *options])]
+
+    def inner(self, before: Sequence[Step]) -> tuple[InnerMetric, ...]:
+        """See Step."""
+        where = f"step {len(before) + 1} (compare)"
+        at = max((i for i, s in enumerate(before) if s.groups() is not None), default=-1)
+        grouping = before[at] if at >= 0 else None
+        if not isinstance(grouping, GroupBy):
+            raise GraphError(f"{where}: it compares groups; use it after group_by(...).agg(...)")
+        by = [name for name, _ in grouping.by]
+        for i, step in enumerate(before[at + 1 :], at + 2):
+            if step.drops_others:
+                kept = {_name(e): name for name, e in step.new_columns()}
+                if missing := [name for name in by if name not in kept]:
+                    raise GraphError(
+                        f"{where}: step {i} ({step.method}) drops {missing[0]!r}, which the "
+                        "rows are grouped by; keep that column"
+                    )
+                by = [kept[name] for name in by]
+            if isinstance(step, Filter | Sort | Limit | Top):
+                raise GraphError(
+                    f"{where}: step {i} ({step.method}) has dropped or ordered groups before; "
+                    "use compare first, so that it sees all groups of both ranges"
+                )
+        return (InnerMetric(_shifted(before, -self.shift), self.shift),)
+
+    def answered(self, answers: Sequence[AnswerTable]) -> tuple[Step, ...]:
+        """See Step."""
+        (table,) = answers
+        return (ComparedAnswer(table, self.prefix, self.how),)
+
+    def bind(self, b: Expressions, shape: Shape) -> Bound:
+        """See Step."""
+        raise b.fail("its metric has to be answered first; ask a store")
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedAnswer(Step, op="compared_answer"):
+    """The table and the answer of the shifted range, joined on the columns that its rows are grouped by."""
+
+    table: AnswerTable = json.field_of(AnswerTable.to_dict, answer_in)
+    prefix: str = json.text()
+    how: str = json.choice("full", "left")
+
+    makes = TABLE
+    takes_table = True
+    mixes_answers = True
+
+    @property
+    def method(self) -> str:
+        """See Step."""
+        return "compare"
+
+    def bind(self, b: Expressions, shape: Shape) -> Bound:
+        """See Step."""
+        there = [name for name in shape.by if name in shape.env]
+        columns = tuple((self.prefix + name, name) for name in self.table.types if name not in there)
+        return BesideAnswer(self.table, tuple(there), self.how, columns, self.method).bind(b, shape)
+
+
+def _shifted(steps: Iterable[Step], later: int) -> tuple[Step, ...]:
+    """The metric for the shifted range: its groups' times are those of the range, ``later`` than their own."""
+    out: list[Step] = []
+    times: set[str] = set()
+    is_table = False
+    for step in steps:
+        if isinstance(step, Compare):
+            continue
+        if is_table and isinstance(step, SideBySide | JoinMetric):
+            step = replace(step, metric=_shifted(step.metric, later))
+        elif isinstance(step, GroupBy) and not is_table:
+            step = replace(step, by=tuple((n, _later(e, times, later)) for n, e in step.by), empty=False)
+        is_table = is_table or step.makes == TABLE
+        if step.follows_keys:
+            times = set(_OWN_TIMES)
+        new = step.new_columns()
+        buckets = {n for n, e in new if (e.fn == "truncate" and asks_clock(e)) or _name(e) in times}
+        times = buckets if step.drops_others else (times - {n for n, _ in new}) | buckets
+        out.append(step)
+    return tuple(out)
+
+
+def _name(e: Expr) -> object:
+    return e.option("name") if e.fn == "col" else None
+
+
+def _later(e: Expr, times: set[str], later: int) -> Expr:
+    """The expression at a time ``later`` than that of the row; columns that hold times are moved."""
+    if e.fn == "time" or _name(e) in times:
+        return e + Expr("lit", (), (("type", Type.DURATION.value), ("value", later)))
+    return replace(e, args=tuple(_later(a, times, later) for a in e.args)) if e.args else e

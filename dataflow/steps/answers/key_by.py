@@ -1,0 +1,31 @@
+"""``key_by``: the points of a stream by another key than that of its ingest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.call_text import call
+from dataflow.expressions.node import quoted
+from dataflow.json import fields as json
+from dataflow.steps.base import POINTS, Bound, Step
+
+
+@dataclass(frozen=True, eq=False)
+class KeyBy(Step, op="key_by"):
+    """The points that have a value in ``column``, which is their key from here on."""
+
+    column: str = json.text()
+
+    makes = POINTS
+    has_length = False
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        return [call("key_by", [quoted(self.column)])]
+
+    def bind(self, b: Expressions, shape: Shape) -> Bound:
+        """See Step: plans are made for a stream that has this key (``runtime/query/plan/other_key.py``)."""
+        if b.stream.key == self.column and shape.kind == "points" and not shape.ops:
+            return Bound(shape)
+        raise b.fail("it comes directly after df.stream(...), whose points are read by another key")

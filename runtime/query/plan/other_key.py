@@ -1,0 +1,67 @@
+"""Plans for a stream whose points are read by another key (``key_by``): its snapshots and the metric as if it had been
+ingested so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dataflow.binding.typing import GraphError
+from dataflow.steps import KeyBy, Source
+from dataflow.steps.base import Step
+from operators.nearest import listed, meant
+from operators.types import Type
+from runtime.catalogue import Snapshot, StreamSchema
+from runtime.query.plan.prepare import Request, Snapshots
+
+
+def other_key(steps: tuple[Step, ...]) -> str | None:
+    """The column that is the key of a metric's points, if it is not the stream's key."""
+    return steps[1].column if len(steps) > 1 and isinstance(steps[1], KeyBy) else None
+
+
+@dataclass(frozen=True)
+class KeyedSnapshots:
+    """The snapshots of streams, one of them as if its points had the key ``column``."""
+
+    of: Snapshots
+    stream: str
+    column: str
+
+    def streams(self) -> list[str]:
+        """See Snapshots."""
+        return self.of.streams()
+
+    def schema(self, stream: str) -> StreamSchema | None:
+        """See Snapshots."""
+        found = self.of.schema(stream)
+        return found if found is None or stream != self.stream else keyed_schema(found, self.column)
+
+    def snapshot(self, stream: str, since: int | None = None, until: int | None = None) -> Snapshot:
+        """See Snapshots."""
+        found = self.of.snapshot(stream, since, until)
+        return found if stream != self.stream else replace(found, schema=keyed_schema(found.schema, self.column))
+
+
+def with_other_key(snapshots: Snapshots, request: Request) -> tuple[Snapshots, Request]:
+    """The snapshots and the request for planning; those of a metric by the stream's own key unchanged."""
+    column = other_key(request.steps)
+    if column is None:
+        return snapshots, request
+    source = request.steps[0]
+    assert isinstance(source, Source)
+    return KeyedSnapshots(snapshots, source.name, column), request
+
+
+def keyed_schema(schema: StreamSchema, column: str) -> StreamSchema:
+    """The stream's schema with another key. Duplicates are resolved already; the stream's key is a column like others.
+    GraphError for a column that cannot be a key."""
+    where = "step 2 (key_by)"
+    if column == schema.key:
+        raise GraphError(f"{where}: {column!r} is the stream's key already; leave key_by out")
+    kind = schema.columns.get(column)
+    if kind not in (Type.STRING, Type.INT):
+        there = sorted(n for n, t in schema.columns.items() if t in (Type.STRING, Type.INT))
+        what = "there is no column" if kind is None else f"a key is text or an integer, and {kind} is the column"
+        raise GraphError(f"{where}: {what} {column!r}; {meant(column, there, 'possible')} keys: {listed(there)}")
+    columns = {schema.key: schema.key_type, **{n: t for n, t in schema.columns.items() if n != column}}
+    return replace(schema, key=column, key_type=kind, columns=columns, duplicates="keep", id=None, missing_key=None)
