@@ -143,3 +143,29 @@ def names(name: str) -> Any:
         return tuple(found)
 
     return field_of(list, read, name=name)
+
+
+def length_or_lengths() -> Any:
+    """A duration, or a list of durations."""
+
+    def read(r: Reader, value: Any, where: str) -> Any:
+        if isinstance(value, list):
+            return tuple(r.micros(v, f"{where}[{i}]") for i, v in enumerate(value))
+        return r.micros(value, where)
+
+    return field_of(lambda value: list(value) if isinstance(value, tuple) else value, read)
+
+
+def length_if_given() -> Any:
+    """A duration; None is written as no field."""
+    return field_of(_same, lambda r, v, where: r.micros(v, where), None)
+
+
+def every_if_given() -> Any:
+    """Calendar buckets, for example "1d"; None is written as no field."""
+    return field_of(_same, lambda r, v, where: parse_every(r.text(v, where), where).text, None)
+
+
+def text_or(usual: str | None) -> Any:
+    """A string that is not empty; ``usual`` is written as no field."""
+    return field_of(_same, lambda r, v, where: r.text(v, where), usual)

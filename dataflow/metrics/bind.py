@@ -9,7 +9,7 @@ from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumn
 from dataflow.plan.carried import carried_of
 from dataflow.plan.history import history_of, with_early_rows
 from dataflow.plan.properties import has_whole_keys, is_sliceable, laws_of, stage_of_inputs
-from dataflow.plan.stages import Deferred, Plan, SortBy, Stage, Sweep, TableStep, Take
+from dataflow.plan.stages import Deferred, Plan, SortBy, Stage, StepRows, Sweep, TableStep, Take
 from dataflow.sinks.row_sink import Rows
 from dataflow.steps.base import Step
 from dataflow.typed.hidden_columns import PARTIAL
@@ -145,7 +145,7 @@ def _resolved(after: Sequence[TableStep | Deferred]) -> tuple[TableStep, ...]:
     out: list[TableStep] = []
     needed: set[str] = set()
     for step in reversed(after):
-        if isinstance(step, Stage | SortBy | Take | Sweep):
+        if isinstance(step, Stage | SortBy | Take | Sweep | StepRows):
             out.append(step)
         else:
             out.append(step(needed))

@@ -142,7 +142,20 @@ class Sweep:
         return "numbers of keys at once, from edges" if k is None else f"times with at least {k} keys, from edges"
 
 
-TableStep = Stage | SortBy | Take | Sweep
+@dataclass(frozen=True)
+class StepRows:
+    """Turns the row of each group, with ``$keys_n`` and ``$time_n`` for each of ``steps``, into a row per step: the
+    columns ``by``, ``step``, ``keys``, ``share_of_first``, ``share_of_previous`` and ``median_time``."""
+
+    by: tuple[str, ...]
+    steps: int
+
+    def describe(self) -> str:
+        """In words."""
+        return f"a row for each of {self.steps} steps, with its shares"
+
+
+TableStep = Stage | SortBy | Take | Sweep | StepRows
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from dataflow.steps.concurrent import Concurrent
 from dataflow.steps.during import During
+from dataflow.steps.funnels.funnel import Funnel
+from dataflow.steps.funnels.funnel_table import FunnelTable
 from dataflow.steps.groups import GroupBy
 from dataflow.steps.join import Join
 from dataflow.steps.keyed.cohorts import Cohorts
-from dataflow.steps.keyed.funnel import Funnel
 from dataflow.steps.keyed.sessions import Sessionize
 from dataflow.steps.keyed.states import Heartbeat, StateDuration
 from dataflow.steps.keyed.timeline import Timeline, Track
@@ -16,7 +17,7 @@ from dataflow.steps.rows import ColumnStep, Filter, Held, Select, WithColumns
 from dataflow.steps.source import Source
 
 __all__ = [
-    "Cohorts", "ColumnStep", "Concurrent", "During", "Filter", "Funnel", "GroupBy", "Heartbeat", "Held", "Join",
-    "Limit", "Select", "Sessionize", "Sort", "Source", "StateDuration", "Timeline", "Track", "Transitions", "Window",
-    "WithColumns",
+    "Cohorts", "ColumnStep", "Concurrent", "During", "Filter", "Funnel", "FunnelTable", "GroupBy", "Heartbeat", "Held",
+    "Join", "Limit", "Select", "Sessionize", "Sort", "Source", "StateDuration", "Timeline", "Track", "Transitions",
+    "Window", "WithColumns",
 ]  # fmt: skip

@@ -230,6 +230,9 @@ class Behind:
             lo, hi = _time(self.span[0]), _time(self.span[1])
             if self.grouping.intervals and self.span[0] < self.span[1]:
                 conditions += [col("end") > lo, self.start <= hi if ending else self.start < hi]
+            elif self.grouping.at_once and not self.grouping.intervals:
+                # Sessions, to which the instant of their last point belongs.
+                conditions += [col("end") >= lo, self.start < hi]
             else:
                 conditions += [(col("end") if self.grouping.intervals else _now) >= lo, self.start <= hi]
         return (*steps, Filter(all_of(conditions))) if conditions else tuple(steps)
@@ -240,7 +243,7 @@ class Behind:
         requested."""
         grouping = self.grouping
         if not grouping.intervals:
-            return self._chosen(grouping.before)
+            return self._chosen(_with_ends(grouping.before) if grouping.at_once else grouping.before)
         made = grouping.made_by
         shown: dict[str, Expr] = {self.key: col(self.key)} if made.of_keys else {}
         start, end = self.start, col("end")

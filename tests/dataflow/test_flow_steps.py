@@ -12,7 +12,7 @@ import dataflow as df
 from dataflow.kernels.generate import generate
 from dataflow.metrics.bind import StreamColumns, bind
 from dataflow.metrics.json_form import JsonFormError
-from dataflow.steps.keyed.funnel import Climb
+from dataflow.steps.funnels.climb import Climb
 from dataflow.steps.keyed.segments import Segments
 from operators.types import Type
 

@@ -10,9 +10,13 @@ from __future__ import annotations
 from tests.laws.aggregate_graphs import AGGREGATE_GRAPHS
 from tests.laws.clock_graphs import CLOCK_GRAPHS
 from tests.laws.flow_graphs import FLOW_GRAPHS
+from tests.laws.funnel_graphs import FUNNEL_GRAPHS
 from tests.laws.lasting_graphs import LASTING_GRAPHS
 from tests.laws.looking_graphs import LOOKING_GRAPHS
 from tests.laws.row_graphs import ROW_GRAPHS
 from tests.laws.timeline_graphs import TIMELINE_GRAPHS
 
-GRAPHS = ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS | LOOKING_GRAPHS
+GRAPHS = (
+    ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | FUNNEL_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS
+    | LOOKING_GRAPHS
+)  # fmt: skip
