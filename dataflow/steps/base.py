@@ -53,6 +53,10 @@ class StepGroups:
     at_once: bool = False
     """Whether it counts keys at one time, in intervals of equal numbers."""
 
+    counted_from: tuple[str, Expr] | None = None
+    """If one group makes several rows: a column of the result, and an expression of the grouped rows. A row of the
+    result is about those in which the expression is at least the value of the column."""
+
 
 class Step(ABC):
     """One step of a metric."""

@@ -180,7 +180,6 @@ class Concurrent(Step, op="concurrent"):
         counts = dict.fromkeys(COUNTS, Type.INT) if self.at_least is None else {"state": Type.BOOL}
         inputs = {**written, **counts, END: Type.TIME, KNOWN: Type.INT}
         env = {n: column(n, t) for n, t in written.items()} | own | {n: column(n, t) for n, t in counts.items()}
-        shape = replace(
-            shape, kind="intervals", env=env, inputs=inputs, ops=[], held=frozenset(), referred=set(), keyed=False
-        )
+        shape = replace(shape, env=env, inputs=inputs, ops=[], held=frozenset(), referred=set())
+        shape.kind, shape.keyed = "intervals", False
         return Bound(shape, [*stages, stage], group, [Sweep(tuple(written), self.at_least)])

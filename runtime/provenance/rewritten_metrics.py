@@ -46,6 +46,9 @@ class MetricGrouping:
     at_once: bool = False
     """Whether it counts concurrent keys, over intervals of constant counts."""
 
+    counted_from: tuple[str, Expr] | None = None
+    """See ``StepGroups``."""
+
     @property
     def made_by(self) -> Step:
         """The step that produced the grouped rows."""
@@ -65,7 +68,18 @@ class MetricGrouping:
 def groupings(steps: Sequence[Step]) -> list[tuple[int, MetricGrouping]]:
     """The groupings of a metric, first to last, each with its place among the steps."""
     found = ((i, tuple(steps[:i]), step.groups()) for i, step in enumerate(steps))
-    return [(i, MetricGrouping(before, g.by, g.aggs, g.at_once)) for i, before, g in found if g is not None]
+    return [
+        (i, MetricGrouping(before, g.by, g.aggs, g.at_once, g.counted_from)) for i, before, g in found if g is not None
+    ]
+
+
+def narrowed(grouping: MetricGrouping, values: Mapping[str, Value]) -> MetricGrouping:
+    """The grouping of only those rows that a row of the result, with these ``values``, is about."""
+    if grouping.counted_from is None or grouping.counted_from[0] not in values:
+        return grouping
+    column, counted = grouping.counted_from
+    kind, value = values[column]
+    return replace(grouping, before=(*grouping.before, Filter(counted >= _lit(value, kind))))
 
 
 def shown_as(grouping: MetricGrouping, after: Sequence[Step]) -> dict[str, str]:

@@ -8,20 +8,16 @@ times for K steps, and those of the attempt that got furthest.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.writer import I8, U1, SourceWriter, value_array
-from dataflow.steps.funnels.attempts import AttemptsEmitter
-
-if TYPE_CHECKING:
-    from dataflow.steps.funnels.climb import Climb
+from dataflow.steps.funnels.attempts import Attempts
+from dataflow.steps.funnels.attempts_emitter import AttemptsEmitter
 
 
 class AnyOrderEmitter(AttemptsEmitter):
     """Emits the code of a ``Climb`` sink with steps in any order."""
 
-    def __init__(self, w: SourceWriter, sink: Climb) -> None:
+    def __init__(self, w: SourceWriter, sink: Attempts) -> None:
         super().__init__(w, sink)
         self.best: list[str] = []
         self._best("top", U1)

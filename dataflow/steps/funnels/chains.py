@@ -1,27 +1,24 @@
 """Funnels whose steps are met in their order.
 
 For every step there is one *chain*: the attempt that started last of those that met the step, and the times at which it
-met the steps so far. A later start leaves more time and excludes nothing that an earlier one could still reach: it was
-at every step at the same time or later, so it has at least as long for the next, and what ends it ends the earlier one,
-too. So no other attempt needs to be stored: K (K + 1) / 2 times for K steps, the highest step met, whether an excluded
-row has ended the chain, and, in the modes in which rows of one time (or second) have no order, what this moment has met.
+met the steps so far. A later start leaves more time and excludes nothing that an earlier one could still reach: it met
+every step at the same time or later, so it has at least as long for the next, and a row that ends it also ends the
+earlier one, or came before it met the step. So no other attempt needs to be stored: K (K + 1) / 2 times for K steps,
+the highest step met, whether an excluded row has ended the chain, and, in the modes in which rows of one time (or
+second) have no order, what this moment has met.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dataflow.codegen.writer import I8, U1, SourceWriter, value_array
-from dataflow.steps.funnels.attempts import AttemptsEmitter
-
-if TYPE_CHECKING:
-    from dataflow.steps.funnels.climb import Climb
+from dataflow.steps.funnels.attempts import Attempts
+from dataflow.steps.funnels.attempts_emitter import AttemptsEmitter
 
 
 class ChainsEmitter(AttemptsEmitter):
     """Emits the code of a ``Climb`` sink with steps in order."""
 
-    def __init__(self, w: SourceWriter, sink: Climb) -> None:
+    def __init__(self, w: SourceWriter, sink: Attempts) -> None:
         super().__init__(w, sink)
         self.ends = sorted({j for e in sink.excluded for j in range(e.after, e.before)})
         """The steps after which an excluded row may end an attempt."""
@@ -90,10 +87,8 @@ class ChainsEmitter(AttemptsEmitter):
     def _extend(self, j: int) -> None:
         w, i = self.w, j - 1
         better = f"top < {j} or c{i}_1 > c{j}_1"
-        if isinstance(self.sink.within, int):
-            near = f"moment - c{i}_1 <= within"
-        else:
-            near = f"moment - c{i}_{i} <= within_{i}"
+        whole = isinstance(self.sink.within, int)
+        near = f"moment - c{i}_1 <= within" if whole else f"moment - c{i}_{i} <= within_{i}"
         goes_on = f" and ended{i} == 0" if i in self.ends else ""
         with w.block(f"if top >= {i} and {near}{goes_on} and ({better}):"):
             for step in self._times(j)[:-1]:

@@ -15,7 +15,8 @@ from dataflow.json.errors import JsonFormError
 from dataflow.json.reading import Reader
 from dataflow.json.writing import expr_out
 from dataflow.plan.sink import NamedTyped
-from dataflow.steps.funnels.climb import Climb, Excluded
+from dataflow.steps.funnels.attempts import ExcludedRow
+from dataflow.steps.funnels.climb import Climb
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
 from dataflow.times.durations import written_duration
 from dataflow.times.zones import check_zone
@@ -115,7 +116,7 @@ class Funnel(KeyedStep, op="funnel"):
         """See KeyedStep."""
         conditions = tuple(b.condition(e, shape, f"step {i + 1} of the funnel") for i, e in enumerate(self.steps))
         excluded = tuple(
-            Excluded(b.condition(e.where, shape, f"exclusion {i + 1} of the funnel"), e.after, e.before)
+            ExcludedRow(b.condition(e.where, shape, f"exclusion {i + 1} of the funnel"), e.after, e.before)
             for i, e in enumerate(self.exclude)
         )
         b.fix_all((*conditions, *(e.condition for e in excluded)), shape)

@@ -42,7 +42,7 @@ class FunnelTable(Step, op="funnel_table"):
 
     def groups(self) -> StepGroups:
         """See Step."""
-        return StepGroups(self.by, self._aggs())
+        return StepGroups(self.by, (), counted_from=("step", col("steps")))
 
     def _aggs(self) -> NamedAggs:
         """Per step, the number of rows that met it, and the median time from the step before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from runtime.testing.oracle.buckets import bucket
 from runtime.testing.oracle.expressions import evaluate, type_of
@@ -192,5 +193,5 @@ def funnel_table(step: Json, table: Table, scope: Scope) -> Table:
 
 def _took(row: Row, n: int, any_order: bool) -> int:
     name = "reached" if any_order else "step"
-    times = [row.values["start"], *(row.values[f"{name}_{j}"] for j in range(2, n + 1))]
-    return times[-1] - times[-2]  # type: ignore[operator]
+    times: list[Any] = [row.values["start"], *(row.values[f"{name}_{j}"] for j in range(2, n + 1))]
+    return int(times[-1] - times[-2])
