@@ -56,6 +56,9 @@ class Type(StrEnum):
 
 MAX_PLACES = 9
 
+MAX_PREVIOUS = 1_000
+"""How many rows before it a row can look at."""
+
 DECIMALS = tuple(t for t in Type if t.places is not None)
 
 STORED = (Type.BOOL, Type.INT, Type.FLOAT, Type.STRING, Type.TIME, Type.DURATION, *DECIMALS)

@@ -119,6 +119,7 @@ class Expressions:
             args = [args[0], *self.coerced(args[1:])]
         spec = FUNCTIONS[e.fn]
         known: Type | None = None
+        args, more = args[: spec.arity], args[spec.arity :]
         if any(is_decimal(a) for a in args):
             decided = arranged(e.fn, args)
             if isinstance(decided, str):
@@ -145,7 +146,9 @@ class Expressions:
                 raise self.fail(f"{e.fn} of null has no type")
             if e.fn == "last" and shape.filtered:
                 self.tally_reports(args, shape)
-            return Typed(e.fn, result, tuple(args), e.options, next(self.sites))
+            if any(a.type is None for a in more):
+                raise self.fail(f"{e.fn}: within is always null")
+            return Typed(e.fn, result, (*args, *more), e.options, next(self.sites))
         return Typed(e.fn, result, tuple(args), e.options)
 
     def literal(self, kind: str, value: object) -> Typed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.writer import I8, both
 from dataflow.expressions.functions import Function, takes
+from dataflow.typed.clock import CLOCK_PARTS
 from dataflow.typed.nodes import Typed
 from operators.kernels.times.calendar import END, FIRST, OUTSIDE
 from operators.types import Type
@@ -33,11 +34,10 @@ def _in_years(x: Emitter, e: Typed) -> Value:
 
 @source(
     truncate=Function(1, takes(Type.TIME, Type.TIME), ("every", "zone")),
-    hour=Function(1, takes(Type.TIME, Type.INT), ("zone",)),
-    weekday=Function(1, takes(Type.TIME, Type.INT), ("zone",)),
+    **{part: Function(1, takes(Type.TIME, Type.INT), ("zone",)) for part in CLOCK_PARTS},
 )
 def clock_source(x: Emitter, e: Typed) -> Value:
-    """The bucket, the hour or the weekday of a time."""
+    """The bucket, or a part, of a time."""
     v, k = x.emit(e.args[0])
     if k == "False":
         return "np.int64(0)", "False"

@@ -8,11 +8,9 @@ from dataflow.codegen.clocks import zone_tables
 from dataflow.codegen.emitter import Emitter, Value
 from dataflow.codegen.lookups import key_place, period_tables
 from dataflow.codegen.writer import SourceWriter, both
-from dataflow.typed.clock import CutSource, sources_of
+from dataflow.typed.clock import CLOCK_PARTS, CutSource, sources_of
 from dataflow.typed.nodes import Typed
 from operators.types import Type
-
-_WIDTHS = {"hour": 3_600_000_000, "weekday": 86_400_000_000}
 
 
 def differs(a: Value, b: Value, kind: Type | None) -> str:
@@ -88,7 +86,7 @@ def _edge(w: SourceWriter, x: Emitter, source: CutSource) -> None:
             edge = f"bucket_end({v}, {x.bucket(of.option('every'), of.option('zone'))})"
         else:
             _, changes, offsets = zone_tables(x, of)
-            edge = f"next_shown({v}, np.int64({_WIDTHS[of.fn]}), {changes}, {offsets})"
+            edge = f"next_shown({v}, np.int64({CLOCK_PARTS[of.fn]}), {changes}, {offsets})"
         with w.block(f"if {k}:"):
             w.put(f"ne = min(ne, ns + ({edge} - {v}))")
         return

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from dataflow.codegen.emitter import Emitter, Value, source
-from dataflow.codegen.writer import I8, U1, both, value_array
-from dataflow.expressions.functions import FUNCTIONS, Function, always, number_rule, same_rule
+from dataflow.codegen.writer import I8, U1, Codes, both, value_array
+from dataflow.expressions.functions import FUNCTIONS, Function, always, number_rule, ordered_rule, same_rule
 from dataflow.typed.hidden_columns import CUT, WHOLE
 from dataflow.typed.nodes import Typed
 from operators.kernels.sums.running_sums import WIDTH
 from operators.types import Type
+
+_WITHIN = ("within",)
 
 
 @source(
     "before",
     "increase",
     "elapsed",
-    last=Function(1, same_rule, ("hold",)),
-    previous=Function(1, same_rule),
-    changed=Function(1, always(Type.BOOL)),
-    cumulative_sum=Function(1, number_rule),
+    last=Function(1, same_rule, ("hold",), more=_WITHIN),
+    previous=Function(1, same_rule, defaults={"rows": 1}, more=_WITHIN),
+    first=Function(1, same_rule, more=_WITHIN),
+    changed=Function(1, always(Type.BOOL), more=_WITHIN),
+    row_number=Function(1, always(Type.INT), more=_WITHIN),
+    cumulative_sum=Function(1, number_rule, more=_WITHIN),
+    cumulative_max=Function(1, ordered_rule, more=_WITHIN),
+    cumulative_min=Function(1, ordered_rule, more=_WITHIN),
 )
 def _stateful(x: Emitter, e: Typed) -> Value:
     pairs = x.has_early and e.fn in FUNCTIONS
@@ -49,9 +55,35 @@ def _remembering(x: Emitter, e: Typed) -> Value:
     kind = e.args[0].type
     if kind is Type.BOOL:
         v = f"np.int64({v})"
+    begins = _begins_anew(x, e)
+    if e.fn == "previous" and (rows := int(str(e.option("rows") or 1))) > 1:
+        return _rows_before(x, e, v, k, begins, rows)
+    if e.fn == "row_number":
+        number = w.arg(f"q{e.site}_n", I8, "slot", f"q{e.site}_n")
+        if begins:
+            with w.block(f"if {begins}:"):
+                w.put(f"{number}[slot] = 0")
+        with w.block(f"if {k}:"):
+            w.put(f"{number}[slot] += 1")
+        return x.name(f"{number}[slot]", k)
     kept = w.arg(f"q{e.site}_v", value_array(kind), "slot", f"q{e.site}_v")
     has = w.arg(f"q{e.site}_k", U1, "slot", f"q{e.site}_k")
     back = f"{kept}[slot]" + (" != 0" if kind is Type.BOOL else "")
+    if begins:
+        with w.block(f"if {begins}:"):
+            w.put(f"{has}[slot] = 0\n{kept}[slot] = 0")
+            if e.fn == "cumulative_sum" and kind is Type.FLOAT:
+                w.put(f"{w.arg(f'q{e.site}_d', 'i8[:,::1]', 'slot', f'q{e.site}_d', WIDTH)}[slot, :] = 0")
+    if e.fn == "first":
+        with w.block(f"if {k} and {has}[slot] == 0:"):
+            w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1")
+        return x.name(back, f"{has}[slot] != 0")
+    if e.fn in ("cumulative_max", "cumulative_min"):
+        a, b = (f"float_order({s})" if kind is Type.FLOAT else s for s in (v, back))
+        beats = f"{a} {'>' if e.fn == 'cumulative_max' else '<'} {b}"
+        with w.block(f"if {both(k, f'({has}[slot] == 0 or {beats})')}:"):
+            w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1")
+        return x.name(back, f"{has}[slot] != 0")
     if e.fn == "previous":
         out = x.name(back, f"{has}[slot] != 0")
         w.put(f"{kept}[slot] = {v}\n{has}[slot] = {k}")
@@ -80,7 +112,7 @@ def _remembering(x: Emitter, e: Typed) -> Value:
     hold = e.option("hold")
     since = w.arg(f"q{e.site}_t", I8, "slot", f"q{e.site}_t")
     # A piece continues with the report at its interval's start.
-    at = x.emit(e.args[1])[0] if len(e.args) > 1 else x.time
+    at = x.emit(e.args[1])[0] if e.fn == "elapsed" and len(e.args) > 1 else x.time
     if e.fn == "elapsed":
         out = x.name(f"{x.time} - {since}[slot]", both(k, f"{has}[slot] != 0"))
     with w.block(f"if {k}:"):
@@ -89,6 +121,40 @@ def _remembering(x: Emitter, e: Typed) -> Value:
         return out
     fresh = "" if hold is None else f" and {x.time} - {since}[slot] <= {x.integer(int(str(hold)))}"
     return x.name(back, f"{has}[slot] != 0{fresh}")
+
+
+def _begins_anew(x: Emitter, e: Typed) -> str:
+    """The condition that ``within`` differs from that of the key's row before; empty without it."""
+    if len(e.args) < 2 or e.fn == "elapsed":
+        return ""
+    w, of = x.w, e.args[1]
+    v, k = x.emit(of)
+    v = f"float_bits({v} + 0.0)" if of.type is Type.FLOAT else f"np.int64({v})"
+    kind = Codes(I8) if of.type is not None and of.type.is_text else I8
+    before = w.arg(f"q{e.site}_in", kind, "slot", f"q{e.site}_in")
+    known = w.arg(f"q{e.site}_in_ok", U1, "slot", f"q{e.site}_in_ok")
+    # Before the first row there is nothing to forget.
+    now, _ = x.name(f"{v} if {k} else np.int64(0)", "True")
+    begins, _ = x.name(f"{before}[slot] != {now} or ({known}[slot] != 0) != ({k})", "True")
+    w.put(f"{before}[slot] = {now}\n{known}[slot] = {k}")
+    return begins
+
+
+def _rows_before(x: Emitter, e: Typed, v: str, k: str, begins: str, rows: int) -> Value:
+    """The value ``rows`` rows before, from a ring of that many values."""
+    w, kind = x.w, e.args[0].type
+    kept = w.arg(f"q{e.site}_v", value_array(kind), "slot", f"q{e.site}_v", rows)
+    has = w.arg(f"q{e.site}_k", U1, "slot", f"q{e.site}_k", rows)
+    at = w.arg(f"q{e.site}_p", I8, "slot", f"q{e.site}_p")
+    if begins:
+        with w.block(f"if {begins}:"), w.block(f"for j in range({rows}):"):
+            w.put(f"{has}[slot * np.uint64({rows}) + np.uint64(j)] = 0")
+    place, _ = x.name(f"slot * np.uint64({rows}) + np.uint64({at}[slot])", "True")
+    back = f"{kept}[{place}]" + (" != 0" if kind is Type.BOOL else "")
+    out = x.name(back, f"{has}[{place}] != 0")
+    w.put(f"{kept}[{place}] = {v}\n{has}[{place}] = {k}")
+    w.put(f"{at}[slot] = {at}[slot] + 1 if {at}[slot] < {rows - 1} else 0")
+    return out
 
 
 def _since_report(x: Emitter, e: Typed, v: str, k: str, back: str, known: str) -> Value:

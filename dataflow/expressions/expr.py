@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 from dataflow.expressions.methods.looking_methods import LookingMethods
@@ -14,6 +15,7 @@ from dataflow.expressions.methods.number_methods import NumberMethods
 from dataflow.expressions.methods.text_methods import TextMethods
 from dataflow.expressions.methods.time_methods import TimeMethods
 from dataflow.expressions.node import operand
+from dataflow.times.durations import parse_duration
 from dataflow.values.constants import Literal, constant
 from dataflow.values.mistaken import listed_values, shown, without_call
 from operators.errors import DataflowError
@@ -196,6 +198,13 @@ def time() -> Expr:
     interval starts or ends use ``col("start")`` and ``col("end")``.
     """
     return Expr("time")
+
+
+def session(gap: str | timedelta) -> Expr:
+    """The number, from 1, of the key's session: another one begins with each row more than ``gap`` after the key's row
+    before. For ``within=`` of functions that look back; for one row per session use ``sessionize``."""
+    silent = time() - time().previous() > timedelta(microseconds=parse_duration(gap, "session"))
+    return when(silent.fill_null(True)).then(1).otherwise(0).cumulative_sum()
 
 
 def param(name: str, default: Literal = None) -> Expr:

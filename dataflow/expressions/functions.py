@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from operators.types import Type
 
@@ -17,11 +17,17 @@ Rule = Callable[[Sequence[Kind]], Type | str]
 
 @dataclass(frozen=True)
 class Function:
-    """One function: how many arguments, which options, and its typing rule."""
+    """One function: how many arguments, its typing rule of them, and which options.
+
+    ``defaults`` are options that may be left out, with their values. ``more``: the names of further arguments that may
+    be left out, which do not decide its type.
+    """
 
     arity: int
     rule: Rule
     options: tuple[str, ...] = ()
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    more: tuple[str, ...] = ()
 
 
 def common(kinds: Sequence[Kind]) -> Type | str:
@@ -151,6 +157,17 @@ def decimal_rule(kinds: Sequence[Kind]) -> Type | str:
 FUNCTIONS: dict[str, Function] = {"time": Function(0, lambda kinds: Type.TIME)}
 """All functions by name. Those of ``dataflow/codegen`` declare themselves beside their source."""
 
-STATEFUL = ("last", "previous", "changed", "cumulative_sum", "before", "increase", "elapsed")
+
+def ordered_rule(kinds: Sequence[Kind]) -> Type | str:
+    """A value of an order that is not that of texts, of the same type."""
+    (a,) = kinds
+    takes = a is not NULL and (a.is_numeric or a is Type.TIME or a.places is not None)
+    return a if takes and a is not NULL else f"{a or 'null'}, which is no number and no time"
+
+
+STATEFUL = (
+    "last", "previous", "first", "changed", "row_number", "cumulative_sum", "cumulative_max", "cumulative_min",
+    "before", "increase", "elapsed",
+)  # fmt: skip
 """Functions that remember a key's earlier rows; the last three only inside aggregates: the previously reported value,
 the increase of a counter since then, and the time since then."""

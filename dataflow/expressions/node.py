@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
+from dataflow.expressions.functions import FUNCTIONS
 from dataflow.times.durations import written_duration
 
 
@@ -44,8 +45,10 @@ _INFIX: Mapping[str, tuple[str, int]] = {
 }  # fmt: skip
 _PREFIX = {"neg": "-", "not": "~"}
 _POSITIONAL: Mapping[str, str] = {
-    "truncate": "every", "decimal": "places", "starts_with": "prefix", "contains": "text", "hour": "zone",
-    "weekday": "zone", "last": "hold",
+    "truncate": "every", "decimal": "places", "starts_with": "prefix", "contains": "text", "last": "hold",
+    "previous": "rows",
+    "year": "zone", "quarter": "zone", "month": "zone", "iso_week": "zone", "day": "zone", "day_of_year": "zone",
+    "hour": "zone", "minute": "zone", "second": "zone", "weekday": "zone",
 }  # fmt: skip
 """The option that is written without its name, by function."""
 _USUAL: Mapping[str, object] = {
@@ -88,7 +91,15 @@ def _expr(e: Node) -> tuple[str, int]:
     if not e.args:
         return f"df.{e.fn}()", _ATOM
     receiver, *rest = e.args
-    return f"{_in(_ATOM, receiver)}.{e.fn}({', '.join([*map(operand, rest), *options_of(e)])})", _ATOM
+    given = [operand(a) for a in rest]
+    if e.fn in FUNCTIONS:
+        # Arguments that may be left out are written with their names; columns by theirs.
+        arity = FUNCTIONS[e.fn].arity
+        for i, name in enumerate(FUNCTIONS[e.fn].more[: len(e.args) - arity], arity - 1):
+            given[i] = f"{name}={quoted(str(rest[i].option('name'))) if rest[i].fn == 'col' else given[i]}"
+    named = FUNCTIONS[e.fn].more if e.fn in FUNCTIONS else ()
+    texts = [*given, *options_of(e)] if not named else [*options_of(e), *given]
+    return f"{_in(_ATOM, receiver)}.{e.fn}({', '.join(texts)})", _ATOM
 
 
 def _in(level: int, e: Node) -> str:

@@ -16,7 +16,7 @@ from dataflow.typed.decimals import ROUNDINGS
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import meant
-from operators.types import DECIMALS, MAX_PLACES
+from operators.types import DECIMALS, MAX_PLACES, MAX_PREVIOUS
 
 MAX_NODES, MAX_DEPTH = 1000, 32
 """Limits on the expressions of a metric."""
@@ -125,18 +125,21 @@ class Reader:
             raise JsonFormError(
                 f"{where}: unknown function {short(fn)}; {meant(fn, FUNCTIONS, 'known')} are {', '.join(FUNCTIONS)}"
             )
-        d = self.fields(value, where, ["fn", "args", *spec.options])
+        d = self.fields(value, where, ["fn", "args", *spec.options], list(spec.defaults))
         args = self.rows(d["args"], f"{where}.args")
-        if len(args) != spec.arity:
+        if not spec.arity <= len(args) <= spec.arity + len(spec.more):
             raise JsonFormError(f"{where}: {fn} takes {spec.arity} arguments, got {len(args)}")
         options: list[tuple[str, object]] = []
-        for name in sorted(spec.options):
+        for name in sorted([*spec.options, *(n for n in spec.defaults if n in d)]):
             option = d[name]
             here = f"{where}.{name}"
             if name == "hold":
                 option = self.micros(option, here, optional=True)
             elif name == "every":
                 parse_every(self.text(option, here), here)
+            elif name == "rows":
+                if isinstance(option, bool) or not isinstance(option, int) or not 1 <= option <= MAX_PREVIOUS:
+                    raise JsonFormError(f"{here}: expected 1 to {MAX_PREVIOUS} rows, got {short(option)}")
             elif name == "places":
                 if isinstance(option, bool) or not isinstance(option, int) or not 0 <= option <= MAX_PLACES:
                     raise JsonFormError(f"{here}: expected 0 to {MAX_PLACES} places, got {short(option)}")

@@ -52,12 +52,15 @@ _HELPERS = {
         "float_floor_div", "counter_step",
     ),
     "operators.kernels.bins": ("hash_word", "bin_between"),
-    "operators.kernels.bits": ("float_bits",),
+    "operators.kernels.bits": ("float_bits", "float_order"),
     "operators.kernels.times.calendar": (
-        "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "offset_place", "hour_of", "weekday_of",
-        "in_years", "shifted", "shifted_back",
+        "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "offset_place", "hour_of", "minute_of",
+        "second_of", "weekday_of", "in_years", "shifted", "shifted_back",
     ),
     "operators.kernels.times.clocks": ("next_shown",),
+    "operators.kernels.times.dates": (
+        "year_of", "quarter_of", "month_of", "day_of", "day_of_year_of", "iso_week_of",
+    ),
     "operators.kernels.decimals": (
         "decimal_exact", "decimal_half_even", "decimal_half_up", "decimal_float", "coarser_exact",
         "coarser_half_even", "coarser_half_up", "finer",

@@ -8,22 +8,31 @@ from typing import Self
 from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.language.timelines import Chain
 from dataflow.steps import Cohorts, Transitions
-from dataflow.times.durations import parse_duration, parse_every
+from dataflow.times.durations import parse_duration, placed_every
 from dataflow.values.mistaken import text_of
 
 
 class Sequences(Chain):
     """Steps that follow the order of a key's rows."""
 
-    def cohorts(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Self:
+    def cohorts(
+        self,
+        start: Operand,
+        returns: Operand,
+        every: str,
+        zone: str = "UTC",
+        week_start: str | None = None,
+        offset: str | timedelta | None = None,
+    ) -> Self:
         """The calendar buckets of each key, from the one in which it first met ``start`` to the end of the range.
 
         A key that first met ``start`` before the range is left out. Rows, one for each key and bucket: the key, start,
         end, duration, ``cohort`` (the start of the key's first bucket), ``period`` (0 for that bucket, then 1, 2, ...),
         ``returned`` (whether a row of the bucket met ``returns``, from the row that first met ``start`` on), and the
-        other columns as last reported at that row. The last bucket may end after the range.
+        other columns as last reported at that row. The last bucket may end after the range. ``week_start`` and
+        ``offset`` of buckets are those of ``truncate``.
         """
-        parse_every(every, "cohorts")
+        every = placed_every(every, week_start, offset, "cohorts")
         return self._then(Cohorts(expr(start), expr(returns), every, text_of(zone, "cohorts(zone)")))
 
     def transitions(self, of: str | Expr, gap: str | timedelta | None = None) -> Self:

@@ -32,7 +32,7 @@ from dataflow.steps import (
 from dataflow.steps.base import Step
 from dataflow.steps.groups import grouping_calls
 from dataflow.steps.keyed.windows import MAX_WINDOW
-from dataflow.times.durations import buckets_in, parse_duration, parse_every
+from dataflow.times.durations import buckets_in, parse_duration, parse_every, placed_every
 from dataflow.values.mistaken import not_aggregate, shown, text_of, without_call
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
@@ -139,9 +139,17 @@ class Stream(Sequences, Funnels, FinishedTables):
         return self._then(Sessionize(pause, limit, _aggs(aggs, "sessionize"), split))
 
     def window(
-        self, every: str, zone: str = "UTC", size: Length | None = None, empty: bool = False, **aggs: Agg
+        self,
+        every: str,
+        zone: str = "UTC",
+        size: Length | None = None,
+        empty: bool = False,
+        week_start: str | None = None,
+        offset: Length | None = None,
+        **aggs: Agg,
     ) -> Stream:
-        """Calendar buckets of each key that hold a point: ``"10m"``, ``"1d"``, ``"1mo"`` in a time zone.
+        """Calendar buckets of each key that hold a point: ``"10m"``, ``"1d"``, ``"1mo"`` in a time zone; ``week_start``
+        and ``offset`` are those of ``truncate``.
 
         With a ``size`` the windows slide: one starts at every bucket and lasts for ``size``, for example ``"1h"`` every
         ``"10m"``, or ``"1w"`` every ``"1d"``; a point belongs to every window that contains it. ``empty`` adds windows
@@ -153,20 +161,29 @@ class Stream(Sequences, Funnels, FinishedTables):
         the named aggregates, and the other columns as last reported at the window's first point (at the window's end,
         if it has none).
         """
+        every = placed_every(every, week_start, offset, "window")
         bucket = parse_every(every, "window")
         n = 1 if size is None else buckets_in(size, bucket, "window(size)")
         if n > MAX_WINDOW:
             raise DataflowError(f"window(size): {size!r} is {n:,} buckets of {every!r}; at most {MAX_WINDOW:,}")
         return self._then(Window(every, text_of(zone, "window(zone)"), _aggs(aggs, "window"), n, bool(empty)))
 
-    def retention(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
+    def retention(
+        self,
+        start: Operand,
+        returns: Operand,
+        every: str,
+        zone: str = "UTC",
+        week_start: str | None = None,
+        offset: Length | None = None,
+    ) -> Stream:
         """Of the keys that first met ``start`` in one calendar bucket, how many met ``returns`` in each later one.
 
         Rows: ``cohort`` (the start of the bucket), ``period`` (0, 1, ...), ``keys`` (the number of keys that returned
         in the period), ``size`` (of the cohort), ``share`` (keys / size). Short for ``cohorts`` and a grouping; to
         compare countries or versions, group ``cohorts`` by more columns.
         """
-        parse_every(every, "retention")
+        every = placed_every(every, week_start, offset, "retention")
         grouped = self.cohorts(start, returns, every, zone).group_by("cohort", "period")
         counted = grouped.agg(keys=count(where=col("returned")), size=count())
         return counted.with_columns(share=col("keys") / col("size"))

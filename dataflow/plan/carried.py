@@ -15,6 +15,7 @@ from enum import Enum, auto
 from dataflow.expressions.functions import STATEFUL
 from dataflow.plan.sink import Sink
 from dataflow.plan.stages import Stage
+from dataflow.typed.clock import CLOCK_PARTS
 from dataflow.typed.hidden_columns import EARLY
 from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import Keep, NullTally, RowOp
@@ -31,8 +32,7 @@ _HARMLESS = _STILL | {
     "time",
     "end",
     "truncate",
-    "hour",
-    "weekday",
+    *CLOCK_PARTS,
     "last",
     "changed",
     "before",

@@ -60,17 +60,23 @@ def bucket_table(every_text: str, zone: str, around: int = 0) -> Table:
     """
     every = parse_every(every_text, "truncate")
     if every.micros and zone == "UTC":
-        return np.zeros(0, np.int64), every.micros, _WEEKS * DAY if every.unit == "w" else 0
+        return np.zeros(0, np.int64), every.micros, (_first_day(every) if every.days else 0) * DAY + every.offset
     if every.micros and not every.days:
         return _clock_table(every.micros, clock_of(zone))
-    first, last = FIRST // DAY - 1, END // DAY + 1
+    first, last = (FIRST - every.offset) // DAY - 1, END // DAY + 1
     if every.months:
         # Local dates differ from those of UTC by a day at most.
-        edges, length = _month_starts(every, zone, (1900 - 1970) * 12 - 1, (2262 - 1970) * 12 + 1, around), _MONTH
-        return edges, 0, every.months * length
-    anchor, n = _WEEKS if every.unit == "w" else 0, every.days
+        before = (1900 - 1970) * 12 - 1 - (every.months if every.offset else 0)
+        edges = _month_starts(every, zone, before, (2262 - 1970) * 12 + 1, around)
+        return edges, 0, every.months * _MONTH
+    anchor, n = _first_day(every), every.days
     numbers = np.arange((first - anchor) // n - around, -((anchor - last) // n) + around + 1)
-    return _distinct(clock_of(zone).day_starts(anchor + numbers * n)), 0, n * DAY
+    return _distinct(clock_of(zone).day_starts(anchor + numbers * n, every.offset)), 0, n * DAY
+
+
+def _first_day(every: Every) -> int:
+    """A day on which a bucket of days starts."""
+    return _WEEKS - -every.week_start % 7 if every.unit == "w" else 0
 
 
 def _month_starts(every: Every, zone: str, first: int, last: int, around: int) -> NDArray[np.int64]:
@@ -79,7 +85,7 @@ def _month_starts(every: Every, zone: str, first: int, last: int, around: int) -
     # The bucket exceeds the range of microseconds (146,000 years): nothing comes before or after it.
     numbers = numbers[np.abs(numbers) < _EVER // _MONTH - 1200]
     days = numbers.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    return _distinct(clock_of(zone, max(2400, 1971 + int(numbers[-1]) // 12)).day_starts(days))
+    return _distinct(clock_of(zone, max(2400, 1971 + int(numbers[-1]) // 12)).day_starts(days, every.offset))
 
 
 def _distinct(edges: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from dataflow.values.constants import constant, is_numpy_length
@@ -21,9 +21,10 @@ _UNITS = {
     "d": 86_400_000_000,
     "w": 604_800_000_000,
 }
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TEXT = re.compile(r"(?:\d+(?:us|ms|s|m|h|d|w))+")
 _PART = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
-_EVERY = re.compile(r"(\d+)(ms|s|m|h|d|w|mo|y)")
+_EVERY = re.compile(rf"(\d+)(ms|s|m|h|d|w|mo|y)(?:@({'|'.join(WEEKDAYS)}))?(?:\+({_TEXT.pattern}))?")
 _SPELLED = re.compile(r"(\d+)?\s*([a-z]+)")
 _WORDS = {
     "ms": ("milli", "millisecond"), "s": ("s", "sec", "second"), "m": ("m", "min", "minute", "minutely"),
@@ -92,14 +93,26 @@ def _moment_and_zone(text: str) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Every:
-    """A calendar bucket: ``count`` times a fixed length of microseconds, or ``count`` months."""
+    """A calendar bucket: ``count`` times a fixed length of microseconds, or ``count`` months.
+
+    Weeks start on the day ``week_start`` (Monday = 0). Buckets of days and longer ones start ``offset`` microseconds
+    of the wall clock after midnight of their first day.
+    """
 
     count: int
     unit: str
+    week_start: int = 0
+    offset: int = 0
 
     @property
     def text(self) -> str:
-        """The bucket as text."""
+        """The bucket as text, as ``parse_every`` reads it."""
+        start = f"@{WEEKDAYS[self.week_start]}" if self.week_start else ""
+        return f"{self.plain_text}{start}{f'+{written_duration(self.offset)}' if self.offset else ''}"
+
+    @property
+    def plain_text(self) -> str:
+        """The length of the bucket as text."""
         return f"{self.count}{self.unit}"
 
     @property
@@ -125,12 +138,13 @@ def buckets_in(size: str | timedelta, every: Every, where: str) -> int:
     else:
         whole, part = parse_duration(size, where), every.micros
     if whole < part or whole % part:
-        raise DataflowError(f"{where}: {size!r} is not a whole number of buckets of {every.text!r}")
+        raise DataflowError(f"{where}: {size!r} is not a whole number of buckets of {every.plain_text!r}")
     return whole // part
 
 
 def parse_every(value: str, where: str) -> Every:
-    """A bucket, for example ``"10m"``, ``"1d"``, ``"1w"``, ``"1mo"``, ``"1y"``; else DataflowError naming ``where``."""
+    """A bucket, for example ``"10m"``, ``"1d"``, ``"1w"``, ``"1mo"``, ``"1y"``; with the first day of its weeks and its
+    offset ``"1w@sun"``, ``"1d+6h"``. Else DataflowError naming ``where``."""
     match = _EVERY.fullmatch(value) if isinstance(value, str) else None
     if match is None or not 0 < int(match[1]) <= 100_000:
         raise DataflowError(
@@ -140,4 +154,34 @@ def parse_every(value: str, where: str) -> Every:
     every = Every(int(match[1]), match[2])
     if every.months == 0 and every.days == 0 and _UNITS["d"] % every.micros:
         raise DataflowError(f"{where}: {value!r} does not divide a day; use a divisor of 24 hours, or whole days")
-    return every
+    return _placed(every, match[3], match[4], where)
+
+
+def placed_every(every: str, week_start: str | None, offset: str | timedelta | None, where: str) -> str:
+    """The text of a bucket whose weeks start on the day ``week_start`` ("mon" to "sun"), and which begins ``offset``
+    after midnight; else DataflowError naming ``where``."""
+    bucket = parse_every(every, where)
+    if week_start is None and offset is None:
+        return every
+    if week_start is not None and week_start not in WEEKDAYS:
+        raise DataflowError(f"{where}: week_start is one of {', '.join(WEEKDAYS)}, got {shown(week_start)}")
+    if (week_start is not None and bucket.week_start) or (offset is not None and bucket.offset):
+        raise DataflowError(f"{where}: {every!r} says already when buckets start; leave out week_start= and offset=")
+    written = None if offset is None else written_duration(parse_duration(offset, f"{where}(offset)"))
+    return _placed(bucket, week_start, written, where).text
+
+
+def _placed(every: Every, week_start: str | None, offset: str | None, where: str) -> Every:
+    if week_start is not None and every.unit != "w":
+        raise DataflowError(f"{where}: only weeks start on a day of the week, not buckets of {every.plain_text!r}")
+    if offset is None:
+        return replace(every, week_start=WEEKDAYS.index(week_start or "mon"))
+    late = parse_duration(offset, f"{where}(offset)")
+    if not (every.days or every.months):
+        raise DataflowError(f"{where}: only days and longer buckets can have an offset, not {every.plain_text!r}")
+    if late >= (every.micros or every.months * 28 * _UNITS["d"]):
+        raise DataflowError(
+            f"{where}: the offset {offset!r} is not shorter than a bucket of {every.plain_text!r}"
+            + (" (a month has at least 28 days)" if every.months else "")
+        )
+    return Every(every.count, every.unit, WEEKDAYS.index(week_start or "mon"), late)

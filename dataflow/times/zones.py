@@ -92,23 +92,20 @@ class ZoneClock:
     changes: NDArray[np.int64]
     offsets: NDArray[np.int64]
 
-    def day_starts(self, days: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The first instants, in microseconds UTC, at which the clock shows these local days or a later one.
+    def day_starts(self, days: NDArray[np.int64], offset: int = 0) -> NDArray[np.int64]:
+        """The first instants, in microseconds UTC, at which the clock shows these local days or a later one, each from
+        ``offset`` microseconds after its midnight on.
 
         ``days`` count from 1970-01-01, ascending. If the clock shows midnight twice, the first one starts the day.
         """
-        ends = np.append(self.changes[1:] + self.offsets[:-1], _EVER)
-        midnight = days * (_DAY * _SECOND)
-        # The first offset under which the clock passes midnight; it may go back before it later.
-        at = np.searchsorted(np.maximum.accumulate(ends), midnight, side="right")
-        out: NDArray[np.int64] = np.maximum(self.changes[at], midnight - self.offsets[at])
-        return out
+        return self.instants(days * (_DAY * _SECOND) + offset)[0]
 
     def instants(self, shown: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
         """The first instants at which the clock shows these local times or is put forward past them, whether it shows
         them twice, and by how much it is put forward past them. All are in microseconds."""
         ends = np.append(self.changes[1:] + self.offsets[:-1], _EVER)
         starts = self.changes + self.offsets
+        # The first offset under which the clock passes the time; it may go back before it later.
         at = np.searchsorted(np.maximum.accumulate(ends), shown, side="right")
         later = np.minimum(at + 1, len(ends) - 1)
         twice = (later > at) & (starts[later] <= shown)

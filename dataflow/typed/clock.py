@@ -4,14 +4,14 @@ On intervals ``df.time()`` is the clock at every instant (the node ``now``). An 
 constant; its *sources* say where it can change. Sources are nodes of the expression, or derived from them, in an order
 in which each depends only on earlier ones. Within one piece of all earlier sources
 
-- ``truncate``, ``hour`` and ``weekday`` of a shifted clock change at edges of the calendar;
+- ``truncate`` and the parts of a shifted clock (``CLOCK_PARTS``) change at edges of the calendar;
 - a ``lookup`` at an instant changes where a period of its table begins or ends;
 - any other source is an expression whose value never returns once it has changed, so bisection finds the change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
 
@@ -21,6 +21,13 @@ from dataflow.typed.nodes import Typed
 from operators.types import Type
 
 NOW = Typed("now", Type.TIME)
+
+_HOUR, _DAY = 3_600_000_000, 86_400_000_000
+CLOCK_PARTS: Mapping[str, int] = {
+    "year": _DAY, "quarter": _DAY, "month": _DAY, "day": _DAY, "day_of_year": _DAY, "iso_week": _DAY, "weekday": _DAY,
+    "hour": _HOUR, "minute": 60_000_000, "second": 1_000_000,
+}  # fmt: skip
+"""The parts of what a wall clock shows; each changes only where the clock shows a multiple of so many microseconds."""
 Fail = Callable[[str], Exception]
 
 
@@ -94,7 +101,7 @@ def _course(e: Typed, found: dict[str, CutSource], fail: Fail) -> Course:
         case "lookup" if one == len(e.args) - 1:
             add(e, "periods")
             return Course.STEPS
-        case "truncate" | "hour" | "weekday" if courses[0] is Course.SHIFTED:
+        case fn if (fn == "truncate" or fn in CLOCK_PARTS) and courses[0] is Course.SHIFTED:
             add(e, "calendar")
             return Course.STEPS
         case _ if not moving:

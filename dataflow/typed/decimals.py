@@ -19,7 +19,7 @@ ROUNDINGS = ("exact", "half_even", "half_up")
 zero."""
 
 _COMPARING = ("eq", "ne", "lt", "le", "gt", "ge", "between")
-_SAME = ("neg", "abs", "last", "previous")
+_SAME = ("neg", "abs", "last", "previous", "first", "cumulative_max", "cumulative_min")
 
 
 def is_decimal(e: Typed) -> bool:
@@ -69,7 +69,7 @@ def arranged(fn: str, args: Sequence[Typed]) -> tuple[list[Typed], Type] | list[
     first = 1 if fn == "when" else 0
     head, values = list(args[:first]), list(args[first:])
     kinds = {e.type for e in values if e.type is not None}
-    if fn in ("is_null", "is_not_null", "changed", "decimal", "is_in"):
+    if fn in ("is_null", "is_not_null", "changed", "row_number", "decimal", "is_in"):
         return [*head, *values]
     if fn in _SAME:
         assert values[0].type is not None

@@ -49,6 +49,18 @@ IN_PARTS = {"time": b.agg("duration"), "pieces": b.ROWS}
 CLOCK_GRAPHS: dict[str, b.Json] = {
     "states_by_hour_of_day": b.graph(b.states(b.STATUS, hold=HOUR),
         b.group(b.named(hour=hour(), status=b.STATUS), **IN_PARTS)),
+    "states_by_parts_of_the_date": b.graph(
+        b.states(b.STATUS),
+        b.group(
+            b.named(week=b.fn("iso_week", b.NOW, zone=CHATHAM), day=b.fn("day_of_year", HALF, zone=b.LONDON)),
+            minutes=b.agg("duration", b.fn("lt", b.fn("minute", b.NOW, zone=KOLKATA), b.lit(15))),
+            **IN_PARTS,
+        ),
+    ),
+    "states_by_later_days": b.graph(
+        b.states(b.STATUS),
+        b.group(b.named(day=b.truncate("1d+6h", b.LONDON), week=b.truncate("1w@sun")), **IN_PARTS),
+    ),
     "states_by_hour_and_weekday": b.graph(
         b.states(b.OK, name="ok", hold=None),
         b.group(b.named(h=hour(zone=KOLKATA), d=weekday(zone=CHATHAM)), longest=b.agg("max", b.DURATION), **IN_PARTS),

@@ -249,6 +249,9 @@ LASTING_GRAPHS: dict[str, b.Json] = {
         b.windows("1d", b.LONDON, total=b.agg("sum", b.N)),
         b.group(b.named(firmware=b.FIRMWARE), days=b.ROWS, time=b.agg("duration"), total=b.agg("sum", b.col("total"))),
     ),
+    "window_days_from_six": b.graph(
+        b.windows("1d+6h", b.LONDON, size=2, total=b.agg("sum", b.N)),
+    ),
     "windows_then_by_day": b.graph(
         b.windows("10m", v=b.agg("mean", b.TEMP)),
         b.extend(driving=b.fn("gt", b.col("v"), b.lit(1.0))),

@@ -25,9 +25,37 @@ def looks(of: b.Json, number: b.Json, hold: int | None = None) -> b.Json:
     )
 
 
+def more_looks(of: b.Json, number: b.Json, within: b.Json) -> b.Json:
+    """The other functions that look back, and all of them within runs of equal values."""
+    names = ("last", "previous", "first", "changed", "row_number")
+    numbers = ("cumulative_sum", "cumulative_max", "cumulative_min")
+    options: dict[str, b.Json] = {"last": {"hold": None}}
+    return b.extend(
+        third=b.fn("previous", of, rows=3),
+        **{f"all_{n}": b.fn(n, of) for n in ("first", "row_number")},
+        **{f"all_{n}": b.fn(n, number) for n in numbers[1:]},
+        **{f"in_{n}": b.fn(n, of, within, **options.get(n, {})) for n in names},
+        **{f"in_{n}": b.fn(n, number, within) for n in numbers},
+        in_second=b.fn("previous", number, within, rows=2),
+    )
+
+
 WARM = b.fn("when", b.fn("gt", b.TEMP, b.lit(20.0)), b.STATUS, {"lit": None, "type": "null"})
 
 LOOKING_GRAPHS: dict[str, b.Json] = {
+    "looking_further_at_points": b.graph(more_looks(b.STATUS, b.TEMP, b.OK)),
+    "looking_further_at_numbers": b.graph(
+        b.where(b.fn("is_not_null", b.N)),
+        more_looks(b.N, b.fn("mod", b.N, b.lit(100)), b.fn("mod", b.TEMP, b.lit(2.0))),
+    ),
+    "looking_further_at_times": b.graph(
+        more_looks(b.fn("gt", b.TEMP, b.lit(20.0)), b.fn("sub", b.NOW, b.truncate("1h")), b.STATUS)
+    ),
+    "looking_further_at_windows": b.graph(
+        b.windows("1h", state=b.agg("last", b.STATUS), n=b.agg("mean", b.TEMP)),
+        more_looks(b.col("state"), b.col("n"), COUNT),
+    ),
+    "looking_further_at_states": b.graph(b.states(b.STATUS), more_looks(b.FIRMWARE, b.DURATION, b.STATUS)),
     "looking_at_windows": b.graph(b.windows("1h", state=b.agg("last", b.STATUS)), looks(b.col("state"), COUNT)),
     "looking_at_empty_windows": b.graph(
         b.extend(balance=b.fn("cumulative_sum", b.fn("mod", b.N, b.lit(100)))),

@@ -163,10 +163,29 @@ ROW_GRAPHS: dict[str, b.Json] = {
             utc=b.agg("min", b.fn("hour", b.NOW, zone="UTC")),
         )
     ),
+    "more_time_parts": b.graph(
+        b.group(
+            b.named(
+                day_of_year=b.fn("day_of_year", b.NOW, zone=b.LONDON),
+                minute=b.fn("minute", b.NOW, zone="Asia/Kathmandu"),
+            ),
+            rows=b.ROWS,
+            **{p: b.agg("max", b.fn(p, b.NOW, zone=b.LONDON)) for p in ("year", "quarter", "month", "iso_week", "day")},
+            seconds=b.agg("sum", b.fn("second", b.NOW, zone="UTC")),
+        )
+    ),
     "by_10_minutes": b.graph(b.group(b.named(t=b.truncate("10m")), rows=b.ROWS, mean=b.agg("mean", b.TEMP))),
     "by_day_in_london": b.graph(b.group(b.named(day=b.truncate("1d", b.LONDON), status=b.STATUS), rows=b.ROWS)),
     "by_week_month_year": b.graph(
         b.group(b.named(week=b.truncate("1w"), month=b.truncate("1mo", b.LONDON), year=b.truncate("1y")), rows=b.ROWS)
+    ),
+    "by_later_days_and_weeks": b.graph(
+        b.group(
+            b.named(
+                day=b.truncate("1d+6h", b.LONDON), week=b.truncate("1w@sun+90m"), month=b.truncate("1mo+14d", b.LONDON)
+            ),
+            rows=b.ROWS,
+        )
     ),
     "by_6_hours_in_london": b.graph(
         b.group(b.named(t=b.truncate("6h", b.LONDON)), rows=b.ROWS, first=b.agg("min", b.NOW))

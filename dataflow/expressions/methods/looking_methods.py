@@ -6,34 +6,77 @@ from datetime import timedelta
 from typing import Self
 
 from dataflow.expressions.methods.method_base import Methods
+from dataflow.expressions.node import Node
 from dataflow.times.durations import parse_duration
-from dataflow.values.constants import Literal
+from dataflow.values.constants import Literal, plain
+from dataflow.values.mistaken import shown, without_call
+from operators.errors import DataflowError
+from operators.types import MAX_PREVIOUS
 
 
 class LookingMethods(Methods):
     """Functions that look at other rows of the key."""
 
-    def last(self, hold: str | timedelta | None = None, where: Self | Literal = None) -> Self:
+    def last(
+        self, hold: str | timedelta | None = None, where: Self | Literal = None, within: str | Self | None = None
+    ) -> Self:
         """The last reported value of this key at or before this row, if no older than ``hold``.
 
         With ``where`` only reports in rows where that condition is true count. Like all look-back functions it sees the
         rows that reach it, including those before the range: a filter in front of it hides the reports that it drops.
         To avoid that, put ``held`` before the filter.
+
+        ``within``, a column or an expression: forget everything in each row in which it differs from the key's row
+        before, such as the number of a session (``df.session("30m")``). All functions that look back have it.
         """
         micros = None if hold is None else parse_duration(hold, "last(hold)")
         of = self if where is None else self._where(where)
-        return of._of("last", hold=micros)
+        return of._looking("last", within, hold=micros)
 
-    def previous(self) -> Self:
-        """The value in this key's previous row, which may lie before the range; null in the key's first row."""
-        return self._of("previous")
+    def first(self, within: str | Self | None = None) -> Self:
+        """The first reported value of this key, which may lie before the range; null before it."""
+        return self._looking("first", within)
 
-    def cumulative_sum(self) -> Self:
+    def previous(self, rows: int = 1, within: str | Self | None = None) -> Self:
+        """The value in this key's previous row, or ``rows`` rows before, which may lie before the range; null if there
+        is no such row."""
+        rows = plain(rows)
+        if isinstance(rows, bool) or not isinstance(rows, int) or not 1 <= rows <= MAX_PREVIOUS:
+            raise DataflowError(f"previous takes 1 to {MAX_PREVIOUS} rows, got {shown(rows)}")
+        return self._looking("previous", within, **({} if rows == 1 else {"rows": rows}))
+
+    def row_number(self, within: str | Self | None = None) -> Self:
+        """The number, from 1, of this row among the rows of this key that report the value, including those before the
+        range; null in rows that do not."""
+        return self._looking("row_number", within)
+
+    def cumulative_sum(self, within: str | Self | None = None) -> Self:
         """The sum of this key's values up to and including this row, including those before the range; null before the
         first. Exact: floats are rounded once per row; integers that do not fit in 64 bits are an error."""
-        return self._of("cumulative_sum")
+        return self._looking("cumulative_sum", within)
 
-    def changed(self) -> Self:
+    def cumulative_max(self, within: str | Self | None = None) -> Self:
+        """The greatest of this key's values up to and including this row, including those before the range; null before
+        the first."""
+        return self._looking("cumulative_max", within)
+
+    def cumulative_min(self, within: str | Self | None = None) -> Self:
+        """The least of this key's values up to and including this row, including those before the range; null before
+        the first."""
+        return self._looking("cumulative_min", within)
+
+    def changed(self, within: str | Self | None = None) -> Self:
         """Whether the value was reported here and differs from this key's last reported one before, which may lie
         before the range."""
-        return self._of("changed")
+        return self._looking("changed", within)
+
+    def _looking(self, fn: str, within: str | Self | None, **options: object) -> Self:
+        if within is None:
+            return self._of(fn, **options)
+        if isinstance(within, str):
+            within = type(self)("col", (), (("name", within),))
+        if not isinstance(within, Node):
+            raise DataflowError(
+                without_call(within) or f"{fn}: within is a column or an expression, got {shown(within)}"
+            )
+        return self._of(fn, within, **options)

@@ -86,6 +86,18 @@ def weekday_of(local: I64) -> I64:
 
 
 @inline
+def minute_of(local: I64) -> I64:
+    """Minute of the hour, 0 to 59."""
+    return local // 60_000_000 - local // 3_600_000_000 * 60
+
+
+@inline
+def second_of(local: I64) -> I64:
+    """Second of the minute, 0 to 59."""
+    return local // 1_000_000 - local // 60_000_000 * 60
+
+
+@inline
 def bucket_of(t: I64, edges: NDArray[np.int64], length: I64) -> I64:
     """The index i with ``edges[i] <= t < edges[i + 1]``, where buckets are ``length`` long on average."""
     last = np.int64(edges.shape[0] - 2)

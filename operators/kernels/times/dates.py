@@ -27,6 +27,59 @@ def days_from_civil(year: I64, month: I64, day: I64) -> I64:
 
 
 @inline
+def year_and_day(day: I64) -> tuple[I64, I64]:
+    """The year that begins on 1 March and contains the day, and the day's number in it, from 0 (Howard Hinnant's
+    algorithm)."""
+    z = day + 719468
+    era = z // 146097
+    doe = z - era * 146097
+    yoe = (doe - doe // 1460 + doe // 36524 - doe // 146096) // 365
+    return yoe + era * 400, doe - (365 * yoe + yoe // 4 - yoe // 100)
+
+
+@inline
+def year_of(local: I64) -> I64:
+    """The year."""
+    year, doy = year_and_day(local // DAY)
+    return year + 1 if doy >= 306 else year
+
+
+@inline
+def month_of(local: I64) -> I64:
+    """Month of the year, 1 to 12."""
+    _, doy = year_and_day(local // DAY)
+    mp = (5 * doy + 2) // 153
+    return mp + 3 if mp < 10 else mp - 9
+
+
+@inline
+def quarter_of(local: I64) -> I64:
+    """Quarter of the year, 1 to 4."""
+    return (month_of(local) + 2) // 3
+
+
+@inline
+def day_of(local: I64) -> I64:
+    """Day of the month, 1 to 31."""
+    _, doy = year_and_day(local // DAY)
+    return doy - (153 * ((5 * doy + 2) // 153) + 2) // 5 + 1
+
+
+@inline
+def day_of_year_of(local: I64) -> I64:
+    """Day of the year, 1 to 366."""
+    return local // DAY - days_from_civil(year_of(local), 1, 1) + 1
+
+
+@inline
+def iso_week_of(local: I64) -> I64:
+    """Week of ISO 8601, 1 to 53: a week belongs to the year of its Thursday."""
+    day = local // DAY
+    thursday = day + 3 - ((day + 3) - (day + 3) // 7 * 7)
+    return (day_of_year_of(thursday * DAY) + 6) // 7
+
+
+@inline
 def calendar_day(year: I64, month: I64, day: I64) -> I64:
     """The day of a date."""
     if year < 1 or month < 1 or month > 12 or day < 1:

@@ -20,19 +20,22 @@ def local(t: int, zone: str) -> datetime:
     return (EPOCH + t * MICROSECOND).astimezone(zone_of(zone))
 
 
-def midnight(day: date, zone: str) -> int:
-    """The first instant of a local day, in microseconds since 1970 UTC: the first time the clock shows its midnight.
+def midnight(day: date, zone: str, later: timedelta = timedelta(0)) -> int:
+    """The first instant of a local day, in microseconds since 1970 UTC: the first time the clock shows its midnight, or
+    ``later`` than midnight.
 
-    Where it skips midnight, the first instant at which it shows that day or a later one.
+    Where it skips that, the first instant at which it shows it or a later time.
     """
-    wall = datetime(day.year, day.month, day.day)
+    wall = datetime(day.year, day.month, day.day) + later
     shown = (wall.replace(tzinfo=zone_of(zone)) - EPOCH) // MICROSECOND
     if local(shown, zone).replace(tzinfo=None, fold=0) == wall:
         return shown
     before, after = shown - ONE_DAY // MICROSECOND, shown
     while after - before > 1:
         middle = (before + after) // 2
-        before, after = (before, middle) if local(middle, zone).date() >= day else (middle, after)
+        before, after = (
+            (before, middle) if local(middle, zone).replace(tzinfo=None, fold=0) >= wall else (middle, after)
+        )
     return after
 
 
@@ -59,24 +62,32 @@ def day_edges(day: date, width: timedelta, zone: str) -> list[int]:
 
 
 def bucket(t: int, every: str, zone: str) -> tuple[int, int]:
-    """Start and end of the bucket of ``t``: ``every`` is a count and s, m, h, d, w, mo or y."""
-    match = re.fullmatch(r"([1-9][0-9]*)(s|m|h|d|w|mo|y)", every)
+    """Start and end of the bucket of ``t``: ``every`` is a count and s, m, h, d, w, mo or y; then @ and the first day
+    of the week, + and how much later than midnight it starts, in one unit."""
+    match = re.fullmatch(r"([1-9][0-9]*)(s|m|h|d|w|mo|y)(?:@(\w{3}))?(?:\+([0-9]+)(s|m|h|d))?", every)
     if match is None:
         raise ValueError(f"not a bucket width: {every!r}")
     n, unit = int(match[1]), match[2]
-    today = local(t, zone).date()
+    later = (
+        timedelta(0)
+        if match[4] is None
+        else int(match[4]) * (ONE_DAY if match[5] == "d" else timedelta(seconds=SECONDS[match[5]]))
+    )
+    today = (local(t, zone).replace(tzinfo=None, fold=0) - later).date()
     if unit in SECONDS:
         width = timedelta(seconds=n * SECONDS[unit])
         edges = [t for days in (-1, 0, 1) for t in day_edges(today + days * ONE_DAY, width, zone)]
     elif unit in ("d", "w"):
         first = date(1970, 1, 1) if unit == "d" else date(1969, 12, 29)  # a Monday
+        while match[3] is not None and f"{first:%a}".lower() != match[3]:
+            first -= ONE_DAY
         days = n if unit == "d" else 7 * n
         begin = first + (today - first).days // days * days * ONE_DAY
-        edges = [midnight(begin + i * days * ONE_DAY, zone) for i in (-1, 0, 1, 2)]
+        edges = [midnight(begin + i * days * ONE_DAY, zone, later) for i in (-1, 0, 1, 2)]
     else:
         months = n if unit == "mo" else 12 * n
         number = ((today.year - 1970) * 12 + today.month - 1) // months * months
-        edges = [midnight(month(number + i * months), zone) for i in (-1, 0, 1, 2)]
+        edges = [midnight(month(number + i * months), zone, later) for i in (-1, 0, 1, 2)]
     # Neighbours, too: where the clock goes back behind midnight it shows a day that is over.
     edges = sorted(set(edges))
     after = bisect_right(edges, t)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
@@ -26,7 +27,9 @@ def checked(value: Any) -> Any:
     return value
 
 
-STATEFUL = ("last", "previous", "changed", "cumulative_sum")
+STATEFUL = (
+    "last", "previous", "first", "changed", "row_number", "cumulative_sum", "cumulative_max", "cumulative_min",
+)  # fmt: skip
 
 # --- types: needed to know where an integer becomes a float ------------------------------------------------------
 
@@ -70,7 +73,7 @@ def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
         return "bool"
     if fn in ("time", "truncate"):
         return "time"
-    if fn in ("hour", "weekday"):
+    if fn in PARTS:
         return "int64"
     if args[:1] == ["duration"] and args[1:] not in ([], ["duration"]) and fn in ("div", "floordiv"):
         return "duration"
@@ -84,7 +87,9 @@ def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
         return decimals.product(args)
     if fn == "floordiv" and decimals.is_decimal(args) and "float64" not in args:
         return "int64"
-    if fn in ("neg", "abs", "last", "previous", "cumulative_sum"):
+    if fn == "row_number":
+        return "int64"
+    if fn in ("neg", "abs", *STATEFUL):
         return args[0]
     if fn == "when":
         return common_type(args[1:])
@@ -172,6 +177,18 @@ OTHERS: dict[str, Callable[..., Any]] = {
 }
 # With an integer and a float among the arguments these first make all of them floats; comparisons do not, and Python's
 # own compare an integer with a float by their values.
+PARTS: dict[str, Callable[[Any], int]] = {
+    "year": lambda d: d.year,
+    "quarter": lambda d: 1 + (d.month - 1) // 3,
+    "month": lambda d: d.month,
+    "iso_week": lambda d: d.isocalendar().week,
+    "day": lambda d: d.day,
+    "day_of_year": lambda d: d.timetuple().tm_yday,
+    "hour": lambda d: d.hour,
+    "minute": lambda d: d.minute,
+    "second": lambda d: d.second,
+    "weekday": lambda d: d.weekday(),
+}
 MIXING = {*ARITHMETIC} - {"div"}
 
 
@@ -188,10 +205,8 @@ def with_options(expr: Json) -> Callable[..., Any]:
     zone = expr.get("zone") or "UTC"
     if fn == "truncate":
         return strict(lambda t: bucket(t, expr["every"], zone)[0])
-    if fn == "hour":
-        return strict(lambda t: local(t, zone).hour)
-    if fn == "weekday":
-        return strict(lambda t: local(t, zone).weekday())
+    if fn in PARTS:
+        return strict(lambda t: PARTS[fn](local(t, zone)))
     raise ValueError(f"unknown function {fn!r}")
 
 
@@ -210,14 +225,62 @@ def last(values: list[Value], rows: list[Row], hold: int | None) -> list[Value]:
     return result
 
 
-def previous(values: list[Value], rows: list[Row]) -> list[Value]:
-    """The value, null or not, in the row before of the same key."""
-    before: dict[Any, Value] = {}
+def previous(values: list[Value], rows: list[Row], n: int = 1) -> list[Value]:
+    """The value, null or not, in the n-th row before of the same key."""
+    before: dict[Any, list[Value]] = {}
     result: list[Value] = []
     for row, value in zip(rows, values, strict=True):
-        result.append(before.get(row.key))
+        seen = before.setdefault(row.key, [])
+        result.append(seen[-n] if len(seen) >= n else None)
         if not row.ghost:
-            before[row.key] = value
+            seen.append(value)
+    return result
+
+
+def within(function: Callable[[list[Value], list[Row]], list[Value]]) -> Callable[[list[Any], list[Row]], list[Value]]:
+    """The function over pairs of another value and its argument: each run of equal other values is a key of its own."""
+
+    def of_pairs(pairs: list[Any], rows: list[Row]) -> list[Value]:
+        runs: dict[Any, tuple[Any, int]] = {}
+        apart: list[Row] = []
+        for (run, _), row in zip(pairs, rows, strict=True):
+            seen, number = runs.get(row.key, (run, 0))
+            number += seen != run
+            if not row.ghost:
+                runs[row.key] = run, number
+            apart.append(replace(row, key=(row.key, number)))  # type: ignore[arg-type]
+        return function([value for _, value in pairs], apart)
+
+    return of_pairs
+
+
+def extreme(best: Callable[[Value, Value], bool]) -> Callable[[list[Value], list[Row]], list[Value]]:
+    """The value so far of each key that is best."""
+
+    def of_rows(values: list[Value], rows: list[Row]) -> list[Value]:
+        held: dict[Any, Value] = {}
+        result: list[Value] = []
+        for row, value in zip(rows, values, strict=True):
+            if value is not None and not row.ghost and (row.key not in held or best(value, held[row.key])):
+                held[row.key] = value
+            result.append(held.get(row.key))
+        return result
+
+    return of_rows
+
+
+def total_order(value: Any) -> Any:
+    """What floats are ordered by: -0.0 comes before 0.0."""
+    return (value, math.copysign(1.0, value)) if isinstance(value, float) else value
+
+
+def row_number(values: list[Value], rows: list[Row]) -> list[Value]:
+    """The number of the row among those of the key that report the value."""
+    counts: dict[Any, int] = {}
+    result: list[Value] = []
+    for row, value in zip(rows, values, strict=True):
+        counts[row.key] = counts.get(row.key, 0) + (value is not None and not row.ghost)
+        result.append(None if value is None else counts[row.key])
     return result
 
 
@@ -245,7 +308,15 @@ def cumulative_sum(values: list[Value], rows: list[Row]) -> list[Value]:
     return result
 
 
-LOOKING_BACK = {"previous": previous, "changed": changed, "cumulative_sum": cumulative_sum}
+LOOKING_BACK: dict[str, Callable[[list[Value], list[Row]], list[Value]]] = {
+    "previous": previous,
+    "changed": changed,
+    "row_number": row_number,
+    "cumulative_sum": cumulative_sum,
+    "first": extreme(lambda a, b: False),
+    "cumulative_max": extreme(lambda a, b: total_order(a) > total_order(b)),
+    "cumulative_min": extreme(lambda a, b: total_order(a) < total_order(b)),
+}
 
 
 # --- evaluation --------------------------------------------------------------------------------------------------
@@ -294,7 +365,14 @@ def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
         past = table.past
         before = evaluate(expr["args"][0], past, params)
         function = LOOKING_BACK.get(fn) or (lambda values, seen: last(values, seen, expr.get("hold")))
-        found = looking_back(function, args[0], rows, before, past.rows)
+        if expr.get("rows", 1) > 1:
+            function = lambda values, seen: previous(values, seen, expr["rows"])  # noqa: E731
+        if len(args) > 1:
+            runs: list[Any] = [*zip(evaluate(expr["args"][1], past, params), before, strict=True)]
+            pairs: list[Any] = [*zip(args[1], args[0], strict=True)]
+            found = looking_back(within(function), pairs, rows, runs, past.rows)
+        else:
+            found = looking_back(function, args[0], rows, before, past.rows)
         # What is left of a row in the range begins with the range, where nothing changes.
         return [fn != "changed" and v if row.early == "part" else v for v, row in zip(found, rows, strict=True)]
     kinds = [type_of(arg, table.types) for arg in expr["args"]]

@@ -22,15 +22,22 @@ from operators.kernels.times.calendar import (
     bucket_start,
     hour_of,
     in_years,
+    minute_of,
     offset_place,
+    second_of,
     weekday_of,
 )
+from operators.kernels.times.dates import day_of, day_of_year_of, iso_week_of, month_of, quarter_of, year_of
 from runtime.testing.oracle.buckets import EPOCH, MICROSECOND, bucket, local
 from runtime.testing.oracle.odd_zones import ODD_ZONES
 
 HOUR = 3_600_000_000
 LO, HI = ((datetime(year, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND for year in (1900, 2262))
-EVERY = ("15m", "1h", "2h", "6h", "12h", "1d", "7d", "1w", "2w", "1mo", "3mo", "1y", "10y", "100y")
+EVERY = (
+    "15m", "1h", "2h", "6h", "12h", "1d", "7d", "1w", "2w", "1mo", "3mo", "1y", "10y", "100y",
+    "1d+6h", "1d+90m", "1d+150m", "3d+50h", "1w@sun", "1w@tue+5h", "2w@sat+9d", "1mo+14d", "1mo+9000s", "3mo+70d",
+    "1y+91d",
+)  # fmt: skip
 
 
 def changes(zone: str) -> list[int]:
@@ -67,6 +74,10 @@ def test_clocks(moment: tuple[str, int]) -> None:
     clock = local(t, zone)
     assert shown == (clock.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
     assert (hour_of(shown), weekday_of(shown)) == (clock.hour, clock.weekday())
+    assert (minute_of(shown), second_of(shown)) == (clock.minute, clock.second)
+    assert (year_of(shown), month_of(shown), day_of(shown)) == (clock.year, clock.month, clock.day)
+    assert quarter_of(shown) == (clock.month + 2) // 3
+    assert (iso_week_of(shown), day_of_year_of(shown)) == (clock.isocalendar().week, clock.timetuple().tm_yday)
 
 
 @given(moments(), st.sampled_from(["15m", "1h", "6h", "1d", "1w", "1mo"]), st.integers(1, 40))
@@ -97,7 +108,7 @@ def test_the_first_and_the_last_time(zone: str, every: str) -> None:
 
 
 @pytest.mark.parametrize("around", [1, 3, 1000])
-@pytest.mark.parametrize("every", ["1d", "1w", "1mo", "1y"])
+@pytest.mark.parametrize("every", ["1d", "1w", "1mo", "1y", "1d+6h", "2w@sun+13d", "1mo+27d"])
 def test_buckets_around_the_years(every: str, around: int) -> None:
     table = bucket_table(every, "Europe/Berlin", around)
     for t in (LO, HI - 1):
