@@ -15,7 +15,7 @@ SECOND = 1_000_000
 
 
 @dataclass(frozen=True)
-class Moment:
+class _Moment:
     """Rows of a key whose order does not matter: their time, the steps and exclusions that they meet, and the last of
     them."""
 
@@ -26,7 +26,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class _Attempt:
     """Which step it met when, in the order of time, and the numbers of its first moment and of its last one."""
 
     met: dict[int, int]
@@ -50,7 +50,7 @@ def funnel(step: Json, table: Table, scope: Scope) -> Table:
         held = {c: last_reported([point.values[c] for point in points]) for c in scope.held}
         mine = [(i, point) for i, point in enumerate(points) if point.time >= scope.since]
         for session in _sessions(mine, step.get("gap")):
-            moments: list[Moment] = []
+            moments: list[_Moment] = []
             for i, point in session:
                 at = index[id(point)]
                 time = point.time // SECOND * SECOND if step["mode"] == "any" else point.time
@@ -59,7 +59,7 @@ def funnel(step: Json, table: Table, scope: Scope) -> Table:
                 if moments and moments[-1].time == time and step["mode"] != "ordered":
                     before = moments.pop()
                     steps, excluded = steps | before.steps, excluded | before.excluded
-                moments.append(Moment(time, steps, excluded, i))
+                moments.append(_Moment(time, steps, excluded, i))
             for attempt, entry in _counted(step, moments):
                 times = list(attempt.met.values())
                 values: dict[str, Value] = {scope.key: points[0].key, "start": times[0], "end": times[-1]}
@@ -96,7 +96,7 @@ def _sessions(points: list[tuple[int, Row]], gap: int | None) -> Iterator[list[t
     yield run
 
 
-def _counted(step: Json, moments: list[Moment]) -> Iterator[tuple[Attempt, int | None]]:
+def _counted(step: Json, moments: list[_Moment]) -> Iterator[tuple[_Attempt, int | None]]:
     """The attempts that make rows, each with the begin of its bucket of entry."""
     attempts = [_attempt(step, moments, i) for i, m in enumerate(moments) if _may_start(step, m)]
     if step.get("count") == "all":
@@ -109,7 +109,7 @@ def _counted(step: Json, moments: list[Moment]) -> Iterator[tuple[Attempt, int |
             chosen = min(done, key=lambda a: (a.last, -a.first))
             used = chosen.last
             yield chosen, None
-    entries: dict[int | None, list[Attempt]] = {}
+    entries: dict[int | None, list[_Attempt]] = {}
     for attempt in attempts:
         entry = bucket(attempt.start, step["every"], step.get("zone", "UTC"))[0] if "every" in step else None
         entries.setdefault(entry, []).append(attempt)
@@ -118,15 +118,15 @@ def _counted(step: Json, moments: list[Moment]) -> Iterator[tuple[Attempt, int |
         yield max(entered, key=lambda a: (len(a.met), a.start)), entry
 
 
-def _may_start(step: Json, moment: Moment) -> bool:
+def _may_start(step: Json, moment: _Moment) -> bool:
     return bool(moment.steps) if step["mode"] == "any_order" else 0 in moment.steps
 
 
-def _attempt(step: Json, moments: list[Moment], first: int) -> Attempt:
+def _attempt(step: Json, moments: list[_Moment], first: int) -> _Attempt:
     return _in_any_order(step, moments, first) if step["mode"] == "any_order" else _in_order(step, moments, first)
 
 
-def _in_order(step: Json, moments: list[Moment], first: int) -> Attempt:
+def _in_order(step: Json, moments: list[_Moment], first: int) -> _Attempt:
     """The attempt that starts at this moment and meets each step as early as it can."""
     start, windows = moments[first].time, step["within"]
     met, at = {0: start}, [first]
@@ -149,10 +149,10 @@ def _in_order(step: Json, moments: list[Moment], first: int) -> Attempt:
             break
         met[j] = moments[found].time
         at.append(found)
-    return Attempt(met, first, at[-1])
+    return _Attempt(met, first, at[-1])
 
 
-def _in_any_order(step: Json, moments: list[Moment], first: int) -> Attempt:
+def _in_any_order(step: Json, moments: list[_Moment], first: int) -> _Attempt:
     """The attempt that starts at this moment and meets each step as early as it can."""
     start, met, last = moments[first].time, dict[int, int](), first
     for i in range(first, len(moments)):
@@ -164,7 +164,7 @@ def _in_any_order(step: Json, moments: list[Moment], first: int) -> Attempt:
             last = i
         if i > first and moments[i].excluded:
             break
-    return Attempt(met, first, last)
+    return _Attempt(met, first, last)
 
 
 def funnel_table(step: Json, table: Table, scope: Scope) -> Table:
