@@ -36,21 +36,16 @@ FUNNEL_FORMS: dict[str, b.Json] = {
         funnel(b.UP, DOWN, b.UP, within=[GAP, 3 * HOUR], exclude=[out(WARM, 2, 3)]),
         b.select(start=b.col("start"), steps=b.col("steps"), two=b.col("step_2"), firmware=b.FIRMWARE),
     ),
-    "funnel_windows_any": b.graph(funnel(b.UP, b.OK, WARM, within=[GAP, GAP], mode="any")),
     "funnel_any_order": b.graph(
-        funnel(b.UP, b.OK, WARM, mode="any_order"),
-        b.extend(fw=b.FIRMWARE),
-    ),
-    "funnel_any_order_excluded": b.graph(
         funnel(DOWN, b.OK, WARM, b.UP, within=DAY, mode="any_order", exclude=[out(MANY, 1, 4), out(DEGRADED, 1, 4)]),
+        b.extend(fw=b.FIRMWARE),
     ),
     "funnel_entries": b.graph(
         funnel(*STEPS[:3], within=DAY, every="6h", zone=b.LONDON, exclude=[out(WARM, 1, 2)]),
         b.extend(fw=b.FIRMWARE),
     ),
-    "funnel_entries_any": b.graph(funnel(b.UP, b.OK, within=5 * GAP, mode="any", every="1d")),
-    "funnel_entries_ordered": b.graph(
-        funnel(b.UP, DOWN, b.UP, within=[2 * DAY, HOUR], mode="ordered", every="1d", zone=b.LONDON),
+    "funnel_entries_any": b.graph(
+        funnel(b.UP, b.OK, WARM, within=[2 * DAY, HOUR], mode="any", every="1d", zone=b.LONDON),
         table(3, b.named(entry=b.col("entry"))),
     ),
     "funnel_entries_any_order": b.graph(
@@ -58,34 +53,22 @@ FUNNEL_FORMS: dict[str, b.Json] = {
         b.extend(fw=b.FIRMWARE),
     ),
     "funnel_all": b.graph(funnel(b.UP, DOWN, b.UP, within=DAY, count="all"), b.extend(fw=b.FIRMWARE)),
-    "funnel_all_any": b.graph(funnel(b.UP, b.OK, within=DAY, mode="any", count="all", exclude=[out(DOWN, 1, 2)])),
-    "funnel_all_any_order": b.graph(funnel(b.UP, b.OK, within=DAY, mode="any_order", count="all")),
     "funnel_all_in_sessions": b.graph(
         funnel(b.UP, DOWN, within=DAY, mode="ordered", count="all", per="session", gap=GAP),
     ),
+    "funnel_all_any_order": b.graph(
+        funnel(b.UP, b.OK, within=DAY, mode="any_order", count="all", per="session", gap=HOUR)
+    ),
     "funnel_sessions": b.graph(
-        funnel(b.UP, DOWN, b.OK, within=DAY, per="session", gap=GAP),
+        funnel(b.UP, DOWN, b.OK, within=DAY, mode="any", per="session", gap=GAP),
         b.group(b.named(steps=b.col("steps"), fw=b.FIRMWARE), n=b.ROWS, took=b.agg("sum", b.DURATION)),
     ),
-    "funnel_sessions_any": b.graph(funnel(b.UP, DOWN, within=HOUR, mode="any", per="session", gap=300_000)),
-    "funnel_sessions_any_order": b.graph(
-        funnel(b.UP, b.OK, WARM, within=DAY, mode="any_order", per="session", gap=HOUR),
-    ),
-    "funnel_table": b.graph(funnel(*STEPS, within=DAY), table(4, b.named(firmware=b.FIRMWARE))),
-    "funnel_table_any_order": b.graph(funnel(*STEPS, within=DAY, mode="any_order"), table(4, [], any_order=True)),
-    "funnel_of_sessions_excluded": b.graph(
-        b.sessions(),
-        funnel(
-            b.fn("gt", b.col("count"), b.lit(1)), b.fn("gt", b.DURATION, b.lit(0, "duration")),
-            within=DAY, exclude=[out(b.fn("eq", b.col("count"), b.lit(1)), 1, 2)],
-        ),
+    "funnel_table_any_order": b.graph(
+        funnel(*STEPS, within=DAY, mode="any_order"), table(4, b.BY_FIRMWARE, any_order=True)
     ),
 }  # fmt: skip
 
 SESSIONS_AT_ONCE: dict[str, b.Json] = {
-    "concurrent_sessions": b.graph(
-        b.sessions(), {"op": "concurrent", "condition": b.lit(True), "by": b.BY_FIRMWARE, "at_least": None}
-    ),
     "peak_of_sessions": b.graph(
         b.sessions(ups=b.agg("count", where=b.UP)),
         {"op": "concurrent", "condition": b.fn("gt", b.col("ups"), b.lit(0)), "by": [], "at_least": None},
@@ -93,7 +76,7 @@ SESSIONS_AT_ONCE: dict[str, b.Json] = {
     ),
     "at_least_two_sessions": b.graph(
         b.sessions(max_length=HOUR, split=b.UP),
-        {"op": "concurrent", "condition": b.OK, "by": [], "at_least": 2},
+        {"op": "concurrent", "condition": b.OK, "by": b.BY_FIRMWARE, "at_least": 2},
     ),
 }  # fmt: skip
 

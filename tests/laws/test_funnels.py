@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runtime.query.stages import runner
-from runtime.testing.oracle.strategies import Case
+from runtime.testing.oracle.strategies import Case, cases
 from tests.laws.agreement import agrees
 from tests.laws.funnel_graphs import FUNNEL_FORMS, SESSIONS_AT_ONCE
 from tests.laws.memory import run_in_memory
-from tests.laws.test_flows import any_of
+
+CASES = st.booleans().flatmap(lambda dense: cases(most=12, dense=dense))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -24,11 +27,13 @@ def hardly_any_room() -> Iterator[None]:
     patch.undo()
 
 
-@any_of(FUNNEL_FORMS)
+@settings(max_examples=max(500, settings().max_examples))
+@given(name=st.sampled_from(sorted(FUNNEL_FORMS)), case=CASES, tasks=st.integers(1, 3), rows=st.integers(0, 5))
 def test_funnels(name: str, case: Case, tasks: int, rows: int) -> None:
     agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
 
 
-@any_of(SESSIONS_AT_ONCE)
+@settings(max_examples=max(150, settings().max_examples))
+@given(name=st.sampled_from(sorted(SESSIONS_AT_ONCE)), case=CASES, tasks=st.integers(1, 3), rows=st.integers(0, 5))
 def test_sessions_at_once(name: str, case: Case, tasks: int, rows: int) -> None:
     agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
