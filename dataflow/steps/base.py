@@ -182,6 +182,10 @@ class Step(ABC):
         """Times before a row's own time whose points matter for it."""
         return []
 
+    def latest(self) -> list[Expr]:
+        """Times after a row's end up to which points matter for it."""
+        return []
+
     @property
     def state_reported(self) -> Expr | None:
         """The state that rows report and that lasts; None if there is none."""

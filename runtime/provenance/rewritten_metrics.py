@@ -309,6 +309,8 @@ class Behind:
         made = self.grouping.made_by
         first: list[Expr] = [self.start, *made.earliest()]
         last = col("end") if made.has_length else _now
+        for e in made.latest():
+            last = when(e > last).then(e).otherwise(last)
         for bucket in self._buckets() or ():
             # The end of a bucket ends its piece. Points in the bucket before its first piece exclude others from it.
             first.append(replace(bucket, args=(self.start,)))

@@ -33,7 +33,7 @@ FUNNEL_FORMS: dict[str, b.Json] = {
         for mode in ("strict", "ordered", "any")
     },
     "funnel_windows": b.graph(
-        funnel(b.UP, DOWN, b.UP, within=[GAP, 3 * HOUR], exclude=[out(WARM, 2, 3)]),
+        funnel(b.UP, DOWN, b.UP, within=[GAP, GAP], exclude=[out(WARM, 2, 3)]),
         b.select(start=b.col("start"), steps=b.col("steps"), two=b.col("step_2"), firmware=b.FIRMWARE),
     ),
     "funnel_any_order": b.graph(
@@ -41,7 +41,7 @@ FUNNEL_FORMS: dict[str, b.Json] = {
         b.extend(fw=b.FIRMWARE),
     ),
     "funnel_entries": b.graph(
-        funnel(*STEPS[:3], within=DAY, every="6h", zone=b.LONDON, exclude=[out(WARM, 1, 2)]),
+        funnel(*STEPS[:3], within=GAP, every="5m", exclude=[out(WARM, 1, 2)]),
         b.extend(fw=b.FIRMWARE),
     ),
     "funnel_entries_any": b.graph(
@@ -57,7 +57,7 @@ FUNNEL_FORMS: dict[str, b.Json] = {
         funnel(b.UP, DOWN, within=DAY, mode="ordered", count="all", per="session", gap=GAP),
     ),
     "funnel_all_any_order": b.graph(
-        funnel(b.UP, b.OK, within=DAY, mode="any_order", count="all", per="session", gap=HOUR)
+        funnel(b.UP, b.OK, within=GAP, mode="any_order", count="all", per="session", gap=HOUR)
     ),
     "funnel_sessions": b.graph(
         funnel(b.UP, DOWN, b.OK, within=DAY, mode="any", per="session", gap=GAP),

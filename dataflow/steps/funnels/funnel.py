@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.call_text import call, given, length_text
-from dataflow.expressions.expr import Expr
+from dataflow.expressions.expr import Expr, col
 from dataflow.expressions.node import operand, quoted
 from dataflow.json import fields as json
 from dataflow.json.errors import JsonFormError
@@ -111,6 +112,11 @@ class Funnel(KeyedStep, op="funnel"):
         """See Step."""
         if (wrong := self.problem()) is not None:
             raise JsonFormError(f"{where}: {wrong}")
+
+    def latest(self) -> list[Expr]:
+        """See Step: what ended an attempt comes after the last step that it met."""
+        longest = self.within if isinstance(self.within, int) else sum(self.within)
+        return [col("start") + timedelta(microseconds=longest)] if self.exclude else []
 
     def rows(self, b: Expressions, shape: Shape, own: Mapping[str, Typed]) -> KeyedRows:
         """See KeyedStep."""
