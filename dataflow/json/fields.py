@@ -118,6 +118,10 @@ def _micros(value: Any, where: str, others: Mapping[str, Any]) -> int:
     return parse_duration(value, where)
 
 
+def _bucket(value: Any, where: str, others: Mapping[str, Any]) -> str:
+    return parse_every(value, where).text
+
+
 def length() -> Any:
     """A duration: positive microseconds."""
     return field_of(_same, lambda r, v, where: r.micros(v, where), value=_micros)
@@ -130,11 +134,7 @@ def optional_length() -> Any:
 
 def every() -> Any:
     """Calendar buckets, for example "10m"."""
-    return field_of(
-        _same,
-        lambda r, v, where: parse_every(r.text(v, where), where).text,
-        value=lambda v, where, others: parse_every(v, where).text,
-    )
+    return field_of(_same, lambda r, v, where: parse_every(r.text(v, where), where).text, value=_bucket)
 
 
 def whole(low: int, high: int, default: Any = MISSING, value: Value | None = None) -> Any:
@@ -193,3 +193,33 @@ def pairs(first: str, second: str) -> Any:
         return tuple(found)
 
     return field_of(lambda found: [{first: a, second: b} for a, b in found], read)
+
+
+def length_or_lengths() -> Any:
+    """A duration, or a list of durations."""
+
+    def read(r: Reader, value: Any, where: str) -> Any:
+        if isinstance(value, list):
+            return tuple(r.micros(v, f"{where}[{i}]") for i, v in enumerate(value))
+        return r.micros(value, where)
+
+    def given(value: Any, where: str, others: Mapping[str, Any]) -> Any:
+        listed = isinstance(value, list | tuple)
+        return tuple(parse_duration(v, where) for v in value) if listed else parse_duration(value, where)
+
+    return field_of(lambda value: list(value) if isinstance(value, tuple) else value, read, value=given)
+
+
+def length_if_given() -> Any:
+    """A duration; None is written as no field."""
+    return field_of(_same, lambda r, v, where: r.micros(v, where), None, value=_micros)
+
+
+def every_if_given() -> Any:
+    """Calendar buckets, for example "1d"; None is written as no field."""
+    return field_of(_same, lambda r, v, where: parse_every(r.text(v, where), where).text, None, value=_bucket)
+
+
+def text_or(usual: str | None) -> Any:
+    """A string that is not empty; ``usual`` is written as no field."""
+    return field_of(_same, lambda r, v, where: r.text(v, where), usual)

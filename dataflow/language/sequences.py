@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Self
 
 from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.language.timelines import Chain
-from dataflow.steps import Cohorts, Funnel, KeyBy, Transitions
-from dataflow.steps.keyed.funnel import FUNNEL_MODES, MAX_FUNNEL
+from dataflow.steps import Cohorts, KeyBy, Transitions
 from dataflow.times.durations import parse_duration, placed_every
-from dataflow.values.mistaken import listed_values, shown, text_of
+from dataflow.values.mistaken import shown, text_of
 from operators.errors import DataflowError
 
 
@@ -33,30 +31,6 @@ class Sequences(Chain):
         if len(self.steps) != 1:
             raise DataflowError("key_by comes directly after df.stream(...)")
         return self._then(KeyBy(str.__str__(name)))
-
-    def funnel(self, steps: Sequence[Operand], within: str | timedelta, mode: str = "strict") -> Self:
-        """How far each key got through the conditions ``steps``, in their order, ``within`` the time from the first.
-
-        A window opens at every row that meets step 1 and lasts for ``within``, both ends included. Each further step
-        must be met by a row of the window that comes after the row that met the previous step; rows in between do not
-        matter. The window of a key that gets furthest counts; among several, the one that starts last. ``mode`` says
-        which rows come after:
-
-        - ``"strict"``: rows at a later time. Rows at the same time have no order.
-        - ``"ordered"``: later rows; at the same time, in order of arrival.
-        - ``"any"``: rows in the same second or later, for logs with a resolution of seconds. Within a second (of UTC)
-          the order does not matter, and one row may meet several steps. Times are rounded down to seconds.
-
-        Rows, one for each key that met step 1 in the range: the key, start (time of step 1), end (time of the last step
-        met), duration, ``steps`` (the number of steps met, from 1), ``step_2``, ``step_3`` ... (when each was first met
-        in the window, else null), and the other columns as last reported at the start.
-        """
-        conditions = tuple(expr(s) for s in listed_values(steps, "funnel takes a list of conditions"))
-        if not 2 <= len(conditions) <= MAX_FUNNEL:
-            raise DataflowError(f"funnel takes 2 to {MAX_FUNNEL} steps, got {len(conditions)}")
-        if mode not in FUNNEL_MODES:
-            raise DataflowError(f"funnel: mode is one of {', '.join(FUNNEL_MODES)}, got {shown(mode)}")
-        return self._then(Funnel(conditions, parse_duration(within, "funnel(within)"), mode))
 
     def cohorts(
         self,

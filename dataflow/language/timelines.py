@@ -110,17 +110,22 @@ class Chain:
         return self._then(_during("outside", periods, on, key, valid_from, valid_to, False))
 
     def concurrent(self, condition: Operand, /, *by: str | Expr, **named: Operand) -> Self:
-        """The number of keys of each group for which the condition holds at once; after state_duration, heartbeat etc.
+        """The number of keys of each group for which the condition holds at once; after state_duration, heartbeat etc.,
+        or the number of sessions, after sessionize.
 
         Rows: the group columns, start, end, duration, and the numbers of keys for which the condition is true
         (``active``), false (``inactive``) and null (``unknown``): intervals in which these numbers stay the same. A key
         counts from its first point on. Conditions are three-valued: false and unknown is false. The time of a row is
         known if ``unknown`` is 0.
+
+        A session counts from its first point to its last, both included: as times are whole microseconds, up to one
+        microsecond after the last, so that a session of one point is a row of one microsecond. ``concurrent(True)``
+        counts all of them. There are no rows where no session is open.
         """
         return self._then(Concurrent(expr(condition), named_columns(by, named, "concurrent"), None))
 
     def at_least(self, k: int, condition: Operand, /, *by: str | Expr, **named: Operand) -> Self:
-        """When the condition holds for at least ``k`` keys of each group.
+        """When the condition holds for at least ``k`` keys of each group, or ``k`` sessions (see ``concurrent``).
 
         Rows: the group columns, start, end, duration and the boolean ``state``, which is null (unknown time) where the
         keys whose condition is unknown could decide.

@@ -184,6 +184,19 @@ class JoinedAnswer(TableFunction):
 
 
 @dataclass(frozen=True)
+class StepRows(TableFunction):
+    """Turns the row of each group, with ``$keys_n`` and ``$time_n`` for each of ``steps``, into a row per step: the
+    columns ``by``, ``step``, ``keys``, ``share_of_first``, ``share_of_previous`` and ``median_time``."""
+
+    by: tuple[str, ...]
+    steps: int
+
+    def describe(self) -> str:
+        """In words."""
+        return f"a row for each of {self.steps} steps, with its shares"
+
+
+@dataclass(frozen=True)
 class Plan:
     """A bound metric: ``stages`` run in the tasks, ``after`` on the merged table.
 

@@ -6,10 +6,11 @@ from dataflow.steps.answers.key_by import KeyBy
 from dataflow.steps.answers.side_by_side import BesideAnswer, SideBySide
 from dataflow.steps.concurrent import Concurrent
 from dataflow.steps.during import During
+from dataflow.steps.funnels.funnel import Funnel
+from dataflow.steps.funnels.funnel_table import FunnelTable
 from dataflow.steps.groups import GroupBy
 from dataflow.steps.join import Join
 from dataflow.steps.keyed.cohorts import Cohorts
-from dataflow.steps.keyed.funnel import Funnel
 from dataflow.steps.keyed.sessions import Sessionize
 from dataflow.steps.keyed.states import Heartbeat, StateDuration
 from dataflow.steps.keyed.timeline import Timeline, Track
@@ -23,7 +24,8 @@ from dataflow.steps.top import Top
 
 __all__ = [
     "BesideAnswer", "Cohorts", "ColumnStep", "Compare", "ComparedAnswer", "Concurrent", "During", "Filter",
-    "Funnel", "GroupBy", "Heartbeat", "Held", "Join", "JoinAnswer", "JoinMetric", "KeyBy", "Limit", "Pivot",
+    "Funnel", "FunnelTable", "GroupBy", "Heartbeat", "Held", "Join", "JoinAnswer", "JoinMetric", "KeyBy", "Limit",
+    "Pivot",
     "Select", "Sessionize", "SideBySide", "Sort", "Source", "StateDuration", "Timeline", "Top", "Track",
     "Transitions", "Window", "WithColumns",
 ]  # fmt: skip

@@ -54,6 +54,10 @@ class StepGroups:
     at_once: bool = False
     """Whether it counts keys at one time, in intervals of equal numbers."""
 
+    counted_from: tuple[str, Expr] | None = None
+    """If one group makes several rows: a column of the result, and an expression of the grouped rows. A row of the
+    result is about those in which the expression is at least the value of the column."""
+
 
 @dataclass(frozen=True, eq=False)
 class InnerMetric:
@@ -216,6 +220,10 @@ class Step(ABC):
 
     def earliest(self) -> list[Expr]:
         """Times before a row's own time whose points matter for it."""
+        return []
+
+    def latest(self) -> list[Expr]:
+        """Times after a row's end up to which points matter for it."""
         return []
 
     @property

@@ -1,4 +1,4 @@
-"""``concurrent`` and ``at_least``: the number of keys for which a condition holds at once."""
+"""``concurrent`` and ``at_least``: the number of keys, or sessions, for which a condition holds at once."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class EdgesEmitter(SinkEmitter):
             value, valid = x.emit(e)
             columns.append((w.arg(f"o{j}_v", value_array(e.type), "out", name), value))
             columns.append((w.arg(f"o{j}_k", U1, "out_valid", name), valid))
-        for at, sign in (("t", "1"), ("e", "-1")):
+        for at, sign in (("t", "1"), ("e + 1" if sink.closed else "e", "-1")):
             changes = [at, f"{sign} if active else 0", f"{sign} if clear and not active else 0"]
             changes.append(f"0 if clear else {sign}")
             w.put("\n".join(f"{out}[on] = {change}" for out, change in zip(outs, changes, strict=True)))
@@ -65,11 +65,13 @@ class Edges(Sink):
     """Sink: two rows per interval, at its start and its end.
 
     Writes ``by``, ``$at`` and the changes there in the numbers of keys whose condition is true (``$active``), false
-    (``$inactive``) and null (``$unknown``).
+    (``$inactive``) and null (``$unknown``). ``closed``: the rows are sessions, to which the instant of their last point
+    belongs; times are whole microseconds, so the edge is one microsecond later.
     """
 
     by: tuple[tuple[str, Typed], ...]
     condition: Typed
+    closed: bool = False
 
     gathers = False
 
@@ -92,7 +94,8 @@ class Edges(Sink):
 
     def describe(self) -> str:
         """See Sink."""
-        return f"edges of intervals by {', '.join(n for n, _ in self.by) or 'nothing'}"
+        rows = "sessions" if self.closed else "intervals"
+        return f"edges of {rows} by {', '.join(n for n, _ in self.by) or 'nothing'}"
 
 
 COUNTS = ("active", "inactive", "unknown")
@@ -106,7 +109,8 @@ def _number_in(reader: Reader, value: Any, where: str) -> int | None:
 
 @dataclass(frozen=True, eq=False)
 class Concurrent(Step, op="concurrent"):
-    """Intervals of each group: the number of keys for which the condition holds, or whether it is ``at_least`` k."""
+    """Intervals of each group: the number of keys (or sessions) for which the condition holds, or whether it is
+    ``at_least`` k."""
 
     condition: Expr = json.expression()
     by: Named = json.columns()
@@ -137,8 +141,11 @@ class Concurrent(Step, op="concurrent"):
 
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step."""
-        if shape.kind != "intervals" or not shape.keyed:
-            raise b.fail("it needs the intervals of keys; use it after state_duration, heartbeat or combined timelines")
+        if shape.kind not in ("intervals", "sessions") or not shape.keyed:
+            raise b.fail(
+                "it needs the intervals of keys, or sessions; use it after state_duration, heartbeat, combined "
+                "timelines or sessionize"
+            )
         for name, e in self.by:
             if asks_clock(e):
                 raise b.fail(f"{name!r}: keys cannot be grouped by time here; group the resulting intervals by time")
@@ -158,12 +165,12 @@ class Concurrent(Step, op="concurrent"):
                 raise b.fail("keys cannot be grouped by time here; group the resulting intervals by time")
             by.append((name, typed))
         b.fix_all([condition, *(t for _, t in by)], shape)
-        where, before = b.where, shape
+        where, before, closed = b.where, shape, shape.kind == "sessions"
         written = {n: t.type for n, t in by if t.type is not None}
         edges = {**written, "$at": Type.TIME, **{f"${n}": Type.INT for n in COUNTS}}
 
         def stage(_: set[str]) -> Stage:
-            return stage_of_inputs(before.inputs, before.ops, Edges(tuple(by), condition), where)
+            return stage_of_inputs(before.inputs, before.ops, Edges(tuple(by), condition, closed), where)
 
         sums = tuple(BoundAgg(f"${n}", REGISTRY["sum", Type.INT], column(f"${n}", Type.INT), ()) for n in COUNTS)
         keys = tuple((n, column(n, edges[n])) for n in (*written, "$at"))
@@ -173,5 +180,6 @@ class Concurrent(Step, op="concurrent"):
         counts = dict.fromkeys(COUNTS, Type.INT) if self.at_least is None else {"state": Type.BOOL}
         inputs = {**written, **counts, END: Type.TIME, KNOWN: Type.INT}
         env = {n: column(n, t) for n, t in written.items()} | own | {n: column(n, t) for n, t in counts.items()}
-        shape = replace(shape, env=env, inputs=inputs, ops=[], held=frozenset(), referred=set(), keyed=False)
+        shape = replace(shape, env=env, inputs=inputs, ops=[], held=frozenset(), referred=set())
+        shape.kind, shape.keyed = "intervals", False
         return Bound(shape, [*stages, stage], group, [Sweep(tuple(written), self.at_least)])

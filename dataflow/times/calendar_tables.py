@@ -171,3 +171,20 @@ def longest_bucket(every_text: str) -> int:
     every = parse_every(every_text, "truncate")
     # Clocks go back by an hour or so; no zone has ever repeated more than a day.
     return (every.micros or every.months * 31 * DAY) + DAY
+
+
+@lru_cache(maxsize=64)
+def most_buckets(every_text: str, zone: str, length: int) -> int:
+    """An upper bound of the number of buckets that have an instant in common with a span of ``length`` microseconds,
+    both ends included, wherever it lies."""
+    edges, width, _ = bucket_table(every_text, zone)
+    if width == 0:
+        before = np.searchsorted(edges, edges - length)
+        return int((np.arange(len(edges)) - before).max()) + 2
+    cuts = 0
+    if len(edges):
+        # Every change of the offset may cut a bucket in two, or begin one.
+        changes = edges[2 : 2 + COLUMNS * int(edges[1])].reshape(-1, COLUMNS)[:, 0]
+        before = np.searchsorted(changes, changes - length)
+        cuts = 2 * (int((np.arange(len(changes)) - before).max()) + 1)
+    return length // width + 2 + cuts

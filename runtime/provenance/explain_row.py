@@ -32,6 +32,7 @@ from runtime.provenance.rewritten_metrics import (
     expressions,
     groupings,
     looks_back,
+    narrowed,
     shown_as,
     spread_columns,
 )
@@ -140,6 +141,7 @@ def _explained(asked: Asked, result: Result, index: int, values: Mapping[str, Va
         span = _span_of(values)
         if span is None:
             raise QueryError("explain: the result's rows lack their start and end; keep these columns")
+    grouping = narrowed(grouping, values)
     behind = _behind(asked, grouping, [group], span)
     if grouping.table or grouping.intervals:
         rows = asked.run(behind.rows())

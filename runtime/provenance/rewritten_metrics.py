@@ -46,6 +46,9 @@ class MetricGrouping:
     at_once: bool = False
     """Whether it counts concurrent keys, over intervals of constant counts."""
 
+    counted_from: tuple[str, Expr] | None = None
+    """See ``StepGroups``."""
+
     @property
     def made_by(self) -> Step:
         """The step that produced the grouped rows."""
@@ -65,7 +68,18 @@ class MetricGrouping:
 def groupings(steps: Sequence[Step]) -> list[tuple[int, MetricGrouping]]:
     """The groupings of a metric, first to last, each with its place among the steps."""
     found = ((i, tuple(steps[:i]), step.groups()) for i, step in enumerate(steps))
-    return [(i, MetricGrouping(before, g.by, g.aggs, g.at_once)) for i, before, g in found if g is not None]
+    return [
+        (i, MetricGrouping(before, g.by, g.aggs, g.at_once, g.counted_from)) for i, before, g in found if g is not None
+    ]
+
+
+def narrowed(grouping: MetricGrouping, values: Mapping[str, Value]) -> MetricGrouping:
+    """The grouping of only those rows that a row of the result, with these ``values``, is about."""
+    if grouping.counted_from is None or grouping.counted_from[0] not in values:
+        return grouping
+    column, counted = grouping.counted_from
+    kind, value = values[column]
+    return replace(grouping, before=(*grouping.before, Filter(counted >= _lit(value, kind))))
 
 
 def shown_as(grouping: MetricGrouping, after: Sequence[Step]) -> dict[str, str]:
@@ -238,6 +252,9 @@ class Behind:
             lo, hi = _time(self.span[0]), _time(self.span[1])
             if self.grouping.intervals and self.span[0] < self.span[1]:
                 conditions += [col("end") > lo, self.start <= hi if ending else self.start < hi]
+            elif self.grouping.at_once and not self.grouping.intervals:
+                # Sessions, to which the instant of their last point belongs.
+                conditions += [col("end") >= lo, self.start < hi]
             else:
                 conditions += [(col("end") if self.grouping.intervals else _now) >= lo, self.start <= hi]
         return (*steps, Filter(all_of(conditions))) if conditions else tuple(steps)
@@ -248,7 +265,7 @@ class Behind:
         requested."""
         grouping = self.grouping
         if not grouping.intervals:
-            return self._chosen(grouping.before)
+            return self._chosen(_with_ends(grouping.before) if grouping.at_once else grouping.before)
         made = grouping.made_by
         shown: dict[str, Expr] = {self.key: col(self.key)} if made.of_keys else {}
         start, end = self.start, col("end")
@@ -300,6 +317,8 @@ class Behind:
         made = self.grouping.made_by
         first: list[Expr] = [self.start, *made.earliest()]
         last = col("end") if made.has_length else _now
+        for e in made.latest():
+            last = when(e > last).then(e).otherwise(last)
         for bucket in self._buckets() or ():
             # The end of a bucket ends its piece. Points in the bucket before its first piece exclude others from it.
             first.append(replace(bucket, args=(self.start,)))

@@ -12,7 +12,7 @@ import dataflow as df
 from dataflow.kernels.generate import generate
 from dataflow.metrics.bind import StreamColumns, bind
 from dataflow.metrics.json_form import JsonFormError
-from dataflow.steps.keyed.funnel import Climb
+from dataflow.steps.funnels.climb import Climb
 from dataflow.steps.keyed.segments import Segments
 from operators.types import Type
 
@@ -85,7 +85,10 @@ def test_json_that_is_refused(name: str, change: dict[str, Any], message: str) -
     [
         (lambda: P.funnel([UP], within="1h"), "funnel takes 2 to 16 steps, got 1"),
         (lambda: P.funnel([UP] * 17, within="1h"), "got 17"),
-        (lambda: P.funnel([UP, DOWN], within="1h", mode="lax"), "mode is one of strict, ordered, any, got 'lax'"),
+        (
+            lambda: P.funnel([UP, DOWN], within="1h", mode="lax"),
+            "mode is one of strict, ordered, any, any_order, got 'lax'",
+        ),
         (lambda: P.funnel([UP, DOWN], within=3600), "is not a duration"),
         (lambda: P.cohorts(UP, DOWN, "daily"), "cohorts: 'daily' is not a bucket"),
         (lambda: P.retention(UP, DOWN, "7h"), "does not divide a day"),

@@ -10,11 +10,14 @@ from __future__ import annotations
 from tests.laws.aggregate_graphs import AGGREGATE_GRAPHS
 from tests.laws.clock_graphs import CLOCK_GRAPHS
 from tests.laws.flow_graphs import FLOW_GRAPHS
+from tests.laws.funnel_graphs import FUNNEL_GRAPHS
 from tests.laws.lasting_graphs import LASTING_GRAPHS
 from tests.laws.looking_graphs import LOOKING_GRAPHS
 from tests.laws.row_graphs import ROW_GRAPHS
 from tests.laws.table_graphs import TABLE_GRAPHS
 from tests.laws.timeline_graphs import TIMELINE_GRAPHS
 
-GRAPHS = ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS | LOOKING_GRAPHS
-GRAPHS |= TABLE_GRAPHS
+GRAPHS = (
+    ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | FUNNEL_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS
+    | LOOKING_GRAPHS | TABLE_GRAPHS
+)  # fmt: skip

@@ -28,7 +28,7 @@ Sums = dict[str, Callable[[ROWS], Any]]
 points = df.stream(STREAM)
 states = points.state_duration("status", hold="10m")
 held = points.state_duration("status")
-up = df.col("status") == "up"
+up, down = (df.col("status") == word for word in ("up", "down"))
 day = df.time().truncate("1d", zone="Europe/London")
 hour = df.time().truncate("1h")
 early = df.time().hour() < 12
@@ -121,6 +121,11 @@ METRICS: dict[str, tuple[df.Stream, Sums]] = {
     ),
     "funnel": (
         points.funnel([up, df.col("status") == "down"], within="2h").group_by("steps", "firmware").agg(n=df.count()),
+        {"n": len},
+    ),
+    "funnel with exclusions": (
+        points.funnel([up, df.col("ok"), df.col("temp") > 20], ["1h", "1d"], exclude={down: (1, 3)},
+        every="1d").group_by("steps", "firmware", "entry").agg(n=df.count()),
         {"n": len},
     ),
     "paths": (points.paths("status", gap="10m"), {"count": len}),

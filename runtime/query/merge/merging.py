@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
 from dataflow.kernels.compile import compile_stage
 from dataflow.plan.sink import Grouping
-from dataflow.plan.stages import JoinedAnswer, Plan, SortBy, Stage, Sweep, TableFunction, TableStep, Take
+from dataflow.plan.stages import JoinedAnswer, Plan, SortBy, Stage, StepRows, Sweep, TableFunction, TableStep, Take
 from dataflow.typed.hidden_columns import END, KNOWN
 from dataflow.typed.nodes import column
 from operators.states.groups import Groups, GroupState
@@ -20,6 +21,7 @@ from runtime.query.merge.beside import applied
 from runtime.query.merge.concurrency import swept
 from runtime.query.merge.empty_buckets import bucket_keys
 from runtime.query.merge.finish import finished_groups
+from runtime.query.merge.funnel_steps import step_rows
 from runtime.query.merge.joined_answers import beside
 from runtime.query.merge.spilling import Spill, in_parts, parts_of
 from runtime.query.stages.keys import Keys
@@ -139,6 +141,8 @@ def _apply(step: TableStep, table: QueryTable, merging: Merging, by: Sequence[st
         return table.take(np.arange(min(step.n, table.rows)))
     if isinstance(step, Sweep):
         return swept(step, table)
+    if isinstance(step, StepRows):
+        return step_rows(step, table)
     if isinstance(step, JoinedAnswer):
         return beside(step, table)
     if isinstance(step, TableFunction):
@@ -155,7 +159,8 @@ def _apply(step: TableStep, table: QueryTable, merging: Merging, by: Sequence[st
         extent = _EXTENT if END in step.sink.hidden() else ()
         rows = RowCollector((*((n, column(n, kind)) for n, kind in extent), *columns))
         if table.rows:
-            for chunk in (*runner.push(table.chunk()), *(runner.flush() if step.sink.gathers else ())):
+            # One after the other: a chunk's arrays are those of the next one, too.
+            for chunk in chain(runner.push(table.chunk()), runner.flush() if step.sink.gathers else ()):
                 hidden = {n: chunk.time if n == _START else chunk.columns[n][0] for n, _ in extent}
                 whole = np.ones(chunk.rows, np.uint8)
                 columns_now = {**chunk.columns, **{n: (values, whole) for n, values in hidden.items()}}

@@ -10,7 +10,8 @@ from runtime.testing.oracle.buckets import bucket
 from runtime.testing.oracle.clock import asks_clock, cut
 from runtime.testing.oracle.combined_timelines import concurrent, during, join, timeline
 from runtime.testing.oracle.expressions import evaluate, literal_type, type_of
-from runtime.testing.oracle.flows import cohorts, funnel, transitions
+from runtime.testing.oracle.flows import cohorts, transitions
+from runtime.testing.oracle.funnel_attempts import funnel, funnel_table, own_types
 from runtime.testing.oracle.lasting import Scope, heartbeat, sessionize, state_duration, window
 from runtime.testing.oracle.oracle_aggregates import prepare
 from runtime.testing.oracle.other_metrics import (
@@ -157,6 +158,8 @@ def _apply(step: Json, table: Table, scope: Scope) -> Table:
         )  # fmt: skip
     if op == "concurrent":
         return concurrent(step, table, scope)
+    if op == "funnel_table":
+        return funnel_table(step, table, scope)
     if op == "group_by":
         return _group_by(step, table, scope)
     if op == "sort":
@@ -310,7 +313,7 @@ def _held_columns(step: Json, later: list[Json], key: str) -> list[str]:
     held: dict[str, None] = {}
     for after in later:
         held |= dict.fromkeys(name for name in _references(after) if name not in own)
-        if after["op"] in ("group_by", "select", "concurrent"):
+        if after["op"] in ("group_by", "select", "concurrent", "funnel_table"):
             break
         if "metric" in after:
             own |= columns_of_metric(after["metric"])
@@ -331,7 +334,7 @@ def _own_columns(step: Json, key: str) -> set[str]:
     if step["op"] == "heartbeat":
         return own | {"alive"}
     if step["op"] == "funnel":
-        return own | {"steps", *(f"step_{i}" for i in range(2, len(step["steps"]) + 1))}
+        return own | set(own_types(step, None, key))
     if step["op"] == "cohorts":
         return own | {"cohort", "period", "returned"}
     if step["op"] == "transitions":
@@ -354,7 +357,7 @@ def _is_read(column: Json, later: list[Json]) -> bool:
                 return False
         elif name in _references(step):
             return True
-        elif step["op"] in ("group_by", "concurrent"):
+        elif step["op"] in ("group_by", "concurrent", "funnel_table"):
             return False
         elif step["op"] in ("sort", "limit"):
             return True

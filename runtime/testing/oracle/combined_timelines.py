@@ -198,7 +198,9 @@ def concurrent(step: Json, table: Table, scope: Scope) -> Table:
     groups: dict[tuple[Value, ...], list[tuple[Row, Value]]] = {}
     for i, (row, holds) in enumerate(zip(table.rows, conditions, strict=True)):
         if not row.ghost:
-            groups.setdefault(tuple(values[i] for values in by), []).append((row, holds))
+            # A session has the instant of its last point in it.
+            lasting = replace(row, end=row.end + 1) if table.kind == "sessions" else row
+            groups.setdefault(tuple(values[i] for values in by), []).append((lasting, holds))
     names = [entry["name"] for entry in step["by"]]
     k = step["at_least"]
     rows: list[Row] = []

@@ -1,24 +1,11 @@
-"""Steps over a key's events: funnels, cohorts, transitions."""
+"""Steps over a key's events: cohorts, transitions."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from runtime.testing.oracle.buckets import bucket
 from runtime.testing.oracle.expressions import evaluate, type_of
 from runtime.testing.oracle.lasting import Scope, last_reported
 from runtime.testing.oracle.rows import Json, Row, Table, Value
-
-SECOND = 1_000_000
-
-
-@dataclass(frozen=True)
-class _Moment:
-    """Rows of a key whose order does not matter: its time, the steps that they meet, and the last of them."""
-
-    time: int
-    met: set[int]
-    last: int
 
 
 def _held(points: list[Row], columns: list[str]) -> dict[str, list[Value]]:
@@ -35,49 +22,6 @@ def _lasting(key: str, name: str, start: int, end: int) -> dict[str, Value]:
 
 
 LASTING_TYPES: dict[str, str | None] = {"start": "time", "end": "time", "duration": "duration"}
-
-
-def funnel(step: Json, table: Table, scope: Scope) -> Table:
-    """Try every window of a key on its own, and keep the one that gets furthest, of several the latest."""
-    mode, n = step["mode"], len(step["steps"])
-    met = [evaluate(condition, table, scope.params) for condition in step["steps"]]
-    index = {id(row): i for i, row in enumerate(table.rows)}
-    rows = []
-    for points in table.by_key():
-        moments: list[_Moment] = []
-        for i, point in enumerate(points):
-            if point.time < scope.since:
-                continue
-            time = point.time // SECOND * SECOND if mode == "any" else point.time
-            steps = {j for j in range(n) if met[j][index[id(point)]] is True}
-            if moments and moments[-1].time == time and mode != "ordered":
-                moments[-1] = _Moment(time, moments[-1].met | steps, i)
-            else:
-                moments.append(_Moment(time, steps, i))
-        windows = [_window(moments, i, n, step["within"], mode) for i, m in enumerate(moments) if 0 in m.met]
-        if not windows:
-            continue
-        # Of windows alike, the first.
-        times, last = max(windows, key=lambda window: (len(window[0]), window[0][0]))
-        values = _lasting(points[0].key, scope.key, times[0], times[-1]) | {"steps": len(times)}  # type: ignore[arg-type]
-        values |= {f"step_{j + 1}": times[j] if j < len(times) else None for j in range(1, n)}
-        values |= {column: held[last] for column, held in _held(points, scope.held).items()}
-        rows.append(Row(points[0].key, times[0], 0, values, times[-1]))
-    own: dict[str, str | None] = {"steps": "int64", **{f"step_{j + 1}": "time" for j in range(1, n)}}
-    return _table("sessions", rows, LASTING_TYPES | own, table, scope)
-
-
-def _window(moments: list[_Moment], first: int, n: int, within: int, mode: str) -> tuple[list[int], int]:
-    """When the window that opens at this moment meets its steps, as early as it can; and its first row's number."""
-    times, at = [moments[first].time], first
-    for step in range(1, n):
-        candidates = range(at if mode == "any" else at + 1, len(moments))
-        found = [i for i in candidates if step in moments[i].met and moments[i].time - times[0] <= within]
-        if not found:
-            break
-        at = found[0]
-        times.append(moments[at].time)
-    return times, moments[first].last
 
 
 def cohorts(step: Json, table: Table, scope: Scope) -> Table:

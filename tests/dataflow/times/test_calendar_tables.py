@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflow.tables.calendars import calendar
-from dataflow.times.calendar_tables import bucket_edges, bucket_table, longest_bucket, offset_table
+from dataflow.times.calendar_tables import bucket_edges, bucket_table, longest_bucket, most_buckets, offset_table
 from dataflow.times.zones import clock_of, zone_names, zone_rules
 from operators.errors import DataflowError
 from operators.kernels.times.calendar import (
@@ -173,3 +173,23 @@ def test_tables_are_made_quickly() -> None:
         make()
         spent[name] = time.process_time() - begun
     assert max(spent.values()) < 0.2, spent
+
+
+@pytest.mark.parametrize(
+    ("every", "zone", "length"),
+    [
+        ("10m", "UTC", HOUR),
+        ("1d", "UTC", 24 * HOUR),
+        ("1d", "Europe/London", 720 * HOUR),
+        ("1d", "Pacific/Apia", 168 * HOUR),
+        ("6h", "Africa/Casablanca", 720 * HOUR),
+        ("1h", "Australia/Lord_Howe", 24 * HOUR - 1),
+        ("1mo", "Asia/Kolkata", 8760 * HOUR),
+    ],
+)
+def test_so_many_buckets_touch_a_span(every: str, zone: str, length: int) -> None:
+    """Never fewer than there are, and not many more."""
+    edges = bucket_edges(every, zone, LO, HI, 2**40)
+    last = np.searchsorted(edges, edges + length, side="right")
+    there = int((last - np.arange(len(edges))).max()) + 1  # from just before an edge on
+    assert there <= most_buckets(every, zone, length) <= there + 30

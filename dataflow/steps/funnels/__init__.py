@@ -1,0 +1,1 @@
+"""Funnels: how far each key got through a sequence of conditions."""
