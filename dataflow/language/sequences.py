@@ -8,8 +8,9 @@ from typing import Self
 
 from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.language.timelines import Chain
-from dataflow.steps import Cohorts, Funnel, Transitions
+from dataflow.steps import Cohorts, Funnel, Match, Transitions
 from dataflow.steps.keyed.funnel import FUNNEL_MODES, MAX_FUNNEL
+from dataflow.steps.keyed.match import checked_pattern
 from dataflow.times.durations import parse_duration, parse_every
 from dataflow.values.mistaken import listed_values, shown, text_of
 from operators.errors import DataflowError
@@ -67,3 +68,24 @@ class Sequences(Chain):
         """
         of = col(of) if isinstance(of, str) else expr(of)
         return self._then(Transitions(of, None if gap is None else parse_duration(gap, "transitions(gap)")))
+
+    def match(self, pattern: str, /, *, within: str | timedelta | None = None, **conditions: Operand) -> Self:
+        """The runs of consecutive rows of each key that fit a pattern of conditions.
+
+        ``match("DOWN{2,} UP", DOWN=df.col("x") < df.col("x").previous(), UP=...)``: a name stands for one row that
+        meets its condition, ``.`` for any one row; a row may meet several. ``A B`` are consecutive rows, ``A | B``
+        either, ``( )`` groups; ``? * + {n} {n,} {n,m}`` repeat. ``.*`` skips rows: ``"A .* B"``. ``within`` is the
+        longest time from the first row of a match to its last.
+
+        A match ends with the first row at which the pattern is complete. It begins with the first row from which the
+        pattern leads there; if that is more than ``within`` ago, with the last one. It then goes on as long as rows
+        follow that the pattern has room for, and ends with the last at which it is complete: ``B{2,}`` takes the whole
+        run. The next match begins after that. Only rows of the range count.
+
+        Rows: the key, start, end, duration, ``count`` (of rows), for each condition ``A`` the columns ``A_first``,
+        ``A_last`` (when its first and last row of the match were) and ``A_count``, and the other columns as last
+        reported at the start. ``df.col("A.x")`` is ``x`` as last reported at A's last row. Null where no row was A's.
+        """
+        found = {name: expr(e) for name, e in conditions.items()}
+        micros = None if within is None else parse_duration(within, "match(within)")
+        return self._then(Match(checked_pattern(pattern, list(found)), tuple(found.items()), micros))

@@ -6,6 +6,7 @@ from dataflow.steps.groups import GroupBy
 from dataflow.steps.join import Join
 from dataflow.steps.keyed.cohorts import Cohorts
 from dataflow.steps.keyed.funnel import Funnel
+from dataflow.steps.keyed.match import Match
 from dataflow.steps.keyed.sessions import Sessionize
 from dataflow.steps.keyed.states import Heartbeat, StateDuration
 from dataflow.steps.keyed.timeline import Timeline, Track
@@ -17,6 +18,6 @@ from dataflow.steps.source import Source
 
 __all__ = [
     "Cohorts", "ColumnStep", "Concurrent", "During", "Filter", "Funnel", "GroupBy", "Heartbeat", "Held", "Join",
-    "Limit", "Select", "Sessionize", "Sort", "Source", "StateDuration", "Timeline", "Track", "Transitions", "Window",
+    "Limit", "Match", "Select", "Sessionize", "Sort", "Source", "StateDuration", "Timeline", "Track", "Transitions", "Window",
     "WithColumns",
 ]  # fmt: skip

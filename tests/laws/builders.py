@@ -84,6 +84,10 @@ def transitions(of: Json, gap: int | None = GAP) -> Json:
     return {"op": "transitions", "of": of, "gap": gap}
 
 
+def match(pattern: str, within: int | None = None, **conditions: Json) -> Json:
+    return {"op": "match", "pattern": pattern, "conditions": named(**conditions), "within": within}
+
+
 def sort(*by: tuple[str, bool]) -> Json:
     return {"op": "sort", "by": [{"column": column, "descending": descending} for column, descending in by]}
 

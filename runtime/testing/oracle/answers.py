@@ -12,6 +12,7 @@ from runtime.testing.oracle.combined_timelines import concurrent, during, join, 
 from runtime.testing.oracle.expressions import evaluate, literal_type, type_of
 from runtime.testing.oracle.flows import cohorts, funnel, transitions
 from runtime.testing.oracle.lasting import Scope, heartbeat, sessionize, state_duration, window
+from runtime.testing.oracle.matches import match
 from runtime.testing.oracle.oracle_aggregates import prepare
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 from runtime.testing.oracle.rows_before import paired, rows_of_both
@@ -25,6 +26,7 @@ LASTING = {
     "funnel": funnel,
     "cohorts": cohorts,
     "transitions": transitions,
+    "match": match,
 }
 ROW_BY_ROW = ("filter", "with_columns", "held", "select", "join", "during")
 NO_PARAMS: Mapping[str, Value] = {}
@@ -274,12 +276,17 @@ def _held_columns(step: Json, later: list[Json], key: str) -> list[str]:
     """The stream's columns that later steps refer to, up to the first step that makes new rows or drops columns."""
     own = _own_columns(step, key)
     held: dict[str, None] = {}
+    conditions: set[str] = set()
     for after in later:
-        held |= dict.fromkeys(name for name in _references(after) if name not in own)
+        found = [name for name in _references(after) if name.partition(".")[0] not in conditions]
+        held |= dict.fromkeys(name for name in found if name not in own)
         if after["op"] in ("group_by", "select", "concurrent"):
             break
         if after["op"] == "join":
             own |= {column["name"] for column in after["windows"]["table"]["columns"]}
+        if after["op"] == "match":
+            # It makes columns like A.x, of its condition A.
+            conditions |= {entry["name"] for entry in after["conditions"]}
         if after["op"] in LASTING:
             own |= _own_columns(after, key)
         elif after["op"] != "held":
@@ -298,6 +305,9 @@ def _own_columns(step: Json, key: str) -> set[str]:
         return own | {"steps", *(f"step_{i}" for i in range(2, len(step["steps"]) + 1))}
     if step["op"] == "cohorts":
         return own | {"cohort", "period", "returned"}
+    if step["op"] == "match":
+        measures = (f"{c['name']}_{what}" for c in step["conditions"] for what in ("first", "last", "count"))
+        return own | {"count", *measures}
     if step["op"] == "transitions":
         return {key, "start", "from", "to", "after"}
     flags = {"open_left", "open_right"} if step["op"] == "sessionize" else {"partial"}
