@@ -151,6 +151,6 @@ def decimal_rule(kinds: Sequence[Kind]) -> Type | str:
 FUNCTIONS: dict[str, Function] = {"time": Function(0, lambda kinds: Type.TIME)}
 """All functions by name. Those of ``dataflow/codegen`` declare themselves beside their source."""
 
-STATEFUL = ("last", "previous", "changed", "cumulative_sum", "before", "increase", "elapsed")
+STATEFUL = ("last", "previous", "changed", "cumulative_sum", "before", "increase", "elapsed", "apart")
 """Functions that remember a key's earlier rows; the last three only inside aggregates: the previously reported value,
 the increase of a counter since then, and the time since then."""
