@@ -13,7 +13,7 @@ from runtime.testing.oracle.rows import Json
 from runtime.testing.oracle.strategies import Case, cases
 from tests.laws.agreement import agrees
 from tests.laws.memory import run_in_memory
-from tests.laws.sequence_graphs import MATCHES
+from tests.laws.sequence_graphs import ACTIVITY, DEDUPES, MATCHES, SEQUENCES, SUBPATHS
 
 many = settings(max_examples=max(1000, settings().max_examples))
 
@@ -41,4 +41,24 @@ def any_of(graphs: Mapping[str, Json]) -> Callable[[Callable[..., None]], Callab
 
 @any_of(MATCHES)
 def test_matches(name: str, case: Case, tasks: int, rows: int) -> None:
+    agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
+
+
+@any_of(SEQUENCES)
+def test_sequences(name: str, case: Case, tasks: int, rows: int) -> None:
+    agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
+
+
+@any_of(SUBPATHS)
+def test_subpaths(name: str, case: Case, tasks: int, rows: int) -> None:
+    agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
+
+
+@any_of(ACTIVITY)
+def test_activity(name: str, case: Case, tasks: int, rows: int) -> None:
+    agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
+
+
+@any_of(DEDUPES)
+def test_dedupe(name: str, case: Case, tasks: int, rows: int) -> None:
     agrees(run_in_memory, name, case, tasks=tasks, rows=rows)

@@ -25,8 +25,8 @@ ACTIVITIES = ("new", "returning", "resurrecting", "dormant")
 """What a key is in a bucket: seen for the first time; as in the bucket before; again, after it was away; away, for the
 first bucket."""
 
-_UNKNOWN, _IS_HERE, _LEFT = 0, 1, 2
-"""Stages of a key: before its first row, in a bucket, and after that bucket was written."""
+_UNKNOWN, _IS_HERE, _LEFT, _AWAY = range(4)
+"""Stages of a key: before its first row, in a bucket, after that was written, and after the next, without rows, was."""
 
 
 class ActivityEmitter(FlowEmitter):
@@ -56,25 +56,30 @@ class ActivityEmitter(FlowEmitter):
             self.write_held(*held)
             w.put("on += 1")
 
+    def _leave(self) -> None:
+        """Write the bucket in which the key had rows."""
+        self._write("first", "final", "status", ("sh", "shk"))
+        self.w.put(f"stage = np.uint8({_LEFT})")
+
     def advance(self, x: Emitter) -> None:
-        """Write the bucket that has ended, and the one after it if the key was away then."""
+        """Write the bucket that has ended, and the one after it if that has ended, too."""
         w = self.w
         with w.block(f"if stage == {_IS_HERE} and t >= final:"):
-            self.room("i", "on + 2 > cap")
-            self._write("first", "final", "status", ("sh", "shk"))
-            w.put(f"away = bucket_end(final, {self._bucket(x)})\nstatus = returning")
+            self.room("i")
+            self._leave()
+        with w.block(f"if stage == {_LEFT}:"):
+            w.put(f"away = bucket_end(final, {self._bucket(x)})")
             with w.block("if t >= away:"):
+                self.room("i")
                 self._write("final", "away", "dormant", ("ch", "chk"))
-                w.put("status = resurrecting")
-            w.put(f"stage = np.uint8({_LEFT})")
+                w.put(f"stage = np.uint8({_AWAY})")
 
     def row(self, x: Emitter) -> None:
         """One row of the key whose state is loaded."""
         w = self.w
         self.remember(x)
         with w.block(f"if stage != {_IS_HERE}:"):
-            with w.block(f"if stage == {_UNKNOWN}:"):
-                w.put("status = new")
+            w.put(f"status = new if stage == {_UNKNOWN} else (returning if stage == {_LEFT} else resurrecting)")
             w.put(f"stage = np.uint8({_IS_HERE})")
             w.put(f"first = bucket_start(t, {self._bucket(x)})\nfinal = bucket_end(t, {self._bucket(x)})")
             for j in range(len(self.held)):
@@ -84,7 +89,8 @@ class ActivityEmitter(FlowEmitter):
         """The last bucket, and the one after it if that begins before the end of the range."""
         w = self.w
         with w.block(f"if stage == {_IS_HERE}:"):
-            self._write("first", "final", "status", ("sh", "shk"))
+            self._leave()
+        with w.block(f"if stage == {_LEFT}:"):
             w.put(f"away = bucket_end(final, {self._bucket(x)})")
             self._write("final", "away", "dormant", ("ch", "chk"))
 

@@ -113,7 +113,8 @@ class SubpathsEmitter(FlowEmitter):
             else:
                 with w.block(f"if {ends}:"):
                     w.put("size = np.int64(0)")
-                    for j in reversed(range(1, sink.length)):
+                    # The earliest start is the last that is looked at.
+                    for j in range(1, sink.length):
                         with w.block(f"if starts & {1 << j} != 0:"):
                             w.put(f"size = np.int64({j + 1})")
                     with w.block("if size != 0 and t >= since:"):

@@ -16,6 +16,7 @@ from runtime.testing.oracle.matches import match
 from runtime.testing.oracle.oracle_aggregates import prepare
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 from runtime.testing.oracle.rows_before import paired, rows_of_both
+from runtime.testing.oracle.sequences_of_values import activity, dedupe, sequence, subpaths
 
 DAY = 86_400_000_000
 LASTING = {
@@ -27,8 +28,11 @@ LASTING = {
     "cohorts": cohorts,
     "transitions": transitions,
     "match": match,
+    "sequence": sequence,
+    "subpaths": subpaths,
+    "activity": activity,
 }
-ROW_BY_ROW = ("filter", "with_columns", "held", "select", "join", "during")
+ROW_BY_ROW = ("filter", "with_columns", "held", "select", "join", "during", "dedupe")
 NO_PARAMS: Mapping[str, Value] = {}
 
 
@@ -157,6 +161,8 @@ def _row_by_row(step: Json, table: Table, scope: Scope) -> Table:
     if op == "filter" and table.kind == "intervals" and asks_clock(step["where"]):
         pieces = cut(table, [step["where"]], params, conditions=1)
         return replace(pieces, rows=[row for row in pieces.rows if row.values["$0"] is True], types=table.types)
+    if op == "dedupe":
+        return dedupe(step, table, params)
     if op == "filter":
         kept = evaluate(step["where"], table, params)
         return replace(table, rows=[row for row, keep in zip(table.rows, kept, strict=True) if keep is True])
@@ -308,6 +314,12 @@ def _own_columns(step: Json, key: str) -> set[str]:
     if step["op"] == "match":
         measures = (f"{c['name']}_{what}" for c in step["conditions"] for what in ("first", "last", "count"))
         return own | {"count", *measures}
+    if step["op"] == "sequence":
+        return own | {"variant", "count"}
+    if step["op"] == "activity":
+        return own | {"status"}
+    if step["op"] == "subpaths":
+        return {key, "start", "path", "count", "after"}
     if step["op"] == "transitions":
         return {key, "start", "from", "to", "after"}
     flags = {"open_left", "open_right"} if step["op"] == "sessionize" else {"partial"}
