@@ -13,7 +13,7 @@ from tests.laws.flow_graphs import FLOW_GRAPHS
 from tests.laws.lasting_graphs import LASTING_GRAPHS
 from tests.laws.looking_graphs import LOOKING_GRAPHS
 from tests.laws.row_graphs import ROW_GRAPHS
-from tests.laws.sequence_graphs import SEQUENCE_GRAPHS
+from tests.laws.sequence_graphs import DEDUPE_GRAPHS, SEQUENCE_GRAPHS
 from tests.laws.timeline_graphs import TIMELINE_GRAPHS
 
-GRAPHS = SEQUENCE_GRAPHS | ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS | LOOKING_GRAPHS
+GRAPHS = SEQUENCE_GRAPHS | DEDUPE_GRAPHS | ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS | LOOKING_GRAPHS
