@@ -70,7 +70,9 @@ ACTIVITY: dict[str, b.Json] = {
         b.activity("1h"),
         b.group(b.named(status=b.col("status"), firmware=b.FIRMWARE), keys=b.ROWS, n=b.agg("max", b.N)),
     ),
-    "activity_of_sessions": b.graph(b.sessions(n=b.ROWS), b.activity("1d", b.LONDON), b.where(b.fn("eq", b.col("status"), b.lit("dormant")))),
+    "activity_of_sessions": b.graph(
+        b.sessions(n=b.ROWS), b.activity("1d", b.LONDON), b.where(b.fn("eq", b.col("status"), b.lit("dormant")))
+    ),
 }
 
 DEDUPE_GRAPHS: dict[str, b.Json] = {

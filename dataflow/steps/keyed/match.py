@@ -365,7 +365,7 @@ class Matches(Flow):
 class Match(KeyedStep, op="match"):
     """The runs of rows that fit ``pattern``, whose names stand for ``conditions``, in at most ``within`` microseconds."""
 
-    pattern: str = json.text()
+    pattern: str = json.field_of(str, lambda r, v, where: _canonical(r.text(v, where), where))
     conditions: Named = json.columns()
     within: int | None = json.optional_length()
 
@@ -381,7 +381,9 @@ class Match(KeyedStep, op="match"):
         values = {} if shape.kind == "table" else self._values(b, shape)
         bound = super().bind(b, shape)
         # Columns of the conditions' rows are there for those who refer to them.
-        added = {name: e.type for name, (_, _, e) in values.items() if e.type is not None and name not in bound.shape.env}
+        added = {
+            name: e.type for name, (_, _, e) in values.items() if e.type is not None and name not in bound.shape.env
+        }
         bound.shape.env |= {name: column(name, kind) for name, kind in added.items()}
         bound.shape.inputs |= added
         bound.shape.held |= frozenset(added)
@@ -416,6 +418,13 @@ class Match(KeyedStep, op="match"):
         """See Step."""
         conditions = [keyword(n, operand(e)) for n, e in self.conditions]
         return [call("match", [quoted(self.pattern), *conditions, *given({"within": (self.within, None)})])]
+
+
+def _canonical(text: str, where: str) -> str:
+    try:
+        return str(parse_pattern(text))
+    except DataflowError as error:
+        raise JsonFormError(f"{where}: {error}") from None
 
 
 def checked_pattern(text: object, conditions: Sequence[str]) -> str:

@@ -144,4 +144,6 @@ def dedupe(step: Json, table: Table, params: dict[str, Value]) -> Table:
     found = looking_back(
         kept, evaluate(step["of"], table, params), table.rows, evaluate(step["of"], past, params), past.rows
     )
-    return Table(table.kind, [row for row, keep in zip(table.rows, found, strict=True) if keep], table.types, table.whole)
+    return Table(
+        table.kind, [row for row, keep in zip(table.rows, found, strict=True) if keep], table.types, table.whole
+    )

@@ -69,7 +69,16 @@ def words(text: str, most: int) -> set[str]:
 
 @pytest.mark.parametrize(
     "text",
-    ["A B{2,} C", "A (B|C)* A", "(A|B){2,3}", "(A? B){2}", "(A B|C)+ A?", "A{2,} B{,2}", "((A|B) C?){1,2} | C", "(A+){2}"],
+    [
+        "A B{2,} C",
+        "A (B|C)* A",
+        "(A|B){2,3}",
+        "(A? B){2}",
+        "(A B|C)+ A?",
+        "A{2,} B{,2}",
+        "((A|B) C?){1,2} | C",
+        "(A+){2}",
+    ],
 )
 def test_places_accept_what_the_text_says(text: str) -> None:
     plain = re.compile(text.replace(" ", "").replace("{,", "{0,"))
