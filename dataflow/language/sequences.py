@@ -118,15 +118,15 @@ class Sequences(Chain):
 
         Rows in which it is null are skipped. With a ``gap``, a path ends if the key reports no value for longer.
 
-        ``start`` and ``end`` are a value of ``of``, or a condition. With a ``start``, stretches begin at the values that
-        meet it; one that the end of the path cuts is shorter, and complete ``gap`` after its last value. With an ``end``,
-        they are the values up to each one that meets it, fewer where the path began later. With both, they lead from a
-        start to the next end, over at most ``length`` values, and the earliest start since the last end counts that is
-        not further away.
+        ``start`` and ``end`` are a value of ``of``, or a condition. With a ``start``, stretches begin at the values
+        that meet it; one that the end of the path cuts is shorter, and complete ``gap`` after its last value. With an
+        ``end``, they are the values up to each one that meets it, fewer where the path began later. With both, they
+        lead from a start to the next end, over at most ``length`` values, and the earliest start since the last end
+        counts that is not further away.
 
         A stretch belongs to the time at which it is complete, so that counts of adjoining ranges add up. Rows: the key,
-        start (this time), ``path`` (the values, joined by ``" > "``), ``count`` (how many), ``after`` (the time since the
-        first of them), and the other columns as last reported at that time.
+        start (this time), ``path`` (the values, joined by ``" > "``), ``count`` (how many), ``after`` (the time since
+        the first of them), and the other columns as last reported at that time.
         """
         of = col(of) if isinstance(of, str) else expr(of)
         pause = None if gap is None else parse_duration(gap, "subpaths(gap)")
@@ -136,9 +136,9 @@ class Sequences(Chain):
     def dedupe(self, of: str | Expr, within: str | timedelta) -> Self:
         """Drop the rows that repeat a value of their key within a time since a row with that value that was kept.
 
-        ``dedupe("event", within="10s")``: of events of a kind at 0, 6, 12 and 18 s those at 0 and 12 s stay; one exactly
-        ``within`` later is dropped, too. Other values in between do not matter. Rows in which it is null are kept. Rows
-        before ``since`` count, so that a range gives the rows of the whole.
+        ``dedupe("event", within="10s")``: of events of a kind at 0, 6, 12 and 18 s those at 0 and 12 s stay; one
+        exactly ``within`` later is dropped, too. Other values in between do not matter. Rows in which it is null are
+        kept. Rows before ``since`` count, so that a range gives the rows of the whole.
         """
         micros = parse_duration(within, "dedupe(within)")
         return self._then(Dedupe(col(of) if isinstance(of, str) else expr(of), micros))
@@ -148,9 +148,9 @@ class Sequences(Chain):
 
         Rows: the key, start, end, duration, and ``status``: ``"new"`` in the key's first bucket ever, also before the
         range; ``"returning"`` if it had rows in the bucket before, ``"resurrecting"`` if it had none there, and
-        ``"dormant"`` in a bucket without rows after one with rows; and the other columns as last reported at the bucket's
-        first row (dormant: before it). Buckets that overlap the range; the last one may end after it, and a key is dormant
-        there already if it has no row until the end of the range.
+        ``"dormant"`` in a bucket without rows after one with rows; and the other columns as last reported at the
+        bucket's first row (dormant: before it). Buckets that overlap the range; the last one may end after it, and a
+        key is dormant there already if it has no row until the end of the range.
         """
         parse_every(every, "activity")
         return self._then(Activity(every, text_of(zone, "activity(zone)")))

@@ -187,8 +187,8 @@ class Stream(Sequences, FinishedTables):
         ended with it. Short for ``transitions`` and a grouping.
 
         With a ``length``, a ``start`` or an ``end``: how often each stretch of so many values (3) occurred, anywhere,
-        from a start or to an end. Rows: ``path`` (the values, joined by ``" > "``), ``count``. Short for ``subpaths`` and
-        a grouping.
+        from a start or to an end. Rows: ``path`` (the values, joined by ``" > "``), ``count``. Short for ``subpaths``
+        and a grouping.
         """
         if length is None and start is None and end is None:
             return self.transitions(of, gap).group_by("from", "to").agg(count=count())
@@ -206,9 +206,9 @@ class Stream(Sequences, FinishedTables):
     def lifecycle(self, every: str, zone: str = "UTC") -> Stream:
         """How many keys were new, returning, resurrecting and dormant in each calendar bucket.
 
-        Rows: ``start`` of the bucket, ``new``, ``returning`` (active in the bucket before, too), ``resurrecting`` (active
-        again) and ``dormant`` (active in the bucket before, but not in this one). Short for ``activity`` and a grouping;
-        to compare countries or versions, group ``activity`` by more columns.
+        Rows: ``start`` of the bucket, ``new``, ``returning`` (active in the bucket before, too), ``resurrecting``
+        (active again) and ``dormant`` (active in the bucket before, but not in this one). Short for ``activity`` and a
+        grouping; to compare countries or versions, group ``activity`` by more columns.
         """
         counts = {word: count(where=col("status") == word) for word in ACTIVITIES}
         return self.activity(every, zone).group_by("start").agg(**counts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dataflow.patterns.pattern_syntax import OneOf, NamedRow, Pattern, Repeated, InTurn
+from dataflow.patterns.pattern_syntax import InTurn, NamedRow, OneOf, Pattern, Repeated
 from operators.errors import DataflowError
 
 MAX_PLACES, MAX_STEPS = 32, 256

@@ -77,7 +77,8 @@ def _times(low: int, high: int | None) -> str:
 
 
 def parse_pattern(text: object) -> Pattern:
-    """The pattern that ``text`` describes; DataflowError says where it is wrong. ``str`` of it is its canonical text."""
+    """The pattern that ``text`` describes; DataflowError says where it is wrong. ``str`` of it is its canonical
+    text."""
     if not isinstance(text, str):
         raise DataflowError(f"match takes the text of a pattern, like 'A B{{2,}} C', got {text!r}")
     if len(text) > MAX_TEXT:

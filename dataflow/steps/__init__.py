@@ -21,7 +21,7 @@ from dataflow.steps.rows import ColumnStep, Filter, Held, Select, WithColumns
 from dataflow.steps.source import Source
 
 __all__ = [
-    "Activity", "Cohorts", "ColumnStep", "Concurrent", "Dedupe", "During", "Filter", "Funnel", "GroupBy", "Heartbeat", "Held", "Join",
-    "Limit", "Match", "Select", "Sessionize", "Sort", "Source", "StateDuration", "Subpaths", "Timeline", "Track", "Transitions", "ValueSequence", "Window",
-    "WithColumns",
+    "Activity", "Cohorts", "ColumnStep", "Concurrent", "Dedupe", "During", "Filter", "Funnel", "GroupBy", "Heartbeat",
+    "Held", "Join", "Limit", "Match", "Select", "Sessionize", "Sort", "Source", "StateDuration", "Subpaths", "Timeline",
+    "Track", "Transitions", "ValueSequence", "Window", "WithColumns",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ START = 1_709_251_200_000_000
 SECOND, DAY = 1_000_000, 86_400_000_000
 S = df.stream("s")
 X = df.col("x")
+BEFORE = df.col("x").previous()
 
 
 def asked(folder: Path, metric: df.Stream, keys: Mapping[str, Mapping[int, Any]], unit: int, **options: Any) -> Result:
@@ -38,7 +39,7 @@ def seconds(result: Result, *names: str) -> list[tuple[Any, ...]]:
 
 def test_falls_at_least_twice_then_rises(tmp_path: Path) -> None:
     """5 4 3 6 is one match; 5 4 6 is none."""
-    falls = S.match("DOWN{2,} UP", DOWN=X < X.previous(), UP=X > X.previous())
+    falls = S.match("DOWN{2,} UP", DOWN=X < BEFORE, UP=X > BEFORE)
     found = asked(tmp_path, falls, by_second(u=[5, 4, 3, 6], v=[5, 4, 6]), SECOND)
     assert seconds(found, "start", "end", "DOWN_first", "DOWN_last", "UP_first") == [("u", 1, 3, 1, 2, 3)]
     assert (found["count"], found["DOWN_count"], found["UP_count"]) == ([3], [2], [1])
@@ -58,7 +59,7 @@ def test_three_failures_then_a_login(tmp_path: Path) -> None:
 
 def test_values_at_the_rows_of_a_match(tmp_path: Path) -> None:
     """The peak of each rise and fall: 1 3 7 4 2."""
-    peaks = S.match("UP+ DOWN+", UP=X > X.previous(), DOWN=X < X.previous())
+    peaks = S.match("UP+ DOWN+", UP=X > BEFORE, DOWN=X < BEFORE)
     shown = peaks.select(peak=df.col("UP.x"), low=df.col("DOWN.x"), first=X)
     found = asked(tmp_path, shown, by_second(u=[1, 3, 7, 4, 2]), SECOND)
     assert (found["peak"], found["low"], found["first"]) == ([7], [2], [3])

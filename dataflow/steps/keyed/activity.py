@@ -97,8 +97,8 @@ class ActivityEmitter(FlowEmitter):
 
 @dataclass(frozen=True)
 class ActiveBuckets(Flow):
-    """Activity: one row per key and calendar bucket in which it was active, or was away for the first time. Writes start
-    (as time), end and ``status``."""
+    """Activity: one row per key and calendar bucket in which it was active, or was away for the first time. Writes
+    start (as time), end and ``status``."""
 
     bucket: Typed
 

@@ -5,8 +5,8 @@ attempts at one place only that with the earliest start is stored, and with ``wi
 others can do nothing that these cannot. So the state per key is a few numbers for each place, for any number of rows,
 and no row is looked at twice.
 
-An attempt that completes the pattern becomes the *pending* match, and the others end. It is continued with the rows that
-follow, and written once that has ended.
+An attempt that completes the pattern becomes the *pending* match, and the others end. It is continued with the rows
+that follow, and written once that has ended.
 """
 
 from __future__ import annotations
@@ -172,8 +172,8 @@ class MatchEmitter(FlowEmitter):
                 self.w.put(f"{to}_{n.name} = {n.takes.format(count=count)}")
 
     def _enter(self, end: str, q: int) -> None:
-        """The attempt at place ``q`` after this row, which fits it: of those before it the one that began first (``lo``),
-        or last (``hi``); of attempts with one start, that at the first place."""
+        """The attempt at place ``q`` after this row, which fits it: of those before it the one that began first
+        (``lo``), or last (``hi``); of attempts with one start, that at the first place."""
         w, to = self.w, f"{'n' if self.steps_back else ''}{end}{q}"
         before, begins = self.pattern.before(q), q in self.pattern.first
         w.put("origin = np.int64(-1)")
@@ -363,7 +363,8 @@ class Matches(Flow):
 
 @dataclass(frozen=True, eq=False)
 class Match(KeyedStep, op="match"):
-    """The runs of rows that fit ``pattern``, whose names stand for ``conditions``, in at most ``within`` microseconds."""
+    """The runs of rows that fit ``pattern``, whose names stand for ``conditions``, in at most ``within``
+    microseconds."""
 
     pattern: str = json.field_of(str, lambda r, v, where: _canonical(r.text(v, where), where))
     conditions: Named = json.columns()
@@ -390,7 +391,8 @@ class Match(KeyedStep, op="match"):
         return bound
 
     def _values(self, b: Expressions, shape: Shape) -> dict[str, tuple[str, str, Typed]]:
-        """The columns with values of a condition's rows: its name, the column's name, and what that is computed from."""
+        """The columns with values of a condition's rows: its name, the column's name, and what that is computed
+        from."""
         held = {n: t for n, t in shape.env.items() if n not in (b.stream.key, b.stream.time) and t.type is not None}
         return {f"{name}.{n}": (name, n, t) for name, _ in self.conditions for n, t in held.items()}
 
@@ -428,7 +430,8 @@ def _canonical(text: str, where: str) -> str:
 
 
 def checked_pattern(text: object, conditions: Sequence[str]) -> str:
-    """The canonical text of a pattern; DataflowError if it is wrong, or if its names are not those of ``conditions``."""
+    """The canonical text of a pattern; DataflowError if it is wrong, or if its names are not those of
+    ``conditions``."""
     pattern = parse_pattern(text)
     used = list(dict.fromkeys(names_of(pattern)))
     if wrong := [n for n in conditions if not n.isidentifier() or not n.isascii() or iskeyword(n) or n == "within"]:

@@ -71,7 +71,7 @@ class SequenceEmitter(FlowEmitter):
         w = self.w
         with w.block("if count != 0:"):
             w.put("o_time[on] = first\no_end[on] = final\no_count[on] = count")
-            w.put(f"o_node[on] = node\no_cut[on] = np.int64(count > length)")
+            w.put("o_node[on] = node\no_cut[on] = np.int64(count > length)")
             self.write_held("sh", "shk")
             w.put("on += 1")
 

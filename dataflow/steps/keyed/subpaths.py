@@ -12,7 +12,7 @@ from dataflow.binding.typing import Expressions, Shape
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed_emitter import FlowEmitter
 from dataflow.codegen.memory import word_of
-from dataflow.codegen.writer import I8, U1, Codes, PairUse, SourceWriter, both
+from dataflow.codegen.writer import I8, Codes, PairUse, SourceWriter, both
 from dataflow.expressions.aggregate_calls import column_or
 from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr, col
@@ -33,8 +33,8 @@ MAX_PATH, USUAL_PATH = 16, 3
 class SubpathsEmitter(FlowEmitter):
     """Emits the code of a ``Stretches`` sink.
 
-    ``value0`` is the last value, ``value1`` the one before; ``many`` counts those of the path, up to ``length``; bit j of
-    ``starts`` says that ``value{j}`` begins a stretch.
+    ``value0`` is the last value, ``value1`` the one before; ``many`` counts those of the path, up to ``length``; bit j
+    of ``starts`` says that ``value{j}`` begins a stretch.
     """
 
     def __init__(self, w: SourceWriter, sink: Stretches) -> None:

@@ -22,7 +22,7 @@ _MORE = "..."
 """Ends a text of which the sequence goes on."""
 
 
-class Joiner:
+class ValueJoiner:
     """Writes the texts of one column, as codes of the task's dictionary."""
 
     def __init__(self, joined: JoinedValues, pairs: Pairs, words: Words) -> None:

@@ -45,7 +45,7 @@ from operators.states.strings import Words
 from operators.types import Type
 from runtime.pointfile import Buffers
 from runtime.query.merge.state_form import check_groups
-from runtime.query.stages.joined_values import Joiner
+from runtime.query.stages.joined_values import ValueJoiner
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.lookup_arrays import Lookup, Lut
 from runtime.query.stages.overflow import at_row, located, misfit, of_group, place_of
@@ -125,7 +125,7 @@ class Runner:
         self._out_capacity = 0
         self._pairs = {name: Pairs() for name in tables.pairs}
         joined = sink.joined()
-        self._joiner = None if joined is None else Joiner(joined, self._pairs[joined.pairs], context.words)
+        self._joiner = None if joined is None else ValueJoiner(joined, self._pairs[joined.pairs], context.words)
         self._free = np.zeros(0, np.int64)
         self._free_count = np.zeros(1, np.int64)
         if self._segmenting is not None and self.cells is not None:

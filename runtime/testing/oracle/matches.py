@@ -54,7 +54,7 @@ def _parsed(text: str) -> Any:
 
 def _bounds(token: str) -> tuple[int, int | None]:
     if token in ("?", "*", "+"):
-        return {"?": (0, 1), "*": (0, None), "+": (1, None)}[token]  # type: ignore[return-value]
+        return {"?": (0, 1), "*": (0, None), "+": (1, None)}[token]
     low, comma, high = token[1:-1].partition(",")
     return int(low or 0), (int(high) if high.strip() else None) if comma else int(low)
 

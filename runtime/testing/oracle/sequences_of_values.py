@@ -47,12 +47,12 @@ def sequence(step: Json, table: Table, scope: Scope) -> Table:
 def subpaths(step: Json, table: Table, scope: Scope) -> Table:
     """Every run of values in a path of a key that begins, ends and is as long as it must."""
     found, length, gap = _reports(step, table, scope), step["length"], step["gap"]
-    edges = {
+    edges: dict[str, dict[int, Value]] = {
         n: dict(zip(map(id, table.rows), evaluate(step[n], table, scope.params), strict=True))
         for n in ("start", "end")
         if n in step
     }
-    rows = []
+    rows: list[Row] = []
     for points in table.by_key():
         at = [i for i, p in enumerate(points) if found[id(p)] is not None]
         for path in _paths([(i, points[i].time) for i in at], gap):
