@@ -130,6 +130,8 @@ class Activity(KeyedStep, op="activity"):
     every: str = json.every()
     zone: str = json.text()
 
+    looks_back = True
+
     def rows(self, b: Expressions, shape: Shape, own: Mapping[str, Typed]) -> KeyedRows:
         """See KeyedStep."""
         check_zone(self.zone, b.where)

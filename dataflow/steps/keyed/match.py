@@ -370,6 +370,8 @@ class Match(KeyedStep, op="match"):
     conditions: Named = json.columns()
     within: int | None = json.optional_length()
 
+    looks_back = True
+
     def check_form(self, reader: Reader, where: str) -> None:
         """See Step."""
         try:

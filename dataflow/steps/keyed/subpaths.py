@@ -184,6 +184,7 @@ class Subpaths(KeyedStep, op="subpaths"):
     end: Expr | None = json.optional_expression()
 
     has_length = False
+    looks_back = True
 
     @property
     def drill_columns(self) -> tuple[str, ...]:
