@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataflow.codegen.emitter import Emitter, Value, source
-from dataflow.codegen.writer import I8, U1, Codes, both, value_array
+from dataflow.codegen.writer import I8, U1, Codes, PairUse, both, value_array
 from dataflow.expressions.functions import FUNCTIONS, Function, always, number_rule, ordered_rule, same_rule
 from dataflow.typed.hidden_columns import CUT, WHOLE
 from dataflow.typed.nodes import Typed
@@ -17,6 +17,7 @@ _WITHIN = ("within",)
     "before",
     "increase",
     "elapsed",
+    "apart",
     last=Function(1, same_rule, ("hold",), more=_WITHIN),
     previous=Function(1, same_rule, defaults={"rows": 1}, more=_WITHIN),
     first=Function(1, same_rule, more=_WITHIN),
@@ -27,7 +28,7 @@ _WITHIN = ("within",)
     cumulative_min=Function(1, ordered_rule, more=_WITHIN),
 )
 def _stateful(x: Emitter, e: Typed) -> Value:
-    pairs = x.has_early and e.fn in FUNCTIONS
+    pairs = x.has_early and (e.fn in FUNCTIONS or e.fn == "apart")
     if not (x.is_new or pairs):
         return _remembering(x, e)
     # These functions must see each row once: the result is stored for a resumed row. The part of a row that lies in the
@@ -51,6 +52,8 @@ def _stateful(x: Emitter, e: Typed) -> Value:
 
 def _remembering(x: Emitter, e: Typed) -> Value:
     w = x.w
+    if e.fn == "apart":
+        return _apart(x, e)
     v, k = x.emit(e.args[0])
     kind = e.args[0].type
     if kind is Type.BOOL:
@@ -155,6 +158,32 @@ def _rows_before(x: Emitter, e: Typed, v: str, k: str, begins: str, rows: int) -
     w.put(f"{kept}[{place}] = {v}\n{has}[{place}] = {k}")
     w.put(f"{at}[slot] = {at}[slot] + 1 if {at}[slot] < {rows - 1} else 0")
     return out
+
+
+def word_of(x: Emitter, e: Typed) -> Value:
+    """The value as the word that stands for it in tables of pairs, and its validity; -0.0 is 0.0."""
+    v, k = x.emit(e)
+    return (f"float_bits({v} + 0.0)" if e.type is Type.FLOAT else f"np.int64({v})"), k
+
+
+def _apart(x: Emitter, e: Typed) -> Value:
+    """Whether the value was not there in the time before, since a row for which this was true; true for null.
+
+    A table has each value of a key and until when it is a repetition.
+    """
+    w, name = x.w, f"q{e.site}_seen"
+    v, k = word_of(x, e.args[0])
+    seen = w.pairs(name, PairUse(last_times=f"q{e.site}_t"))
+    last = w.arg(f"q{e.site}_t", I8, "slot", f"q{e.site}_t")
+    kept, at, known = w.fresh(), w.fresh(), w.fresh()
+    w.put(f"{kept} = True\n{last}[slot] = {x.time}")
+    with w.block(f"if {k}:"):
+        w.put(f"{name}_words[0] = np.int64(slot)\n{name}_words[1] = {v}")
+        w.put(f"{known} = {name}_used[0]\n{at} = find_group({seen})")
+        w.put(f"{kept} = {at} == {known} or {x.time} > {name}_numbers[{at}]")
+        with w.block(f"if {kept}:"):
+            w.put(f"{name}_numbers[{at}] = {x.time} + {x.integer(int(str(e.option('within'))))}")
+    return kept, "True"
 
 
 def _since_report(x: Emitter, e: Typed, v: str, k: str, back: str, known: str) -> Value:

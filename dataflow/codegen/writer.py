@@ -61,7 +61,8 @@ class Arg:
     joined, joined_valid, listed, edges, changes, offsets (number of the table); slot (per-key state, subject: name
     and, if a key has more than one, how many); out / out_valid (column name), out_time, out_slot, out_len, out_gid;
     group_words, group_keys, group_slots, group_used; state (aggregate number, part, name:
-    ``operators.states.aggregate_states.AggregateStates.argument``); word_hash; free, free_count.
+    ``operators.states.aggregate_states.AggregateStates.argument``); word_hash; free, free_count; pairs
+    (name, part of ``operators.states.pairs.Pairs``).
     """
 
     name: str
@@ -90,6 +91,20 @@ class TextFunction:
     options: tuple[tuple[str, object], ...]
     kind: Type
     level: int
+
+
+@dataclass(frozen=True)
+class PairUse:
+    """How a kernel uses one table of pairs.
+
+    A row adds at most ``most`` pairs; the kernel finds room for those of a whole batch, or ``stops`` where there is not
+    room for so many. ``last_times``: the state with the times of the keys' last rows, if a pair is of no more use once
+    its key has a row later than the pair's number.
+    """
+
+    most: int = 1
+    stops: bool = False
+    last_times: str = ""
 
 
 @dataclass
@@ -121,6 +136,7 @@ class Tables:
     """Each expression that can fail."""
 
     lookups: list[Looked] = field(default_factory=list)
+    pairs: dict[str, PairUse] = field(default_factory=dict)
     picks: list[tuple[int, str]] = field(default_factory=list)
     """(lookup, column) of reference tables."""
 
@@ -157,6 +173,14 @@ class SourceWriter:
         """Declare an argument (once) and return its name."""
         self.args.setdefault(name, Arg(name, kind, role, subject))
         return name
+
+    def pairs(self, name: str, use: PairUse) -> str:
+        """Declare a table of pairs; returns the last arguments of ``find_group``."""
+        self.tables.pairs[name] = use
+        kinds = {"words": I8, "keys": "i8[:,::1]", "slots": I4, "used": I8, "numbers": I8}
+        for part, kind in kinds.items():
+            self.arg(f"{name}_{part}", kind, "pairs", name, part)
+        return f"{name}_words, np.int64(2), {name}_keys, {name}_slots, {name}_used"
 
     def function(self, name: str) -> str:
         """The whole function."""

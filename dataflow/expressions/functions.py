@@ -178,7 +178,7 @@ def ordered_rule(kinds: Sequence[Kind]) -> Type | str:
 
 STATEFUL = (
     "last", "previous", "first", "changed", "row_number", "cumulative_sum", "cumulative_max", "cumulative_min",
-    "before", "increase", "elapsed",
+    "before", "increase", "elapsed", "apart",
 )  # fmt: skip
 """Functions that remember a key's earlier rows; the last three only inside aggregates: the previously reported value,
 the increase of a counter since then, and the time since then."""

@@ -31,6 +31,9 @@ from dataflow.steps import (
 )
 from dataflow.steps.base import Step
 from dataflow.steps.groups import grouping_calls
+from dataflow.steps.keyed.activity import ACTIVITIES
+from dataflow.steps.keyed.sequence import USUAL_SEQUENCE
+from dataflow.steps.keyed.subpaths import USUAL_PATH
 from dataflow.steps.keyed.windows import buckets_of
 from dataflow.times.durations import parse_duration, placed_every
 from dataflow.values.mistaken import not_aggregate, shown, text_of, without_call
@@ -185,13 +188,45 @@ class Stream(Sequences, Funnels, FinishedTables):
         counted = grouped.agg(keys=count(where=col("returned")), size=count())
         return counted.with_columns(share=col("keys") / col("size"))
 
-    def paths(self, of: str | Expr, gap: Length | None = None) -> Stream:
+    def paths(
+        self,
+        of: str | Expr,
+        gap: Length | None = None,
+        length: int | None = None,
+        start: Operand | None = None,
+        end: Operand | None = None,
+    ) -> Stream:
         """How often each value of ``of`` was followed by another (or itself) in the rows of one key.
 
         Rows: ``from``, ``to``, ``count``; ``from`` null counts paths that began with a value, ``to`` null paths that
         ended with it. Short for ``transitions`` and a grouping.
+
+        With a ``length``, a ``start`` or an ``end``: how often each stretch of so many values (3) occurred, anywhere,
+        from a start or to an end. Rows: ``path`` (the values, joined by ``" > "``), ``count``. Short for ``subpaths``
+        and a grouping.
         """
-        return self.transitions(of, gap).group_by("from", "to").agg(count=count())
+        if length is None and start is None and end is None:
+            return self.transitions(of, gap).group_by("from", "to").agg(count=count())
+        found = self.subpaths(of, USUAL_PATH if length is None else length, gap, start, end)
+        return found.group_by("path").agg(count=count())
+
+    def variants(self, of: str | Expr, length: int = USUAL_SEQUENCE) -> Stream:
+        """How many keys went through the same values of ``of`` in the same order.
+
+        Rows: ``variant`` (the values, joined by ``" > "``; beyond ``length`` values ``...``), ``keys``. Short for
+        ``sequence`` and a grouping.
+        """
+        return self.sequence(of, length).group_by("variant").agg(keys=count())
+
+    def lifecycle(self, every: str, zone: str = "UTC") -> Stream:
+        """How many keys were new, returning, resurrecting and dormant in each calendar bucket.
+
+        Rows: ``start`` of the bucket, ``new``, ``returning`` (active in the bucket before, too), ``resurrecting``
+        (active again) and ``dormant`` (active in the bucket before, but not in this one). Short for ``activity`` and a
+        grouping; to compare countries or versions, group ``activity`` by more columns.
+        """
+        counts = {word: count(where=col("status") == word) for word in ACTIVITIES}
+        return self.activity(every, zone).group_by("start").agg(**counts)
 
     def group_by(self, *columns: str | Expr, **named: Operand) -> Grouped:
         """Group rows by columns and named expressions; follow with ``agg``."""

@@ -12,6 +12,7 @@ from dataflow.codegen.writer import SourceWriter
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import RowOp
+from operators.types import Type
 
 NamedTyped: TypeAlias = tuple[tuple[str, Typed], ...]
 """Columns: names and expressions."""
@@ -70,6 +71,22 @@ class LastingState(Protocol):
     @property
     def hold(self) -> int | None:
         """Maximum microseconds for which a report lasts."""
+
+
+@dataclass(frozen=True)
+class JoinedValues:
+    """A column of text that a sink's rows get after its kernel: values in succession, joined.
+
+    ``kind`` is the type of the values, ``pairs`` the table of the kernel that numbers sequences of them: a pair is a
+    sequence, as its number from 1 (0: empty), and one more value. ``node`` is the column with each row's sequence, and
+    ``cut`` one that says whether it goes on, if there is one.
+    """
+
+    name: str
+    kind: Type
+    pairs: str
+    node: str
+    cut: str | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +196,10 @@ class Sink(ABC):
     def passed_on(self) -> NamedTyped | None:
         """The columns of its rows that have the same values in all pieces into which it cuts an interval, if it drops
         none of these; None if it does anything else."""
+        return None
+
+    def joined(self) -> JoinedValues | None:
+        """The column of joined values that its rows have; None if there is none."""
         return None
 
     def lasting(self) -> LastingState | None:

@@ -18,9 +18,14 @@ class Flow(Sink):
     follows_keys = True
     rows_per_second = 80e6
 
+    @property
+    def reports(self) -> NamedTyped:
+        """The columns of which it remembers the last reported values."""
+        return self.held
+
     def expressions(self) -> Iterator[Typed]:
         """See Sink."""
-        yield from (e for _, e in self.held)
+        yield from (e for _, e in self.reports)
 
     @property
     def history(self) -> Reach:
@@ -30,12 +35,12 @@ class Flow(Sink):
     @property
     def held_columns(self) -> tuple[str, ...]:
         """See Sink."""
-        return columns_in(self.held)
+        return columns_in(self.reports)
 
     def looks_back(self, first: bool) -> Reach:
         """See Sink."""
-        return None if self.held and not first else self.history
+        return None if self.reports and not first else self.history
 
     def needs_before(self, needed: Reach, first: bool) -> Reach:
         """See Sink."""
-        return None if self.held and not first else needed
+        return None if self.reports and not first else needed

@@ -5,14 +5,19 @@ from dataflow.steps.answers.join_answer import JoinAnswer, JoinMetric
 from dataflow.steps.answers.key_by import KeyBy
 from dataflow.steps.answers.side_by_side import BesideAnswer, SideBySide
 from dataflow.steps.concurrent import Concurrent
+from dataflow.steps.dedupe import Dedupe
 from dataflow.steps.during import During
 from dataflow.steps.funnels.funnel import Funnel
 from dataflow.steps.funnels.funnel_table import FunnelTable
 from dataflow.steps.groups import GroupBy
 from dataflow.steps.join import Join
+from dataflow.steps.keyed.activity import Activity
 from dataflow.steps.keyed.cohorts import Cohorts
+from dataflow.steps.keyed.match import Match
+from dataflow.steps.keyed.sequence import ValueSequence
 from dataflow.steps.keyed.sessions import Sessionize
 from dataflow.steps.keyed.states import Heartbeat, StateDuration
+from dataflow.steps.keyed.subpaths import Subpaths
 from dataflow.steps.keyed.timeline import Timeline, Track
 from dataflow.steps.keyed.transitions import Transitions
 from dataflow.steps.keyed.windows import Window
@@ -23,9 +28,9 @@ from dataflow.steps.source import Source
 from dataflow.steps.top import Top
 
 __all__ = [
-    "BesideAnswer", "Cohorts", "ColumnStep", "Compare", "ComparedAnswer", "Concurrent", "During", "Filter",
-    "Funnel", "FunnelTable", "GroupBy", "Heartbeat", "Held", "Join", "JoinAnswer", "JoinMetric", "KeyBy", "Limit",
-    "Pivot",
-    "Select", "Sessionize", "SideBySide", "Sort", "Source", "StateDuration", "Timeline", "Top", "Track",
-    "Transitions", "Window", "WithColumns",
+    "Activity", "BesideAnswer", "Cohorts", "ColumnStep", "Compare", "ComparedAnswer", "Concurrent", "Dedupe",
+    "During", "Filter", "Funnel", "FunnelTable", "GroupBy", "Heartbeat", "Held", "Join", "JoinAnswer",
+    "JoinMetric", "KeyBy", "Limit", "Match", "Pivot", "Select", "Sessionize", "SideBySide", "Sort", "Source",
+    "StateDuration", "Subpaths", "Timeline", "Top", "Track", "Transitions", "ValueSequence", "Window",
+    "WithColumns",
 ]  # fmt: skip

@@ -84,6 +84,26 @@ def transitions(of: Json, gap: int | None = GAP) -> Json:
     return {"op": "transitions", "of": of, "gap": gap}
 
 
+def match(pattern: str, within: int | None = None, **conditions: Json) -> Json:
+    return {"op": "match", "pattern": pattern, "conditions": named(**conditions), "within": within}
+
+
+def sequence(of: Json, length: int = 100) -> Json:
+    return {"op": "sequence", "of": of} | ({"length": length} if length != 100 else {})
+
+
+def subpaths(of: Json, length: int = 3, gap: int | None = GAP, **edges: Json) -> Json:
+    return {"op": "subpaths", "of": of, "length": length, "gap": gap, **edges}
+
+
+def activity(every: str = "1d", zone: str = "UTC") -> Json:
+    return {"op": "activity", "every": every, "zone": zone}
+
+
+def dedupe(of: Json, within: int = GAP) -> Json:
+    return {"op": "dedupe", "of": of, "within": within}
+
+
 def sort(*by: tuple[str, bool]) -> Json:
     return {"op": "sort", "by": [{"column": column, "descending": descending} for column, descending in by]}
 

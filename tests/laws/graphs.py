@@ -14,10 +14,11 @@ from tests.laws.funnel_graphs import FUNNEL_GRAPHS
 from tests.laws.lasting_graphs import LASTING_GRAPHS
 from tests.laws.looking_graphs import LOOKING_GRAPHS
 from tests.laws.row_graphs import ROW_GRAPHS
+from tests.laws.sequence_graphs import DEDUPE_GRAPHS, SEQUENCE_GRAPHS
 from tests.laws.table_graphs import TABLE_GRAPHS
 from tests.laws.timeline_graphs import TIMELINE_GRAPHS
 
 GRAPHS = (
     ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | FUNNEL_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS
-    | LOOKING_GRAPHS | TABLE_GRAPHS
+    | LOOKING_GRAPHS | TABLE_GRAPHS | SEQUENCE_GRAPHS | DEDUPE_GRAPHS
 )  # fmt: skip

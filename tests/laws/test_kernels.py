@@ -1,6 +1,6 @@
 """The compiled kernels against the oracle, in memory: the same rows, values and types for every graph.
 
-Steps over a key's events have their own tests (``test_flows``).
+Steps over a key's events have their own tests (``test_flows``, ``test_sequences``).
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from tests.laws.agreement import agrees
 from tests.laws.flow_graphs import FLOW_GRAPHS
 from tests.laws.graphs import GRAPHS
 from tests.laws.memory import run_in_memory
+from tests.laws.sequence_graphs import SEQUENCE_GRAPHS
+
+ELSEWHERE = {**FLOW_GRAPHS, **SEQUENCE_GRAPHS}
+"""Of steps over a key's events, which have their own tests."""
 
 HUGE = [-(2**63), -(2**62), -1, 0, 1, 2**62, 2**63 - 1]
 
 
-@pytest.mark.parametrize("name", [name for name in GRAPHS if name not in FLOW_GRAPHS])
+@pytest.mark.parametrize("name", [name for name in GRAPHS if name not in ELSEWHERE])
 @given(case=cases(), tasks=st.integers(1, 3), rows=st.integers(0, 5))
 def test_every_graph(name: str, case: Case, tasks: int, rows: int) -> None:
     agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
@@ -33,7 +37,7 @@ def operators_in(graph: object) -> set[str]:
 
 
 BY_OPERATOR: dict[str, list[str]] = {}
-for name in sorted(set(GRAPHS) - set(FLOW_GRAPHS)):
+for name in sorted(set(GRAPHS) - set(ELSEWHERE)):
     for operator in operators_in(GRAPHS[name]):
         BY_OPERATOR.setdefault(operator, []).append(name)
 

@@ -129,6 +129,18 @@ METRICS: dict[str, tuple[df.Stream, Sums]] = {
         {"n": len},
     ),
     "paths": (points.paths("status", gap="10m"), {"count": len}),
+    "matches": (
+        points.match("U .* D", U=up, D=df.col("status") == "down", within="1h").group_by("firmware").agg(
+            n=df.count(), rows=df.sum("count")),
+        {"n": len, "rows": total("count")},
+    ),
+    "variants": (points.variants("status", length=3), {"keys": len}),
+    "subpaths": (points.paths("status", gap="10m", length=2, start="up"), {"count": len}),
+    "activity": (points.activity("1d").group_by("status", day=df.col("start")).agg(n=df.count()), {"n": len}),
+    "without repetitions": (
+        points.dedupe("status", within="10m").group_by("status").agg(n=df.count(), total=df.sum("n")),
+        {"n": len, "total": lambda rows: total("n")(rows) if any(r["n"] is not None for r in rows) else None},
+    ),
     "retention": (
         points.retention(up, df.col("ok"), "1d").sort("size"),
         {"size": len, "keys": lambda rows: sum(r["returned"] for r in rows)},
@@ -212,7 +224,7 @@ def suffices(
         choices = [set(some) for some in itertools.combinations(sorted(keys), why.keys)]
     there = [[point for file, point in placed if file in why.files and point[KEY] in some] for some in choices]
     answers = [answer(graph, some, **options) for some in there]
-    if operations & {"window", "sessionize", "transitions"}:
+    if operations & {"window", "sessionize", "transitions", "subpaths", "activity", "match", "dedupe"}:
         # Points of other rows that lie in the same files may, without their neighbours, come into the group as well.
         by = [entry["name"] for entry in graph["steps"][-1]["by"]]
         count = "n" if "n" in row else "count"

@@ -40,10 +40,12 @@ from operators.errors import DataflowError, GroupError
 from operators.kernels.times.calendar import END, FIRST
 from operators.states.aggregate_states import AggregateStates
 from operators.states.groups import Groups, GroupState
+from operators.states.pairs import Pairs
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.pointfile import Buffers
 from runtime.query.merge.state_form import check_groups
+from runtime.query.stages.joined_values import ValueJoiner
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.lookup_arrays import Lut, lookup_of
 from runtime.query.stages.overflow import at_row, located, misfit, of_group, place_of
@@ -142,6 +144,9 @@ class Runner:
         self._slot_capacity = 0
         self._out: dict[Arg, NDArray[Any]] = {}
         self._out_capacity = 0
+        self._pairs = {name: Pairs() for name in tables.pairs}
+        joined = sink.joined()
+        self._joiner = None if joined is None else ValueJoiner(joined, self._pairs[joined.pairs], context.words)
         self._free = np.zeros(0, np.int64)
         self._free_count = np.zeros(1, np.int64)
         if self._segmenting is not None and self.cells is not None:
@@ -217,6 +222,9 @@ class Runner:
         if role == "state":
             assert self.cells is not None
             return self.cells.argument(int(str(subject[0])), str(subject[1]), str(subject[2]))
+        if role == "pairs":
+            entries: NDArray[Any] = getattr(self._pairs[str(subject[0])], str(subject[1]))
+            return entries
         if role == "word_hash":
             return self.context.words.hashes()
         if role.startswith("group_"):
@@ -265,6 +273,19 @@ class Runner:
             self._slot_capacity = capacity
             self._kept.clear()
 
+    def _reserve_pairs(self, rows: int) -> None:
+        """Make room for the pairs of so many rows; first those are left out that are of no more use."""
+        for name, use in self._tables.pairs.items():
+            pairs, more = self._pairs[name], use.most * (1 if use.stops else rows)
+            if pairs.has_room(more):
+                continue
+            if use.last_times:
+                last = self._slot_arrays[use.last_times][pairs.keys[: len(pairs), 0]]
+                pairs.keep(pairs.numbers[: len(pairs)] >= last)
+            # Room for as many again: they are gone through only now and then.
+            pairs.make_room(more + len(pairs))
+            self._kept.clear()
+
     def _reserve_out(self, rows: int) -> None:
         if rows > self._out_capacity:
             self._out = {a: self._output(a, rows) for a in self._out_args}
@@ -286,6 +307,7 @@ class Runner:
             raise DataflowError(f"{self.stage.step}: a row is at a time outside of {YEARS}, which has no calendar")
         s = self._scalars
         self._reserve_slots()
+        self._reserve_pairs(chunk.rows)
         self._reserve_out(max(chunk.rows, 1) if self.stage.sink.writes_every_row else _OUT_ROWS)
         typed = {n: self._as_input(chunk.columns[n], dtype) for n, dtype in self._dtypes.items()}
         chunk = RowBatch(chunk.run_slot, chunk.run_len, chunk.time, typed, chunk.size, chunk.bridged)
@@ -332,6 +354,7 @@ class Runner:
             return
         s = self._scalars
         self._reserve_slots()
+        self._reserve_pairs(0)
         self._reserve_out(_OUT_ROWS)
         cover(self._words)
         n = len(self.context.keys)
@@ -359,6 +382,8 @@ class Runner:
             width = int(str(a.subject[1])) if len(a.subject) > 1 and ":," not in a.kind else 1
             if name in self._slot_arrays:
                 out[f"slot.{name}"] = self._slot_arrays[name][: n * width]
+        for name, pairs in self._pairs.items():
+            out |= {f"pairs.{name}.{part}": values for part, values in pairs.saved().items()}
         if self.cells is not None and self.groups is None:
             out["free"] = self._free[: int(self._free_count[0])]
             out["capacity"] = np.array([self.cells.capacity])
@@ -387,6 +412,10 @@ class Runner:
                     raise ValueError(f"the state {name} is malformed")
                 self._check_indices(name, part, capacity)
                 array[: len(part)] = part
+        for name, pairs in self._pairs.items():
+            pairs.restore(with_prefix(saved, f"pairs.{name}."))
+        if self._joiner is not None:
+            self._joiner.check(self._slot_arrays)
         if self.cells is not None and self.groups is None:
             free, lanes = saved["free"], getattr(self.stage.sink, "size", 1)
             if not 0 < capacity <= 4 * (len(self.context.keys) * lanes + lanes + _FREE_ROWS + _OPEN_ROWS):
@@ -422,6 +451,7 @@ class Runner:
 
     def _make_room(self) -> None:
         self._kept.clear()
+        self._reserve_pairs(0)
         if self.groups is not None:
             self.groups.make_room()
         elif self.cells is not None and self._segmenting is not None:
@@ -495,6 +525,8 @@ class Runner:
             at = int(self._free_count[0])
             self._free[at : at + n] = gids
             self._free_count[0] = at + n
+        if self._joiner is not None:
+            columns[self._joiner.name] = self._joiner.texts(columns)
         if self._segmenting is not None and self._segmenting.partial:
             assert time is not None
             columns["partial"] = (self._is_cut(self._segmenting, time, columns[ROW_END][0]), np.ones(1, np.uint8))

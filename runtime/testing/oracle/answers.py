@@ -13,6 +13,7 @@ from runtime.testing.oracle.expressions import evaluate, literal_type, type_of
 from runtime.testing.oracle.flows import cohorts, transitions
 from runtime.testing.oracle.funnel_attempts import funnel, funnel_table, own_types
 from runtime.testing.oracle.lasting import Scope, heartbeat, sessionize, state_duration, window
+from runtime.testing.oracle.matches import match
 from runtime.testing.oracle.oracle_aggregates import prepare
 from runtime.testing.oracle.other_metrics import (
     beside_rows,
@@ -24,6 +25,7 @@ from runtime.testing.oracle.other_metrics import (
 from runtime.testing.oracle.other_rows import grouped_by, pivot, top, with_columns_beside
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 from runtime.testing.oracle.rows_before import paired, rows_of_both
+from runtime.testing.oracle.sequences_of_values import activity, dedupe, sequence, subpaths
 
 DAY = 86_400_000_000
 LASTING = {
@@ -34,8 +36,12 @@ LASTING = {
     "funnel": funnel,
     "cohorts": cohorts,
     "transitions": transitions,
+    "match": match,
+    "sequence": sequence,
+    "subpaths": subpaths,
+    "activity": activity,
 }
-ROW_BY_ROW = ("filter", "with_columns", "held", "select", "join", "during")
+ROW_BY_ROW = ("filter", "with_columns", "held", "select", "join", "during", "dedupe")
 NO_PARAMS: Mapping[str, Value] = {}
 
 
@@ -192,6 +198,8 @@ def _row_by_row(step: Json, table: Table, scope: Scope) -> Table:
     if op == "filter" and table.kind == "intervals" and asks_clock(step["where"]):
         pieces = cut(table, [step["where"]], params, conditions=1)
         return replace(pieces, rows=[row for row in pieces.rows if row.values["$0"] is True], types=table.types)
+    if op == "dedupe":
+        return dedupe(step, table, params)
     if op == "filter":
         kept = evaluate(step["where"], table, params)
         return replace(table, rows=[row for row, keep in zip(table.rows, kept, strict=True) if keep is True])
@@ -311,14 +319,19 @@ def _held_columns(step: Json, later: list[Json], key: str) -> list[str]:
     """The stream's columns that later steps refer to, up to the first step that makes new rows or drops columns."""
     own = _own_columns(step, key)
     held: dict[str, None] = {}
+    conditions: set[str] = set()
     for after in later:
-        held |= dict.fromkeys(name for name in _references(after) if name not in own)
+        found = [name for name in _references(after) if name.partition(".")[0] not in conditions]
+        held |= dict.fromkeys(name for name in found if name not in own)
         if after["op"] in ("group_by", "select", "concurrent", "funnel_table"):
             break
         if "metric" in after:
             own |= columns_of_metric(after["metric"])
         if after["op"] == "join":
             own |= {column["name"] for column in after["windows"]["table"]["columns"]}
+        if after["op"] == "match":
+            # It makes columns like A.x, of its condition A.
+            conditions |= {entry["name"] for entry in after["conditions"]}
         if after["op"] in LASTING:
             own |= _own_columns(after, key)
         elif after["op"] != "held":
@@ -337,6 +350,15 @@ def _own_columns(step: Json, key: str) -> set[str]:
         return own | set(own_types(step, None, key))
     if step["op"] == "cohorts":
         return own | {"cohort", "period", "returned"}
+    if step["op"] == "match":
+        measures = (f"{c['name']}_{what}" for c in step["conditions"] for what in ("first", "last", "count"))
+        return own | {"count", *measures}
+    if step["op"] == "sequence":
+        return own | {"variant", "count"}
+    if step["op"] == "activity":
+        return own | {"status"}
+    if step["op"] == "subpaths":
+        return {key, "start", "path", "count", "after"}
     if step["op"] == "transitions":
         return {key, "start", "from", "to", "after"}
     flags = {"open_left", "open_right"} if step["op"] == "sessionize" else {"partial"}

@@ -24,7 +24,7 @@ def rows_of_both(make: Made, step: Json, table: Table, since: int, until: int, f
     seen = [row for row in table.rows if points or not (row.early == "part" and row.time < since)]
     now = make(replace(table, rows=[*before, *seen], whole=[]), since)
     past = table.rows if points else table.whole
-    if step["op"] in ("funnel", "cohorts") or not first < since < until:
+    if step["op"] in ("funnel", "cohorts", "match", "sequence", "activity") or not first < since < until:
         return replace(now, whole=[])
     whole = make(replace(table, rows=past, whole=[]), first)
     return paired(replace(now, whole=[row for row in whole.rows if not row.ghost]), step, since)
@@ -39,7 +39,7 @@ def paired(table: Table, step: Json, since: int) -> Table:
         early = ""
         if row.end <= since if slides else row.time < since:
             early = "before"
-            if step["op"] != "transitions" and (row.end >= since if closed else row.end > since):
+            if step["op"] not in ("transitions", "subpaths") and (row.end >= since if closed else row.end > since):
                 early, ends[row.key] = "cut", row.end
         marked.append(replace(row, early=early))
     rows: list[Row] = []
