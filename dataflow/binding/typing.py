@@ -67,6 +67,9 @@ class Shape:
     filtered: str = ""
     """The last step that dropped rows, if any."""
 
+    counted: bool = True
+    """Whether the reports of columns are counted: in the first stage only."""
+
     @property
     def stands(self) -> bool:
         """Whether the rows are a finished table with exactly these columns."""
@@ -82,6 +85,9 @@ class Expressions:
         self.params = dict(params)
         self.sites = itertools.count()
         self.sparse: list[Sparse] = []
+        self.windows: dict[str, Typed] = {}
+        """The columns of the trailing windows in the current step, by their text."""
+
         self.where = ""
 
     def fail(self, text: str) -> GraphError:
@@ -93,7 +99,7 @@ class Expressions:
         if name in shape.env:
             shape.referred.add(name)
             return shape.env[name]
-        there = sorted(shape.env)
+        there = sorted(n for n in shape.env if n[:1] != "$")
         raise self.fail(f"there is no column {name!r}; {meant(name, there, 'available')} columns: {listed(there, 100)}")
 
     def typed(self, e: Expr, shape: Shape) -> Typed:
@@ -104,6 +110,13 @@ class Expressions:
             return self.literal(str(e.option("type")), e.option("value"))
         if e.fn == "param":
             return self.parameter(e)
+        if e.fn == "trailing":
+            if repr(e) not in self.windows:
+                raise self.fail(
+                    "trailing cannot stand in a timeline that is combined with others; use it where rows of one stream "
+                    "are worked out, before or after"
+                )
+            return self.windows[repr(e)]
         if e.fn == "time":
             if shape.kind == "table":
                 raise self.fail("time() has no meaning after group_by; use the column that holds the time bucket")
@@ -287,7 +300,7 @@ class Expressions:
         which ``last`` holds."""
         for e in dict.fromkeys(n for x in exprs for n in _as_reported(x)):
             found = Sparse(str(e.option("name")), self.where, shape.filtered, grouped)
-            if shape.kind == "points" and found not in self.sparse:
+            if shape.kind == "points" and shape.counted and found not in self.sparse:
                 shape.ops.append(NullTally(e, len(self.sparse)))
                 self.sparse.append(found)
 
@@ -299,7 +312,7 @@ class Expressions:
         for i, e in enumerate(by):
             if count is None or e.fn != "in":
                 self.tally_reports([e], shape, grouped=True)
-            elif shape.kind == "points":
+            elif shape.kind == "points" and shape.counted:
                 self.sparse.append(Sparse(str(e.option("name")), self.where, shape.filtered, True, (i, count)))
 
     def fix_all(self, exprs: Sequence[Typed], shape: Shape) -> None:

@@ -6,7 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, distinct_names
+from dataflow.expressions.aggregate_calls import (
+    MOST_ROWS,
+    Agg,
+    Named,
+    NamedAggs,
+    distinct_names,
+    trailing_of,
+)
 from dataflow.expressions.aggregate_signatures import options_of, signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import FUNCTIONS
@@ -120,6 +127,8 @@ class Reader:
                 "param", (), (("default", default), ("name", self.text(d["param"], where)), ("type", d["type"]))
             )
         fn = value.get("fn")
+        if fn == "trailing":
+            return self._trailing(value, where, depth)
         spec = FUNCTIONS.get(fn) if isinstance(fn, str) else None
         if spec is None:
             raise JsonFormError(
@@ -151,7 +160,16 @@ class Reader:
         inner = tuple(self.expr(a, f"{where}.args[{i}]", depth + 1) for i, a in enumerate(args))
         return Expr(str(fn), inner, tuple(options))
 
-    def agg(self, value: object, where: str) -> Agg:
+    def _trailing(self, value: Mapping[str, Any], where: str, depth: int) -> Expr:
+        """An aggregate over trailing windows."""
+        d = self.fields(value, where, ["fn", "agg", "length", "rows"])
+        if (d["length"] is None) == (d["rows"] is None):
+            raise JsonFormError(f"{where}: expected a length or a number of rows, the other null")
+        length = self.micros(d["length"], f"{where}.length", optional=True)
+        rows = None if d["rows"] is None else self.whole(d["rows"], f"{where}.rows", 1, MOST_ROWS)
+        return trailing_of(self.agg(d["agg"], f"{where}.agg", depth + 1), length, rows)
+
+    def agg(self, value: object, where: str, depth: int = 0) -> Agg:
         """An aggregate."""
         self._nodes += 1
         fn = value.get("fn") if isinstance(value, dict) else None
@@ -169,12 +187,12 @@ class Reader:
         args = self.rows(d["args"], f"{where}.args")
         if len(args) not in form.arity:
             raise JsonFormError(f"{where}: {d['fn']} does not take {len(args)} arguments")
-        condition = None if d["where"] is None else self.expr(d["where"], f"{where}.where")
+        condition = None if d["where"] is None else self.expr(d["where"], f"{where}.where", depth)
         try:
             given = options_of(d["fn"], form, d, where)
         except DataflowError as error:
             raise JsonFormError(str(error)) from None
-        inner = tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args))
+        inner = tuple(self.expr(a, f"{where}.args[{i}]", depth) for i, a in enumerate(args))
         return Agg(d["fn"], inner, condition, given)
 
     def named(self, value: object, where: str) -> Named:

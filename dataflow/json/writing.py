@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs
+from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, agg_in
 from dataflow.expressions.expr import Expr
 from dataflow.json.errors import JsonFormError
 
@@ -19,6 +19,8 @@ def expr_out(e: Expr) -> dict[str, Any]:
         return {"lit": _number_out(options["value"]), "type": options["type"]}
     if e.fn == "param":
         return {"param": options["name"], "default": _number_out(options["default"]), "type": options["type"]}
+    if e.fn == "trailing":
+        return {"fn": e.fn, "agg": agg_out(agg_in(e)), "length": options["length"], "rows": options["rows"]}
     out: dict[str, Any] = {"fn": e.fn, "args": [expr_out(a) for a in e.args]}
     for name, value in options.items():
         out[name] = [_number_out(v) for v in value] if isinstance(value, tuple) else value

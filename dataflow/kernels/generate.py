@@ -52,7 +52,7 @@ _HELPERS = {
         "float_floor_div", "counter_step",
     ),
     "operators.kernels.bins": ("hash_word", "bin_between"),
-    "operators.kernels.bits": ("float_bits",),
+    "operators.kernels.bits": ("float_bits", "float_order", "order_float"),
     "operators.kernels.times.calendar": (
         "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "offset_place", "hour_of", "weekday_of",
         "in_years", "shifted", "shifted_back",
@@ -66,6 +66,7 @@ _HELPERS = {
     "operators.kernels.times.lengths": ("length_by", "length_by_integer", "length_times"),
     "operators.kernels.times.periods": ("key_number", "row_at", "edge_after"),
     "operators.kernels.sums.running_sums": ("add_digits", "is_a_sum", "rounded"),
+    "operators.kernels.sums.moving_sums": ("add_moving", "remove_moving", "moving_sum", "moving_mean"),
     "operators.kernels.hash_tables": ("find_group", "add_pair"),
     "operators.kernels.widths": ("bin_of_width",),
 }  # fmt: skip
@@ -225,7 +226,7 @@ def _hidden(stage: Stage, w: SourceWriter, x: Emitter) -> None:
 
 
 def _finish(stage: Stage, tables: Tables) -> tuple[str, KernelFunction | None]:
-    if not stage.sink.follows_keys:
+    if not (stage.sink.follows_keys and stage.sink.closes):
         return "", None
     w = SourceWriter(tables)
     _start(w)

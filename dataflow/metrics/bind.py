@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dataflow.binding.parameters import params_in
+from dataflow.binding.trailing_windows import add_windows
 from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumns
 from dataflow.plan.carried import carried_of
 from dataflow.plan.history import history_of, with_early_rows
@@ -43,6 +44,9 @@ def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, obje
         b.where = f"step {i + 1} ({step.method})"
         if step.takes_table and not shape.stands:
             write_rows()
+        if step.takes_windows:
+            windows, shape = add_windows(b, shape, step)
+            deferred.extend(windows)
         bound = step.bind(b, shape)
         shape = bound.shape
         (deferred if in_tasks else after).extend(bound.stages)
@@ -75,7 +79,8 @@ def stream_of(steps: Sequence[Step]) -> str:
 def _rows_stage(b: Expressions, shape: Shape) -> tuple[Stage, Shape]:
     """A stage that writes the visible columns unchanged."""
     unused = shape.held - shape.referred
-    shape.env = {n: t for n, t in shape.env.items() if n not in unused or t != column(n, t.type or Type.INT)}
+    kept = {n: t for n, t in shape.env.items() if n not in unused or t != column(n, t.type or Type.INT)}
+    shape.env = {n: t for n, t in kept.items() if n[:1] != "$"}
     columns = tuple(shape.env.items())
     if shape.kind == "windows":
         # A note counts the partial windows, whichever columns the result has.

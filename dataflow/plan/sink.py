@@ -72,6 +72,17 @@ class LastingState(Protocol):
         """Maximum microseconds for which a report lasts."""
 
 
+class MovingWindows(Protocol):
+    """A sink whose rows have aggregates of the rows before them."""
+
+    @property
+    def aggs_of_windows(self) -> tuple[BoundAgg, ...]:
+        """The aggregates, in the order of their numbers."""
+
+    def different_windows(self) -> list[tuple[int | None, int | None]]:
+        """The windows, each once: the length in microseconds, or else the number of rows."""
+
+
 @dataclass(frozen=True)
 class Memory:
     """What a sink remembers of a key's rows before the range: of ``reports`` the last value that is not null, and when
@@ -105,6 +116,9 @@ class Sink(ABC):
 
     once_a_key: ClassVar[bool] = False
     """Whether its rows describe a key over the whole range, so that there are none before it."""
+
+    closes: ClassVar[bool] = True
+    """If it follows keys: whether it writes at the end of the range."""
 
     has_length: ClassVar[bool] = True
     """Whether its rows have a length, which ``since`` may cut."""
@@ -179,6 +193,10 @@ class Sink(ABC):
     def passed_on(self) -> NamedTyped | None:
         """The columns of its rows that have the same values in all pieces into which it cuts an interval, if it drops
         none of these; None if it does anything else."""
+        return None
+
+    def trailing(self) -> MovingWindows | None:
+        """Itself, if its rows have aggregates of the rows before them."""
         return None
 
     def lasting(self) -> LastingState | None:

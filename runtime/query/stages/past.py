@@ -19,7 +19,7 @@ from dataflow.typed.hidden_columns import BEFORE, CUT, EARLY, END, KNOWN, WHOLE
 from runtime.query.stages.row_batch import VALID, RowBatch
 
 _NONE = -(2**63)
-_LEAD = 2
+LEAD = 2
 """The known flag of the time before a key's first point, which is not a row of the key."""
 
 
@@ -46,7 +46,7 @@ class Past:
         end = chunk.columns[END][0]
         early = (end if self._slides else chunk.time) < self._since + self._slides
         if KNOWN in chunk.columns:
-            early = early & (chunk.columns[KNOWN][0] != _LEAD)
+            early = early & (chunk.columns[KNOWN][0] != LEAD)
         if not early.any():
             return None
         found = _rows_where(chunk, early)

@@ -22,7 +22,8 @@ from runtime.query.stages.overflow import memory_of
 from runtime.query.stages.past import Past, marked
 from runtime.query.stages.query_table import QueryTable, TableColumn
 from runtime.query.stages.row_batch import RowBatch, Values
-from runtime.query.stages.runner import Runner, TaskContext, with_prefix
+from runtime.query.stages.runner import TaskContext, with_prefix
+from runtime.query.stages.trailing_rows import runner_of
 from runtime.released_memory import freed
 
 
@@ -36,11 +37,11 @@ class Pipeline:
     def __init__(self, plan: Plan, kernels: Sequence[Kernel], context: TaskContext) -> None:
         self.plan, self.context = plan, context
         stages = list(zip(plan.stages, kernels, strict=True))
-        self.runners = [Runner(stage, kernel, context, n) for n, (stage, kernel) in enumerate(stages)]
+        self.runners = [runner_of(stage, kernel, context, n) for n, (stage, kernel) in enumerate(stages)]
         first = context.since if context.first is None else context.first
         everything = replace(context, since=first, whole=True)
         count = plan.whole if first < context.since < context.until else 0
-        self.whole = [Runner(s, k, everything, len(stages) + n) for n, (s, k) in enumerate(stages[:count])]
+        self.whole = [runner_of(s, k, everything, len(stages) + n) for n, (s, k) in enumerate(stages[:count])]
         self._sees = [EARLY in dict(s.inputs) for s in plan.stages]
         self.pasts = {
             n: Past(plan.stages[n - 1].sink, context.since) for n, sees in enumerate(self._sees) if sees and n <= count

@@ -398,11 +398,26 @@ class Runner:
             needed = self._segmenting.size
             self.cells.make_room(needed)
             while self._free_count[0] < max(needed, _FREE_ROWS):
-                old, left = self.cells.capacity, int(self._free_count[0])
-                self.cells.grow(2 * old)
-                free = np.zeros(2 * old, np.int64)
-                free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
-                self._free, self._free_count[0] = free, left + old
+                self._more_slots()
+
+    def _more_slots(self) -> None:
+        """Double the rows of the aggregates' states."""
+        assert self.cells is not None
+        old, left = self.cells.capacity, int(self._free_count[0])
+        self.cells.grow(2 * old)
+        free = np.zeros(2 * old, np.int64)
+        free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
+        self._free, self._free_count[0] = free, left + old
+
+    def check_input(self, name: str, values: NDArray[Any], valid: NDArray[Any], rows: int) -> None:
+        """ValueError if saved values cannot be those of the input ``name``."""
+        if values.dtype.kind not in "iufb" or values.shape != (rows,) or valid.dtype != np.uint8:
+            raise ValueError(f"the column {name} is malformed")
+        if len(valid) not in (1, rows):
+            raise ValueError(f"the column {name} is malformed")
+        if dict(self.stage.inputs)[name] in (Type.STRING, Type.JSON) and len(values):
+            if values.min() < 0 or values.max() >= max(1, len(self.context.words)):
+                raise ValueError(f"the column {name} has codes out of range")
 
     def _check(self, chunk: RowBatch | None) -> None:
         for number, flag in enumerate(self._flags[:2].tolist()):
