@@ -27,13 +27,14 @@ _OF_LENGTHS = ("duration", "known")
 """Inputs of aggregates that measure how long rows last."""
 
 
-def add_windows(b: Expressions, shape: Shape, step: object) -> tuple[list[Deferred], Shape]:
+def add_windows(b: Expressions, shape: Shape, step: object, again: bool = False) -> tuple[list[Deferred], Shape]:
     """The stages of the trailing windows in the expressions of ``step``, the innermost first, and the rows with them.
 
-    ``b.windows`` has their columns until the next call.
+    ``b.windows`` has their columns until the next call, unless that is for other expressions of the same step
+    (``again``).
     """
-    b.windows.clear()
-    if any(n.startswith(_WINDOW) for n in shape.env):
+    if not again:
+        b.windows.clear()
         shape = replace(shape, env={n: t for n, t in shape.env.items() if not n.startswith(_WINDOW)})
     stages: list[Deferred] = []
     while found := [e for e in _windows_in(step) if repr(e) not in b.windows and not _waits(b, e)]:
@@ -77,7 +78,7 @@ def _add(b: Expressions, shape: Shape, found: Sequence[Expr]) -> tuple[list[Defe
     computed = {n: t for n, t in shape.env.items() if not _comes_with_row(t)}
     types = {n: t.type for n, t in computed.items() if t.type is not None}
     others = {n: t for n, t in shape.inputs.items() if n not in shape.env}
-    before, ops, where, has_end = shape, list(shape.ops), b.where, END in shape.inputs
+    before, ops, where, points = shape, list(shape.ops), b.where, shape.kind == "points"
 
     def passed(needed: set[str]) -> dict[str, Typed]:
         """The columns that rows after the windows have."""
@@ -88,7 +89,7 @@ def _add(b: Expressions, shape: Shape, found: Sequence[Expr]) -> tuple[list[Defe
 
     def rows(needed: set[str]) -> Stage:
         columns = passed(needed) | {n: t for n, t in arguments.items() if n in needed}
-        return stage_of_inputs(before.inputs, ops, PassedRows(tuple(columns.items()), has_end), where)
+        return stage_of_inputs(before.inputs, ops, PassedRows(tuple(columns.items()), points), where)
 
     def trailing(needed: set[str]) -> Stage:
         columns = passed(needed - own.keys())
@@ -97,7 +98,7 @@ def _add(b: Expressions, shape: Shape, found: Sequence[Expr]) -> tuple[list[Defe
             inputs = {n: t.type or Type.INT for n, t in (columns | arguments).items()}
             columns = {n: column(n, inputs[n]) for n in columns}
         wanted = tuple(a for a in windows if a.agg.name in needed) or windows[:1]
-        sink = Trailing(tuple(columns.items()), wanted, has_end, tuple({KNOWN} & columns.keys()))
+        sink = Trailing(tuple(columns.items()), wanted, points, tuple({KNOWN} & columns.keys()))
         return stage_of_inputs({**inputs, ROW_FLAGS: Type.BOOL}, (), sink, where)
 
     b.windows |= {repr(e): column(n, t) for e, (n, t) in zip(found, own.items(), strict=True)}

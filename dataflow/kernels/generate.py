@@ -193,7 +193,7 @@ def _row(stage: Stage, sink: SinkEmitter, w: SourceWriter, x: Emitter) -> None:
                 w.put("continue")
         else:
             x.emit(op.value)
-    if x.has_early:
+    if x.has_early and not stage.sink.keeps_rows:
         # Sinks that follow a key through time treat rows before the range like points: by their time.
         out = f"early == {CUT} and t < since" if stage.sink.follows_keys else "early & 1 != 0"
         with w.block(f"if {out}:"):

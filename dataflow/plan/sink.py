@@ -117,6 +117,9 @@ class Sink(ABC):
     once_a_key: ClassVar[bool] = False
     """Whether its rows describe a key over the whole range, so that there are none before it."""
 
+    keeps_rows: ClassVar[bool] = False
+    """Whether the rows that it writes are those that it takes, in the range or not as they were."""
+
     closes: ClassVar[bool] = True
     """If it follows keys: whether it writes at the end of the range."""
 

@@ -31,6 +31,11 @@ class RunsEmitter(SinkEmitter):
             self.w.put("o_slot[orun] = slot\no_len[orun] = on - base\norun += 1")
         self.w.put(f"s[{OUT_ROWS}] = on\ns[{OUT_RUNS}] = orun")
 
+    def in_range(self, x: Emitter, points: bool) -> str:
+        """The condition that the row belongs to the range; ``points`` do by their time."""
+        parts = (["t >= since"] if points else []) + (["early & 1 == 0"] if x.has_early else [])
+        return " and ".join(parts) or "True"
+
     def write(self, x: Emitter, columns: NamedTyped) -> None:
         """The row's time and these columns, as output row ``on``."""
         w = self.w
@@ -51,29 +56,26 @@ class PassedRowsEmitter(RunsEmitter):
 
     def row(self, x: Emitter) -> None:
         """See SinkEmitter."""
-        with self.w.block("if t >= since:"):
+        with self.w.block(f"if {self.in_range(x, self.sink.points)}:"):
             self.write(x, self.sink.columns)
             self.w.put("on += 1")
 
 
 @dataclass(frozen=True)
 class PassedRows(Sink):
-    """Sink: rows as they are, with these columns; ``with_end``: one of them is the row's end."""
+    """Sink: the rows of the range as they are, with these columns; ``points``: whether they are points."""
 
     columns: NamedTyped
-    with_end: bool
+    points: bool
 
     follows_keys = True
+    keeps_rows = True
+    has_length = False
     closes = False
     gathers = False
     writes_every_row = True
     passes_lead = True
     rows_per_second = 80e6
-
-    @property
-    def has_length(self) -> bool:  # type: ignore[override]
-        """See Sink."""
-        return self.with_end
 
     def expressions(self) -> Iterator[Typed]:
         """See Sink."""

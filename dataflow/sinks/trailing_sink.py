@@ -83,7 +83,7 @@ class TrailingEmitter(RunsEmitter):
         """One row; those that were written before only enter and leave."""
         w, sink = self.w, self.sink
         w.put("flag = row_flags[u]")
-        with w.block("if flag & 1 != 0 and t >= since:"):
+        with w.block(f"if flag & 1 != 0 and {self.in_range(x, sink.points)}:"):
             # What is left of a row in the range has the windows of the whole row, which is the row before.
             w.put("at = i\nuntil_now = t")
             with w.block("if flag & 4 != 0:"):
@@ -139,26 +139,23 @@ class TrailingEmitter(RunsEmitter):
 class Trailing(Sink):
     """Sink: rows with ``columns`` and with the aggregates ``windows`` of the rows of their key before them.
 
-    ``with_end``: one of the columns is the row's end; ``own`` are hidden columns that the runner reads. The rows of all times up to the row's own are in a
+    ``points``: whether the rows are points; ``own`` are hidden columns that the runner reads. The rows of all times up to the row's own are in a
     window of a length, also those of the same time that come after it; in one of a number of rows, those up to it.
     """
 
     columns: NamedTyped
     windows: tuple[WindowAgg, ...]
-    with_end: bool = False
+    points: bool
     own: tuple[str, ...] = ()
 
     follows_keys = True
+    keeps_rows = True
+    has_length = False
     closes = False
     gathers = False
     writes_every_row = True
     passes_lead = True
     rows_per_second = 20e6
-
-    @property
-    def has_length(self) -> bool:  # type: ignore[override]
-        """See Sink."""
-        return self.with_end
 
     def expressions(self) -> Iterator[Typed]:
         """See Sink."""

@@ -79,7 +79,7 @@ class Step(ABC):
     """Whether its rows depend on earlier points in ways not visible in its expressions."""
 
     takes_windows: ClassVar[bool] = True
-    """Whether trailing windows may stand in its expressions."""
+    """Whether the trailing windows in its expressions are worked out before it."""
 
     cuts_by_table: ClassVar[bool] = False
     """Whether it cuts intervals at the edges of periods."""

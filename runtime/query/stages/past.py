@@ -43,8 +43,7 @@ class Past:
 
     def before(self, chunk: RowBatch) -> RowBatch | None:
         """From rows written without regard to the range, those before it; None if there are none."""
-        end = chunk.columns[END][0]
-        early = (end if self._slides else chunk.time) < self._since + self._slides
+        early = (chunk.columns[END][0] if self._slides else chunk.time) < self._since + self._slides
         if KNOWN in chunk.columns:
             early = early & (chunk.columns[KNOWN][0] != LEAD)
         if not early.any():

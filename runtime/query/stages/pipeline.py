@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from dataflow.codegen.writer import value_array
 from dataflow.kernels.compile import Kernel
-from dataflow.plan.stages import Plan
+from dataflow.plan.sink import Sink
+from dataflow.plan.stages import Plan, Stage
 from dataflow.typed.hidden_columns import EARLY
 from operators.states.groups import GroupState
 from operators.types import Type
@@ -44,7 +45,7 @@ class Pipeline:
         self.whole = [runner_of(s, k, everything, len(stages) + n) for n, (s, k) in enumerate(stages[:count])]
         self._sees = [EARLY in dict(s.inputs) for s in plan.stages]
         self.pasts = {
-            n: Past(plan.stages[n - 1].sink, context.since) for n, sees in enumerate(self._sees) if sees and n <= count
+            n: Past(_maker(plan.stages[:n]), context.since) for n, sees in enumerate(self._sees) if sees and n <= count
         }
         """The ``Past`` of each stage that sees rows before the range, by its number."""
         self._counted_before = np.zeros(2 * len(plan.sparse), np.int64)
@@ -186,6 +187,11 @@ class Pipeline:
     def grids(self) -> list[list[list[int]]]:
         """The origins of calendar bucket numbers in each stage: states with equal grids are compatible."""
         return [runner.grid() for runner in (*self.runners, *self.whole)]
+
+
+def _maker(stages: Sequence[Stage]) -> Sink:
+    """The sink that made the rows of the last of these stages."""
+    return next((s.sink for s in reversed(stages) if not s.sink.keeps_rows), stages[-1].sink)
 
 
 class RowCollector:
