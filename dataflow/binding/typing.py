@@ -13,13 +13,14 @@ from dataflow.expressions.aggregate_calls import Agg, NamedAggs
 from dataflow.expressions.aggregate_signatures import signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import FUNCTIONS, STATEFUL, common
+from dataflow.expressions.scan_calls import registered
 from dataflow.plan.stages import Sparse
 from dataflow.times.calendar_tables import known_time
 from dataflow.times.durations import moment, parse_duration
 from dataflow.times.zones import check_zone
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.clock import NOW, is_moving, sources_of
-from dataflow.typed.decimals import arranged, equal_in, is_decimal
+from dataflow.typed.decimals import arranged, as_float, equal_in, is_decimal
 from dataflow.typed.hidden_columns import BEGIN
 from dataflow.typed.nodes import Typed, column
 from dataflow.typed.row_operations import Fix, NullTally, RowOp
@@ -132,7 +133,9 @@ class Expressions:
             args = [args[0], *self.coerced(args[1:])]
         spec = FUNCTIONS[e.fn]
         known: Type | None = None
-        if any(is_decimal(a) for a in args):
+        if e.fn == "scan":
+            args, known = self.scanned(e, args)
+        elif any(is_decimal(a) for a in args):
             decided = arranged(e.fn, args)
             if isinstance(decided, str):
                 raise self.fail(f"{e.fn} cannot take {decided}")
@@ -232,6 +235,24 @@ class Expressions:
             # Constants that no value of the type can equal are left out.
             listed = tuple(sorted(v for c in listed if (v := equal_in(value.type, c)) is not None))
         return Typed("is_in", Type.BOOL, (value,), (("values", listed),))
+
+    def scanned(self, e: Expr, args: Sequence[Typed]) -> tuple[list[Typed], Type]:
+        """The arguments of a scan, in the types that it takes, and the type of its result."""
+        name = e.option("name")
+        try:
+            scan = registered(name)
+        except DataflowError as error:
+            raise self.fail(str(error)) from None
+        if len(args) != len(scan.arguments):
+            raise self.fail(f"the scan {name} takes {len(scan.arguments)} values, got {len(args)}")
+        out = []
+        for a, kind in zip(args, scan.arguments, strict=True):
+            if kind is Type.FLOAT and (is_decimal(a) or a.type is Type.INT):
+                a = as_float(a)
+            elif a.type is not kind:
+                raise self.fail(f"the scan {name} takes {', '.join(scan.arguments)}, got {a.type or 'null'}")
+            out.append(a)
+        return out, scan.result
 
     def condition(self, e: Expr, shape: Shape, what: str) -> Typed:
         """``e`` with types, which must be boolean; ``what`` names it in errors."""

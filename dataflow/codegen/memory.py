@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.writer import I8, U1, both, value_array
-from dataflow.expressions.functions import FUNCTIONS, Function, always, number_rule, same_rule
+from dataflow.codegen.scans import scanned
+from dataflow.expressions.functions import ANY, FUNCTIONS, Function, always, number_rule, same_rule
 from dataflow.typed.hidden_columns import CUT, WHOLE
 from dataflow.typed.nodes import Typed
 from operators.kernels.sums.running_sums import WIDTH
@@ -19,6 +20,7 @@ from operators.types import Type
     previous=Function(1, same_rule),
     changed=Function(1, always(Type.BOOL)),
     cumulative_sum=Function(1, number_rule),
+    scan=Function(ANY, always(Type.FLOAT), ("name",)),
 )
 def _stateful(x: Emitter, e: Typed) -> Value:
     pairs = x.has_early and e.fn in FUNCTIONS
@@ -45,6 +47,8 @@ def _stateful(x: Emitter, e: Typed) -> Value:
 
 def _remembering(x: Emitter, e: Typed) -> Value:
     w = x.w
+    if e.fn == "scan":
+        return scanned(x, e)
     v, k = x.emit(e.args[0])
     kind = e.args[0].type
     if kind is Type.BOOL:

@@ -15,6 +15,10 @@ Rule = Callable[[Sequence[Kind]], Type | str]
 """Returns the result type for argument types, or a description of the wrong ones."""
 
 
+ANY = -1
+"""The arity of a function whose options say how many arguments it takes."""
+
+
 @dataclass(frozen=True)
 class Function:
     """One function: how many arguments, which options, and its typing rule."""
@@ -151,6 +155,6 @@ def decimal_rule(kinds: Sequence[Kind]) -> Type | str:
 FUNCTIONS: dict[str, Function] = {"time": Function(0, lambda kinds: Type.TIME)}
 """All functions by name. Those of ``dataflow/codegen`` declare themselves beside their source."""
 
-STATEFUL = ("last", "previous", "changed", "cumulative_sum", "before", "increase", "elapsed")
+STATEFUL = ("last", "previous", "changed", "cumulative_sum", "scan", "before", "increase", "elapsed")
 """Functions that remember a key's earlier rows; the last three only inside aggregates: the previously reported value,
 the increase of a counter since then, and the time since then."""

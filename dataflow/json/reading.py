@@ -17,6 +17,7 @@ from dataflow.expressions.aggregate_calls import (
 from dataflow.expressions.aggregate_signatures import options_of, signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import FUNCTIONS
+from dataflow.expressions.scan_calls import scan_call
 from dataflow.json.errors import JsonFormError, short
 from dataflow.times.durations import parse_every
 from dataflow.typed.decimals import ROUNDINGS
@@ -136,6 +137,8 @@ class Reader:
             )
         d = self.fields(value, where, ["fn", "args", *spec.options])
         args = self.rows(d["args"], f"{where}.args")
+        if fn == "scan":
+            return self._scan(d, args, where, depth)
         if len(args) != spec.arity:
             raise JsonFormError(f"{where}: {fn} takes {spec.arity} arguments, got {len(args)}")
         options: list[tuple[str, object]] = []
@@ -159,6 +162,14 @@ class Reader:
             options.append((name, option))
         inner = tuple(self.expr(a, f"{where}.args[{i}]", depth + 1) for i, a in enumerate(args))
         return Expr(str(fn), inner, tuple(options))
+
+    def _scan(self, d: Mapping[str, Any], args: Sequence[Any], where: str, depth: int) -> Expr:
+        """A registered scan."""
+        inner = [self.expr(a, f"{where}.args[{i}]", depth + 1) for i, a in enumerate(args)]
+        try:
+            return scan_call(self.text(d["name"], f"{where}.name"), inner)
+        except DataflowError as error:
+            raise JsonFormError(f"{where}: {error}") from None
 
     def _trailing(self, value: Mapping[str, Any], where: str, depth: int) -> Expr:
         """An aggregate over trailing windows."""

@@ -7,6 +7,7 @@ may be too small, and has changed nothing for that row. ``finish`` returns a slo
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dataflow.codegen.emitter import Emitter, scalar_loads
@@ -29,12 +30,15 @@ from dataflow.codegen.writer import (  # fmt: skip
     Tables,
     both,
 )
+from dataflow.codegen.scans import STEP
 from dataflow.plan.stages import Stage
 from dataflow.typed.described import described_uses
 from dataflow.typed.hidden_columns import CUT, EARLY
+from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import Keep, NullTally
 from operators.contract import Aggregate
 from operators.registry import mark_of
+from operators.scans import find_scan
 
 _LOADS = f"""begin = s[{BEGIN}]
 n_runs = s[{RUNS}]
@@ -124,10 +128,23 @@ def generate(stage: Stage) -> Generated:
             kind = None if a.aggregate.argument is None else a.aggregate.argument.value
             lines.append("from operators.registry import step_of")
             lines.append(f"step_{j} = step_of({a.aggregate.name!r}, {kind!r})  # {mark}")
+    scans = {str(n.option("name")) for e in _all_expressions(stage) for n in e.walk() if n.fn == "scan"}
+    for name in sorted(scans):
+        scan = find_scan(name)
+        assert scan is not None
+        lines.append("from operators.scans import scan_step_of")
+        lines.append(f"{STEP}{name} = scan_step_of({name!r})  # {scan.mark}")
     signatures = {f.name: f.signature for f in (step, finish) if f}
     source = "\n".join([*lines, "", f"SIGNATURES = {signatures!r}", "", "", text])
-    own = any(mark_of(a.aggregate) is not None for a in aggs)
+    own = bool(scans) or any(mark_of(a.aggregate) is not None for a in aggs)
     return Generated(source, step, finish, tables, own)
+
+
+def _all_expressions(stage: Stage) -> Iterator[Typed]:
+    """Every expression of a stage, also of the timelines that it combines."""
+    yield from stage.expressions()
+    for op in stage.sink.row_operations():
+        yield op.condition if isinstance(op, Keep) else op.value
 
 
 def _start(w: SourceWriter) -> None:
