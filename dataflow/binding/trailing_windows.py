@@ -15,7 +15,7 @@ from dataflow.sinks.passed_rows import PassedRows
 from dataflow.sinks.trailing_sink import Trailing, WindowAgg
 from dataflow.typed.clock import is_moving
 from dataflow.typed.aggregates_bound import BoundAgg
-from dataflow.typed.hidden_columns import END, KNOWN, ROW_FLAGS
+from dataflow.typed.hidden_columns import COMPLETE, DONE, END, KNOWN, ROW_FLAGS
 from dataflow.typed.nodes import Typed, column
 from operators.contract import Aggregate
 from operators.types import Type
@@ -99,7 +99,7 @@ def _add(b: Expressions, shape: Shape, found: Sequence[Expr]) -> tuple[list[Defe
             columns = {n: column(n, inputs[n]) for n in columns}
         wanted = tuple(a for a in windows if a.agg.name in needed) or windows[:1]
         sink = Trailing(tuple(columns.items()), wanted, points, tuple({KNOWN} & columns.keys()))
-        return stage_of_inputs({**inputs, ROW_FLAGS: Type.BOOL}, (), sink, where)
+        return stage_of_inputs({**inputs, ROW_FLAGS: Type.BOOL, DONE: Type.INT, COMPLETE: Type.INT}, (), sink, where)
 
     b.windows |= {repr(e): column(n, t) for e, (n, t) in zip(found, own.items(), strict=True)}
     env = {n: column(n, types[n]) if n in types else t for n, t in shape.env.items()}

@@ -8,6 +8,7 @@ for lack of room begins the run anew and goes on at the row where it stopped.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dataflow.codegen.emitter import Emitter
@@ -18,7 +19,7 @@ from dataflow.sinks.passed_rows import RunsEmitter
 from dataflow.sinks.window_folds import AnewFold, WindowFold, fold_of, row_of_batch
 from dataflow.times.durations import written_duration
 from dataflow.typed.aggregates_bound import BoundAgg
-from dataflow.typed.hidden_columns import ROW_FLAGS
+from dataflow.typed.hidden_columns import ADDED, COMPLETE, DONE, KNOWN, ROW_FLAGS
 from dataflow.typed.nodes import Typed
 
 
@@ -50,7 +51,8 @@ class TrailingEmitter(RunsEmitter):
         self.windows = sink.different_windows()
         self.folds: list[WindowFold] = []
         cell = 0
-        w.arg("row_flags", U1, "column", ROW_FLAGS)
+        w.arg("run_done", I8, "column", DONE)
+        w.arg("run_complete", I8, "column", COMPLETE)
         for j, a in enumerate(sink.windows):
             number, kind = self.windows.index(a.window), fold_of(a.agg)
             if kind is AnewFold:
@@ -74,6 +76,7 @@ class TrailingEmitter(RunsEmitter):
     def load(self) -> None:
         """Begin the run with empty windows."""
         super().load()
+        self.w.put("first = row + run_done[r]\nfull = row + run_complete[r]")
         for n in range(len(self.windows)):
             self.w.put(f"lo{n} = row\nhi{n} = row\nin{n} = np.int64(0)")
         for f in self.folds:
@@ -82,12 +85,20 @@ class TrailingEmitter(RunsEmitter):
     def row(self, x: Emitter) -> None:
         """One row; those that were written before only enter and leave."""
         w, sink = self.w, self.sink
-        w.put("flag = row_flags[u]")
-        with w.block(f"if flag & 1 != 0 and {self.in_range(x, sink.points)}:"):
-            # What is left of a row in the range has the windows of the whole row, which is the row before.
+        marked = x.has_early or KNOWN in sink.own
+        for f in self.folds:
+            f.marked = marked
+        with w.block("if i < first:"):
+            w.put("following = first\ncontinue")
+        with w.block("if i >= full:"):
+            w.put("following = stop\ncontinue")
+        with w.block(f"if {self.in_range(x, sink.points)}:"):
             w.put("at = i\nuntil_now = t")
-            with w.block("if flag & 4 != 0:"):
-                w.put("at = i - 1\nuntil_now = time[at]")
+            if marked:
+                # What is left of a row in the range has the windows of the whole row, which is the row before.
+                w.arg("row_flags", U1, "column", ROW_FLAGS)
+                with w.block("if row_flags[u] & 2 != 0:"):
+                    w.put("at = i - 1\nuntil_now = time[at]")
             for n, window in enumerate(self.windows):
                 self._move(x, n, window)
             self._stop_without_room()
@@ -110,18 +121,29 @@ class TrailingEmitter(RunsEmitter):
         length, _ = window
         enters = f"time[hi{n}] <= until_now" if length is not None else f"hi{n} <= at"
         with w.block(f"while hi{n} < stop and {enters}:"):
-            with row_of_batch(w, x, f"hi{n}"), w.block("if row_flags[u] & 2 == 0:"):
+            with self._counted(x, f"hi{n}"):
                 w.put(f"in{n} += 1")
                 for f in folds:
                     f.enter(x)
             w.put(f"hi{n} += 1")
         leaves = f"time[lo{n}] <= until_now - size{n}" if length is not None else f"in{n} > size{n}"
         with w.block(f"while lo{n} < hi{n} and {leaves}:"):
-            with row_of_batch(w, x, f"lo{n}"), w.block("if row_flags[u] & 2 == 0:"):
+            with self._counted(x, f"lo{n}"):
                 w.put(f"in{n} -= 1")
                 for f in folds:
                     f.leave(x)
             w.put(f"lo{n} += 1")
+
+    @contextmanager
+    def _counted(self, x: Emitter, row: str) -> Iterator[None]:
+        """Code for a row that is in windows, as ``u``."""
+        with row_of_batch(self.w, x, row):
+            depth = self.w.depth
+            if x.has_early or KNOWN in self.sink.own:
+                self.w.put("if row_flags[u] & 1 == 0:")
+                self.w.depth += 1
+            yield
+            self.w.depth = depth
 
     def _stop_without_room(self) -> None:
         """Stop before this row if states computed anew may not fit."""
@@ -187,7 +209,7 @@ class Trailing(Sink):
 
     def hidden(self) -> set[str]:
         """See Sink."""
-        return {*self.own, ROW_FLAGS}
+        return {*self.own, *ADDED}
 
     def looks_back(self, first: bool) -> Reach:
         """See Sink: everything, where rows are counted."""

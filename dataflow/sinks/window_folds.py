@@ -11,7 +11,7 @@ enters or leaves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.writer import F8, I8, U1, SourceWriter, both, value_array
@@ -31,6 +31,9 @@ class WindowFold:
 
     by_finish = False
     """Whether the result is that of the aggregate's ``finish``, of fields in columns named with ``STATE``."""
+
+    marked = False
+    """Whether some rows of the batch are in no window, by ``row_flags``."""
 
     def __init__(self, w: SourceWriter, number: int, window: int, agg: BoundAgg) -> None:
         self.w, self.j, self.window, self.agg = w, number, window, agg
@@ -286,7 +289,7 @@ class AnewFold(WindowFold):
         """See WindowFold."""
         w = self.w
         with w.block(f"for row_in in range(lo{self.window}, hi{self.window}):"), row_of_batch(w, x, "row_in"):
-            with w.block("if row_flags[u] & 2 == 0:"):
+            with w.block("if row_flags[u] & 1 == 0:") if self.marked else nullcontext():
                 fold(w, x, self.cell, self.agg, "gid")
 
 

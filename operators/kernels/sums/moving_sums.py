@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.compiler.loops import F64, I64, inline
+from operators.compiler.loops import F64, I64, inline, noinline
 from operators.kernels.sums.float_sums import SMALL
 from operators.kernels.sums.running_sums import CHUNKS, NAN, NEGATIVE, POSITIVE, WIDTH, add_digits, rounded
 
@@ -37,17 +37,14 @@ def two_sum(a: F64, b: F64) -> Any:
 @inline
 def add_moving(a: F64, b: F64, wide: I64, digits: NDArray[np.int64], x: F64) -> Any:
     """The state after ``x`` has entered; ``digits`` is of shape (1, ``running_sums.WIDTH``)."""
-    if wide == 0:
-        if -SMALL < x < SMALL:
-            total, error = two_sum(a, x)
-            rest, lost = two_sum(b, error)
-            if lost == 0.0:
-                return total, rest, np.int64(0)
-            _widen(digits, total, rest, lost)
-        else:
-            _widen(digits, a, b, x)
+    if wide == 0 and -SMALL < x < SMALL:
+        total, error = two_sum(a, x)
+        rest, lost = two_sum(b, error)
+        if lost == 0.0:
+            return total, rest, np.int64(0)
+        _widen(digits, total, rest, lost)
         return 0.0, 0.0, np.int64(1)
-    add_digits(np.uint64(0), digits, x)
+    _add_wide(a, b, wide, digits, x)
     return 0.0, 0.0, np.int64(1)
 
 
@@ -56,6 +53,32 @@ def remove_moving(a: F64, b: F64, wide: I64, digits: NDArray[np.int64], x: F64) 
     """The state after ``x``, which had entered, has left."""
     if wide == 0:
         return add_moving(a, b, wide, digits, -x)
+    _remove_wide(digits, x)
+    return 0.0, 0.0, np.int64(1)
+
+
+@noinline
+def _widen(digits: NDArray[np.int64], x: F64, y: F64, z: F64) -> None:
+    """Move a sum of three floats to the digits."""
+    for i in range(WIDTH):
+        digits[0, i] = 0
+    add_digits(np.uint64(0), digits, x)
+    add_digits(np.uint64(0), digits, y)
+    add_digits(np.uint64(0), digits, z)
+
+
+@noinline
+def _add_wide(a: F64, b: F64, wide: I64, digits: NDArray[np.int64], x: F64) -> None:
+    if wide == 0:
+        for i in range(WIDTH):
+            digits[0, i] = 0
+        add_digits(np.uint64(0), digits, a)
+        add_digits(np.uint64(0), digits, b)
+    add_digits(np.uint64(0), digits, x)
+
+
+@noinline
+def _remove_wide(digits: NDArray[np.int64], x: F64) -> None:
     if x != x:
         digits[0, NAN] -= 1
     elif x == np.inf:
@@ -64,16 +87,6 @@ def remove_moving(a: F64, b: F64, wide: I64, digits: NDArray[np.int64], x: F64) 
         digits[0, NEGATIVE] -= 1
     else:
         add_digits(np.uint64(0), digits, -x)
-    return 0.0, 0.0, np.int64(1)
-
-
-@inline
-def _widen(digits: NDArray[np.int64], x: F64, y: F64, z: F64) -> None:
-    for i in range(WIDTH):
-        digits[0, i] = 0
-    add_digits(np.uint64(0), digits, x)
-    add_digits(np.uint64(0), digits, y)
-    add_digits(np.uint64(0), digits, z)
 
 
 @inline
@@ -81,21 +94,29 @@ def moving_sum(a: F64, b: F64, wide: I64, digits: NDArray[np.int64]) -> F64:
     """The float64 nearest to the sum, ties to even; what IEEE 754 says of infinities and NaN."""
     if wide == 0:
         return a + b
+    return _wide_sum(digits)
+
+
+@noinline
+def _wide_sum(digits: NDArray[np.int64]) -> F64:
     return rounded(np.uint64(0), digits)
 
 
 @inline
 def moving_mean(a: F64, b: F64, wide: I64, digits: NDArray[np.int64], work: NDArray[np.int64], n: I64) -> F64:
     """The float64 nearest to the sum divided by ``n``, from 1 to 2**31, ties to even."""
+    high, low = two_sum(a, b)
     if wide == 0:
-        high, low = two_sum(a, b)
         count = np.float64(n)
         q = high / count
-        size = abs(q)
         if high == 0.0:
             return 0.0
-        if _TINY < size < _LARGE:
-            # The remainder of the division is a float; that of the whole pair decides whether a neighbour is nearer.
+        # The pair's quotient may be a neighbour of that of its larger part.
+        for _ in range(2):
+            size = abs(q)
+            if not _TINY < size < _LARGE:
+                break
+            # The remainder of a division is a float. It tells whether a neighbour is nearer.
             product, error = _product(q, count)
             rest = ((high - product) - error) + low
             bits = np.float64(size).view(np.int64)
@@ -105,6 +126,13 @@ def moving_mean(a: F64, b: F64, wide: I64, digits: NDArray[np.int64], work: NDAr
                 place *= 0.5
             if abs(rest) < _NEAR * place * count:
                 return q
+            q += rest / count
+    return _wide_mean(high, low, wide, digits, work, n)
+
+
+@noinline
+def _wide_mean(high: F64, low: F64, wide: I64, digits: NDArray[np.int64], work: NDArray[np.int64], n: I64) -> F64:
+    if wide == 0:
         _widen(digits, high, low, 0.0)
     return wide_quotient(digits, work, n)
 

@@ -9,7 +9,7 @@ most, however long the windows are. Rows at a key's last time wait: others may c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,11 @@ from dataflow.codegen.writer import Arg
 from dataflow.kernels.compile import Kernel
 from dataflow.plan.stages import Stage
 from dataflow.sinks.window_folds import STATE
-from dataflow.typed.hidden_columns import CUT, EARLY, KNOWN, ROW_FLAGS, WHOLE
+from dataflow.typed.hidden_columns import ADDED, COMPLETE, CUT, DONE, EARLY, KNOWN, ROW_FLAGS, WHOLE
 from operators.contract import Aggregate
 from operators.errors import GroupError
 from operators.kernels.sums.running_sums import WIDTH
+from operators.kernels.window_rows import bounds_of_runs, copy_runs
 from runtime.query.stages.overflow import at_row, located
 from runtime.query.stages.past import LEAD
 from runtime.query.stages.row_batch import VALID, RowBatch, Values
@@ -31,7 +32,7 @@ from runtime.query.stages.runner import Runner, TaskContext
 _BATCH = 1 << 16
 """The fewest new rows of a batch, while rows come."""
 
-WRITE, APART, OF_BEFORE = 1, 2, 4
+APART, OF_BEFORE = 1, 2
 """Bits of ``ROW_FLAGS``."""
 
 
@@ -99,6 +100,14 @@ class WindowsRunner(Runner):
         return replace(chunk, columns=columns)
 
 
+@dataclass(frozen=True)
+class Runs:
+    """Rows in one run per key; ``done``: how many rows of each run were written before."""
+
+    batch: RowBatch
+    done: NDArray[np.int64]
+
+
 class TrailingRunner:
     """One stage of trailing windows in a task; see ``Runner``, whose place it takes."""
 
@@ -113,65 +122,64 @@ class TrailingRunner:
         self._length = max((length or 0 for length, _ in each), default=0)
         # Of each key two rows may be in no window, and the part of a row looks at the whole row before it.
         self._rows = max((rows for _, rows in each if rows is not None), default=0) + 2
-        self._waits = self._length > 0
-        self._names = [n for n, _ in stage.inputs if n != ROW_FLAGS]
+        self._names = [n for n, _ in stage.inputs if n not in ADDED]
+        self._kept: Runs | None = None
         self._chunks: list[RowBatch] = []
-        self._new = self._old = 0
+        self._new = 0
 
     # ---- running
 
     def push(self, chunk: RowBatch) -> Iterator[RowBatch]:
         """Take rows; passes on what is known by now, if there is enough of it."""
-        if chunk.rows:
-            self._chunks.append(_owned(chunk, self._names))
-            self._new += chunk.rows
-        if self._new >= max(_BATCH, self._old):
+        if not chunk.rows:
+            return
+        self._new += chunk.rows
+        enough = self._new >= max(_BATCH, 0 if self._kept is None else self._kept.batch.rows)
+        # Its arrays are used again once this returns.
+        self._chunks.append(_with(chunk, self._names, own=not enough))
+        if enough:
             yield from self._run(False)
 
     def flush(self) -> Iterator[RowBatch]:
         """What the run without regard to the range has is needed before the other's rows; other rows can wait."""
-        if self.context.whole and self._new:
+        if self.context.whole and self._chunks:
             yield from self._run(False)
 
     def finish(self) -> Iterator[RowBatch]:
         """Pass on the rest: no more rows come."""
-        if self._chunks:
+        if self._chunks or self._kept is not None:
             yield from self._run(True)
 
     def _run(self, last: bool) -> Iterator[RowBatch]:
-        batch = _joined(self._chunks, self._names)
-        ends = np.cumsum(batch.run_len)
-        latest = np.repeat(batch.time[ends - 1], batch.run_len)
-        flags = batch.columns[ROW_FLAGS][0].copy()
-        self._mark(batch, flags)
-        now = flags.copy()
-        if self._waits and not last:
-            now[batch.time == latest] &= ~np.uint8(WRITE)
-        yield from self._inner.push(replace(batch, columns={**batch.columns, ROW_FLAGS: (now, VALID)}))
+        rows = _joined(self._kept, self._chunks, self._names)
+        self._chunks, self._new = [], 0
+        batch, runs = rows.batch, len(rows.batch.run_len)
+        complete, kept = np.empty(runs, np.int64), np.empty(runs, np.int64)
+        waits = self._length > 0 and not last
+        bounds_of_runs(batch.time, batch.run_len, self._length, self._rows, waits, complete, kept)
+        columns = {**batch.columns, DONE: (rows.done, VALID), COMPLETE: (complete, VALID)}
+        flags = self._flags(batch)
+        yield from self._inner.push(replace(batch, columns={**columns, ROW_FLAGS: (flags, VALID)}))
         yield from self._inner.flush()
-        self._chunks, self._new, self._old = [], 0, 0
-        if last:
-            return
-        from_end = np.repeat(ends, batch.run_len) - np.arange(batch.rows)
-        kept = from_end <= self._rows
-        if self._waits:
-            kept |= batch.time > latest - self._length
-        flags[(now & WRITE) != 0] &= ~np.uint8(WRITE)
-        rest = replace(batch, columns={**batch.columns, ROW_FLAGS: (flags, VALID)})
-        self._chunks = [_rows_where(rest, kept)]
-        self._old = self._chunks[0].rows
+        ends = np.cumsum(batch.run_len)
+        done = np.maximum(complete - (batch.run_len - kept), 0)
+        self._kept = None if last else Runs(_rows_from(batch, ends - kept, kept, flags), done)
 
-    def _mark(self, batch: RowBatch, flags: NDArray[np.uint8]) -> None:
-        """Mark the rows that are in no window."""
+    def _flags(self, batch: RowBatch) -> NDArray[np.uint8]:
+        """The rows that are in no window, and those that have the windows of the row before."""
+        if ROW_FLAGS in batch.columns:
+            flags = batch.columns[ROW_FLAGS][0]
+        else:
+            return np.zeros(1, np.uint8)
         if KNOWN in batch.columns:
             flags[batch.columns[KNOWN][0] == LEAD] |= APART
         if EARLY in batch.columns:
             early = batch.columns[EARLY][0]
-            begins = np.zeros(batch.rows, np.bool_)
-            begins[np.cumsum(batch.run_len) - batch.run_len] = True
-            part = (early == CUT) & ~begins
+            part = early == CUT
+            part[np.cumsum(batch.run_len) - batch.run_len] = False
             part[1:] &= early[:-1] == WHOLE
             flags[part] |= APART | OF_BEFORE
+        return flags
 
     # ---- the rest of a Runner
 
@@ -191,33 +199,37 @@ class TrailingRunner:
 
     def saved(self) -> dict[str, NDArray[Any]]:
         """The rows that are kept, as arrays."""
-        out = {"counts": np.array([self._old, self._new])}
-        if self._chunks:
-            batch = _joined(self._chunks, self._names)
-            out |= {"run_slot": batch.run_slot, "run_len": batch.run_len, "time": batch.time}
-            for name, (values, valid) in batch.columns.items():
-                out |= {f"column.{name}.values": values, f"column.{name}.valid": valid}
+        if self._kept is None and not self._chunks:
+            return {}
+        self._kept, self._chunks = _joined(self._kept, self._chunks, self._names), []
+        batch = self._kept.batch
+        out = {"run_slot": batch.run_slot, "run_len": batch.run_len, "time": batch.time, "done": self._kept.done}
+        for name, (values, valid) in batch.columns.items():
+            out |= {f"column.{name}.values": values, f"column.{name}.valid": valid}
         return out
 
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
         """See Runner; ValueError or LookupError if the rows are malformed."""
-        old, new = saved["counts"].tolist()
-        if (old or new) == 0:
+        if not saved:
             return
-        columns: dict[str, Values] = {}
-        slots, lengths, time = (saved[n] for n in ("run_slot", "run_len", "time"))
-        kinds = (slots.dtype, lengths.dtype, time.dtype)
-        if kinds != (np.int32, np.int64, np.int64) or slots.ndim != 1 or lengths.shape != slots.shape:
+        slots, lengths, time, done = (saved[n] for n in ("run_slot", "run_len", "time", "done"))
+        kinds = (slots.dtype, lengths.dtype, time.dtype, done.dtype)
+        if kinds != (np.int32, np.int64, np.int64, np.int64) or not slots.shape == lengths.shape == done.shape:
             raise ValueError("the kept rows are malformed")
-        if (slots < 0).any() or (slots >= len(self.context.keys)).any() or (lengths < 1).any():
+        if (slots < 0).any() or (slots >= len(self.context.keys)).any() or len(np.unique(slots)) < len(slots):
             raise ValueError("the kept rows have keys out of range")
-        if time.shape != (int(lengths.sum()),) or old < 0 or new < 0 or old + new != len(time):
+        if (lengths < 1).any() or (done < 0).any() or (done > lengths).any() or time.shape != (int(lengths.sum()),):
             raise ValueError("the kept rows are malformed")
-        for name in (*self._names, ROW_FLAGS):
-            values, valid = saved[f"column.{name}.values"], saved[f"column.{name}.valid"]
-            self._inner.check_input(name, values, valid, len(time))
-            columns[name] = values, valid
-        self._chunks, self._old, self._new = [RowBatch(slots, lengths, time, columns)], old, new
+        columns: dict[str, Values] = {}
+        for name in (*self._names, *([ROW_FLAGS] if self._marks else [])):
+            columns[name] = saved[f"column.{name}.values"], saved[f"column.{name}.valid"]
+            self._inner.check_input(name, *columns[name], len(time))
+        self._kept = Runs(RowBatch(slots, lengths, time, columns), done)
+
+    @property
+    def _marks(self) -> bool:
+        """Whether some rows may be in no window."""
+        return EARLY in self._names or KNOWN in self._names
 
 
 def runner_of(stage: Stage, kernel: Kernel, context: TaskContext, number: int) -> Runner | TrailingRunner:
@@ -226,54 +238,74 @@ def runner_of(stage: Stage, kernel: Kernel, context: TaskContext, number: int) -
     return kind(stage, kernel, context, number)
 
 
-def _owned(chunk: RowBatch, names: list[str]) -> RowBatch:
-    """A copy with only these columns, each with an entry per row, in which all rows are to be written."""
-    n = chunk.rows
-    columns: dict[str, Values] = {}
-    for name in names:
-        values, valid = chunk.columns[name]
-        columns[name] = (_full(values, n), _full(valid, n))
-    columns[ROW_FLAGS] = (np.full(n, WRITE, np.uint8), VALID)
-    return RowBatch(chunk.run_slot.copy(), chunk.run_len.copy(), _full(chunk.time, n), columns)
+def _with(chunk: RowBatch, names: list[str], own: bool) -> RowBatch:
+    """The chunk with only these columns, as a copy if ``own``."""
+    columns = {n: chunk.columns[n] for n in names}
+    if EARLY in columns or KNOWN in columns:
+        columns[ROW_FLAGS] = (np.zeros(chunk.rows, np.uint8), VALID)
+    time = np.full(chunk.rows, chunk.time[0]) if len(chunk.time) < chunk.rows else chunk.time
+    if own:
+        columns = {n: (v.copy(), k.copy()) for n, (v, k) in columns.items()}
+        return RowBatch(chunk.run_slot.copy(), chunk.run_len.copy(), time.copy(), columns)
+    return RowBatch(chunk.run_slot, chunk.run_len, time, columns)
 
 
-def _full(values: NDArray[Any], n: int) -> NDArray[Any]:
-    return values.copy() if len(values) == n else np.full(n, values[0])
-
-
-def _joined(chunks: list[RowBatch], names: list[str]) -> RowBatch:
-    """The rows of all chunks in one, with one run per key: a key's rows are in the order of the chunks."""
-    slots = np.concatenate([c.run_slot for c in chunks])
-    lengths = np.concatenate([c.run_len for c in chunks])
+def _joined(kept: Runs | None, chunks: list[RowBatch], names: list[str]) -> Runs:
+    """The kept rows and those of all chunks, with one run per key: a key's rows are in this order."""
+    parts = ([] if kept is None else [kept.batch]) + chunks
+    slots = np.concatenate([c.run_slot for c in parts])
+    lengths = np.concatenate([c.run_len for c in parts])
+    done = np.zeros(len(slots), np.int64)
+    if kept is not None:
+        done[: len(kept.done)] = kept.done
     order = np.argsort(slots, kind="stable")
     sorted_ = slots[order]
     first = np.flatnonzero(np.concatenate([[True], sorted_[1:] != sorted_[:-1]]))
-    if (order == np.arange(len(order))).all():
-        rows = None
-    else:
-        starts = (np.cumsum(lengths) - lengths)[order]
-        moved = lengths[order]
-        ends = np.cumsum(moved)
-        rows = np.arange(ends[-1]) + np.repeat(starts - (ends - moved), moved)
+    if len(first) == len(order):
+        # Each key has one run: they need no other order.
+        first = order = np.arange(len(order))
+        sorted_ = slots
+    moves = len(first) < len(order)
+    starts, moved = (np.cumsum(lengths) - lengths)[order], lengths[order]
+    rows = sum(c.rows for c in parts)
 
-    def whole(parts: list[NDArray[Any]]) -> NDArray[Any]:
-        joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return joined if rows is None else joined[rows]
+    def whole(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+        """The arrays in one, with an entry per row, or a single one for all."""
+        if all(len(a) == 1 for a in arrays) and len({a[0].item() for a in arrays}) == 1 and rows > 1:
+            return arrays[0]
+        full = [a if len(a) == c.rows else np.full(c.rows, a[0]) for a, c in zip(arrays, parts, strict=True)]
+        joined = full[0] if len(full) == 1 else np.concatenate(full)
+        if not moves:
+            return joined
+        out = np.empty_like(joined)
+        copy_runs(joined.view(np.uint8), out.view(np.uint8), starts, moved, joined.itemsize)
+        return out
 
-    columns = {
-        n: (whole([c.columns[n][0] for c in chunks]), whole([c.columns[n][1] for c in chunks])) for n in names
-    }
-    columns[ROW_FLAGS] = (whole([c.columns[ROW_FLAGS][0] for c in chunks]), VALID)
-    return RowBatch(sorted_[first], np.add.reduceat(lengths[order], first), whole([c.time for c in chunks]), columns)
+    columns = {n: (whole([c.columns[n][0] for c in parts]), whole([c.columns[n][1] for c in parts])) for n in names}
+    if ROW_FLAGS in parts[0].columns:
+        columns[ROW_FLAGS] = (whole([c.columns[ROW_FLAGS][0] for c in parts]), VALID)
+    time = whole([c.time for c in parts])
+    return Runs(
+        RowBatch(sorted_[first], np.add.reduceat(moved, first), _per_row(time, rows), columns),
+        np.add.reduceat(done[order], first),
+    )
 
 
-def _rows_where(batch: RowBatch, chosen: NDArray[np.bool_]) -> RowBatch:
-    """The chosen rows, of which each run has some."""
-    starts = np.cumsum(batch.run_len) - batch.run_len
-    lengths = np.add.reduceat(chosen, starts, dtype=np.int64)
-    columns = {
-        name: (v[chosen], k if len(k) == 1 and name == ROW_FLAGS else k[chosen])
-        for name, (v, k) in batch.columns.items()
-    }
-    some = lengths > 0
-    return RowBatch(batch.run_slot[some], lengths[some], batch.time[chosen], columns)
+def _per_row(values: NDArray[Any], rows: int) -> NDArray[Any]:
+    return values if len(values) == rows else np.full(rows, values[0])
+
+
+def _rows_from(
+    batch: RowBatch, starts: NDArray[np.int64], lengths: NDArray[np.int64], flags: NDArray[np.uint8]
+) -> RowBatch:
+    """A copy of the last rows of every run."""
+    ends = np.cumsum(lengths)
+    at = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
+
+    def chosen(values: NDArray[Any]) -> NDArray[Any]:
+        return values[at] if len(values) == batch.rows else values.copy()
+
+    columns = {name: (chosen(v), chosen(k)) for name, (v, k) in batch.columns.items()}
+    if ROW_FLAGS in columns:
+        columns[ROW_FLAGS] = (flags[at], VALID)
+    return RowBatch(batch.run_slot.copy(), lengths, batch.time[at], columns)
