@@ -22,7 +22,7 @@ from dataflow.expressions.aggregate_calls import Agg  # noqa: E402
 from dataflow.expressions.expr import Expr, When, all_of, any_of, col, lit, param, time, when  # noqa: E402
 from dataflow.language import aggregates as _aggregates  # noqa: E402
 from dataflow.language.aggregates import *  # noqa: E402, F403
-from dataflow.language.scans import scan, scanned  # noqa: E402
+from dataflow.language.own_functions import scan, scanned  # noqa: E402
 from dataflow.language.stream import Grouped, Stream, stream  # noqa: E402
 from dataflow.language.timelines import at_least, combine  # noqa: E402
 from dataflow.metrics.json_form import from_json as _steps_from_json  # noqa: E402

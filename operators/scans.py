@@ -24,7 +24,7 @@ _MOST = 64
 
 
 @dataclass(frozen=True)
-class Scan:
+class RegisteredScan:
     """A scan: ``step(*state, *values)`` returns ``(*state, result)``, all plain numbers.
 
     ``init`` is the state before a key's first row: floats, or integers of 64 bits. ``arguments`` and ``result`` are the
@@ -40,10 +40,10 @@ class Scan:
     """The digest of the code that the step may use."""
 
 
-_known: dict[str, Scan] = {}
+_known: dict[str, RegisteredScan] = {}
 
 
-def register_scan(scan: Scan) -> None:
+def register_scan(scan: RegisteredScan) -> None:
     """Register ``scan`` under its name. Registering again from the same module replaces it.
 
     RegistrationError for a wrong declaration or a name that is taken.
@@ -60,7 +60,7 @@ def register_scan(scan: Scan) -> None:
 
 def numbers_taken(step: Callable[..., Any]) -> int:
     """The number of parameters of a step; RegistrationError if it has others than positional ones."""
-    plain = getattr(step, "plain", None) or getattr(step, "py_func", step)
+    plain: Any = getattr(step, "plain", None) or getattr(step, "py_func", step)
     try:
         found = inspect.signature(plain).parameters.values()
     except (TypeError, ValueError):
@@ -70,7 +70,7 @@ def numbers_taken(step: Callable[..., Any]) -> int:
     return len(found)
 
 
-def _check(scan: Scan) -> None:
+def _check(scan: RegisteredScan) -> None:
     what = f"the scan {scan.name!r}"
     if not isinstance(scan.name, str) or not scan.name.isidentifier() or len(scan.name) > 100:
         raise RegistrationError(f"{what}: its name must be an identifier")
@@ -93,7 +93,7 @@ def _check(scan: Scan) -> None:
         )
 
 
-def find_scan(name: object) -> Scan | None:
+def find_scan(name: object) -> RegisteredScan | None:
     """The registered scan of this name."""
     return _known.get(name) if isinstance(name, str) else None
 

@@ -13,8 +13,8 @@ from dataflow.plan.properties import stage_of_inputs
 from dataflow.plan.stages import Deferred, Stage
 from dataflow.sinks.passed_rows import PassedRows
 from dataflow.sinks.trailing_sink import Trailing, WindowAgg
-from dataflow.typed.clock import is_moving
 from dataflow.typed.aggregates_bound import BoundAgg
+from dataflow.typed.clock import is_moving
 from dataflow.typed.hidden_columns import COMPLETE, DONE, END, KNOWN, ROW_FLAGS
 from dataflow.typed.nodes import Typed, column
 from operators.contract import Aggregate
@@ -124,9 +124,8 @@ def _bound(b: Expressions, shape: Shape, e: Expr, name: str) -> WindowAgg:
             "column and take their sum: df.sum('duration').trailing(...)"
         )
     found = b.aggregate("trailing", agg, shape)
-    if isinstance(found.aggregate, Aggregate):
-        if any(i in _OF_LENGTHS for i in found.aggregate.inputs):
-            raise b.fail(f"{no}: {agg.fn} measures how long rows last, and a window would have to cut them")
+    if isinstance(found.aggregate, Aggregate) and any(i in _OF_LENGTHS for i in found.aggregate.inputs):
+        raise b.fail(f"{no}: {agg.fn} measures how long rows last, and a window would have to cut them")
     if any(is_moving(t) for t in found.expressions()):
         raise b.fail(
             f"{no}: on intervals df.time() is the clock at every instant; put the expression into a column with "

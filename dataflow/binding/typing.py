@@ -114,8 +114,8 @@ class Expressions:
         if e.fn == "trailing":
             if repr(e) not in self.windows:
                 raise self.fail(
-                    "trailing cannot stand in a timeline that is combined with others; use it where rows of one stream "
-                    "are worked out, before or after"
+                    "trailing cannot stand in a timeline that is combined with others; it can in any other "
+                    "state_duration"
                 )
             return self.windows[repr(e)]
         if e.fn == "time":

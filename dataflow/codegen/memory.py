@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataflow.codegen.emitter import Emitter, Value, source
+from dataflow.codegen.scan_code import scanned
 from dataflow.codegen.writer import I8, U1, both, value_array
-from dataflow.codegen.scans import scanned
 from dataflow.expressions.functions import ANY, FUNCTIONS, Function, always, number_rule, same_rule
 from dataflow.typed.hidden_columns import CUT, WHOLE
 from dataflow.typed.nodes import Typed

@@ -45,9 +45,13 @@ class Agg:
         rows that reach it, those before the range too: a filter in front of it drops rows from the windows.
         """
         if (length is None) == (rows is None):
-            raise DataflowError("trailing takes a length of time or a number of rows: .trailing('1h'), .trailing(rows=3)")
+            raise DataflowError(
+                "trailing takes a length of time or a number of rows: .trailing('1h'), .trailing(rows=3)"
+            )
+        if any(name == "hold" for name, _ in self.options):
+            raise DataflowError(f"{self!r} makes intervals of its own, by hold=; it cannot be over trailing windows")
         if rows is not None:
-            rows = plain(rows)  # type: ignore[assignment]
+            rows = plain(rows)
             if isinstance(rows, bool) or not isinstance(rows, int) or not 1 <= rows <= MOST_ROWS:
                 raise DataflowError(f"trailing(rows=) takes 1 to {MOST_ROWS:,} rows, got {shown(rows)}")
         micros = None if length is None else parse_duration(length, "trailing(length)")

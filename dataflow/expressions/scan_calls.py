@@ -10,7 +10,7 @@ from dataflow.expressions.node import CALL_TEXTS, Node, quoted
 from dataflow.values.mistaken import shown
 from operators.errors import DataflowError
 from operators.nearest import meant
-from operators.scans import Scan, find_scan, scan_names
+from operators.scans import RegisteredScan, find_scan, scan_names
 
 
 def scan_call(name: str, values: Sequence[Expr]) -> Expr:
@@ -21,13 +21,13 @@ def scan_call(name: str, values: Sequence[Expr]) -> Expr:
     return Expr("scan", tuple(values), (("name", name),))
 
 
-def registered(name: object) -> Scan:
+def registered(name: object) -> RegisteredScan:
     """The scan of this name; DataflowError if there is none."""
     found = find_scan(name)
     if found is None:
         raise DataflowError(
-            f"there is no scan {shown(name)}; {meant(name, scan_names(), 'it')} must be registered first: df.scan(name, "
-            "step, init), in a metric file that this process loads"
+            f"there is no scan {shown(name)}; {meant(name, scan_names(), 'it')} must be registered first: "
+            "df.scan(name, step, init), in a metric file that this process loads"
         )
     return found
 

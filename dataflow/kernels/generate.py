@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dataflow.codegen.emitter import Emitter, scalar_loads
+from dataflow.codegen.scan_code import STEP
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import (  # fmt: skip
     BEGIN,
@@ -30,7 +31,6 @@ from dataflow.codegen.writer import (  # fmt: skip
     Tables,
     both,
 )
-from dataflow.codegen.scans import STEP
 from dataflow.plan.stages import Stage
 from dataflow.typed.described import described_uses
 from dataflow.typed.hidden_columns import CUT, EARLY

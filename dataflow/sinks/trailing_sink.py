@@ -1,8 +1,8 @@
 """The sink of trailing windows: each row with aggregates of its key's rows up to its time.
 
 The rows of a batch are runs of one key each, of which the first ones may be rows that were written before and are still
-in a window (``runtime.query.stages.trailing_rows``): a run is worked out from its own rows alone, so a kernel that stops
-for lack of room begins the run anew and goes on at the row where it stopped.
+in a window (``runtime.query.stages.trailing_rows``). A run is worked out from its own rows alone, so a kernel that
+stops for lack of room begins the run anew and goes on at the row where it stopped.
 """
 
 from __future__ import annotations
@@ -161,8 +161,9 @@ class TrailingEmitter(RunsEmitter):
 class Trailing(Sink):
     """Sink: rows with ``columns`` and with the aggregates ``windows`` of the rows of their key before them.
 
-    ``points``: whether the rows are points; ``own`` are hidden columns that the runner reads. The rows of all times up to the row's own are in a
-    window of a length, also those of the same time that come after it; in one of a number of rows, those up to it.
+    ``points``: whether the rows are points; ``own``: hidden columns that the runner reads. In a window of a length are
+    the rows of all times up to the row's own, also those of the same time that come after it; in one of a number of
+    rows, those up to it.
     """
 
     columns: NamedTyped

@@ -10,14 +10,13 @@ enters or leaves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from dataflow.codegen.emitter import Emitter
-from dataflow.codegen.writer import F8, I8, U1, SourceWriter, both, value_array
-from dataflow.sinks.folding import fold, rooms
+from dataflow.codegen.writer import I8, U1, SourceWriter, both, value_array
+from dataflow.sinks.folding import fold
 from dataflow.typed.aggregates_bound import BoundAgg
-from dataflow.typed.nodes import Typed
 from operators.contract import Aggregate
 from operators.kernels.sums.moving_sums import WORK
 from operators.types import Type
@@ -44,7 +43,7 @@ class WindowFold:
         self.w.arg(f"ow{self.j}_v", value_array(kind), "out", self.agg.name)
         self.w.arg(f"ow{self.j}_k", U1, "out_valid", self.agg.name)
 
-    def reset(self) -> None:  # noqa: B027 (not all have a state)
+    def reset(self) -> None:
         """Begin with an empty window."""
 
     def enter(self, x: Emitter) -> None:
@@ -180,7 +179,9 @@ class ExtremeFold(WindowFold):
         worse = ">=" if self.agg.aggregate.name == "min" else "<="
         with self.taken(x) as v:
             self.put(f"y# = float_order({v})" if self.agg.argument.type is Type.FLOAT else f"y# = np.int64({v})")
-            with self.w.block(f"while tail{self.j} > head{self.j} and best{self.j}[tail{self.j} - 1] {worse} y{self.j}:"):
+            with self.w.block(
+                f"while tail{self.j} > head{self.j} and best{self.j}[tail{self.j} - 1] {worse} y{self.j}:"
+            ):
                 self.put("tail# -= 1")
             self.put("at#[tail#] = np.int64(u)\nbest#[tail#] = y#\ntail# += 1")
 
@@ -288,9 +289,9 @@ class AnewFold(WindowFold):
     def result(self, x: Emitter) -> None:
         """See WindowFold."""
         w = self.w
-        with w.block(f"for row_in in range(lo{self.window}, hi{self.window}):"), row_of_batch(w, x, "row_in"):
-            with w.block("if row_flags[u] & 1 == 0:") if self.marked else nullcontext():
-                fold(w, x, self.cell, self.agg, "gid")
+        inside = w.block("if row_flags[u] & 1 == 0:") if self.marked else nullcontext()
+        with w.block(f"for row_in in range(lo{self.window}, hi{self.window}):"), row_of_batch(w, x, "row_in"), inside:
+            fold(w, x, self.cell, self.agg, "gid")
 
 
 @contextmanager

@@ -14,5 +14,7 @@ from tests.laws.lasting_graphs import LASTING_GRAPHS
 from tests.laws.looking_graphs import LOOKING_GRAPHS
 from tests.laws.row_graphs import ROW_GRAPHS
 from tests.laws.timeline_graphs import TIMELINE_GRAPHS
+from tests.laws.trailing_graphs import TRAILING_GRAPHS
 
 GRAPHS = ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS | LOOKING_GRAPHS
+GRAPHS |= TRAILING_GRAPHS

@@ -24,16 +24,6 @@ TRAILING_GRAPHS: dict[str, b.Json] = {
             last_three=over(b.agg("sum", b.TEMP, where=b.OK), rows=3),
         ),
     ),
-    "trailing_extremes": b.graph(
-        b.extend(
-            low=over(b.agg("min", b.TEMP), GAP),
-            high=over(b.agg("max", b.N), HOUR),
-            first=over(b.agg("first", b.STATUS), GAP),
-            last=over(b.agg("last", b.TEMP, where=b.OK), rows=2),
-            some=over(b.agg("any_true", b.OK), HOUR),
-            every=over(b.agg("all_true", b.OK), rows=4),
-        ),
-    ),
     "trailing_anew": b.graph(
         b.extend(
             median=over(b.agg("median", b.TEMP), HOUR),
@@ -76,8 +66,22 @@ TRAILING_GRAPHS: dict[str, b.Json] = {
             often=b.agg("max", over(b.agg("count"), HOUR)),
         ),
     ),
+}
+
+OTHER_TRAILING_GRAPHS: dict[str, b.Json] = {
+    "trailing_extremes": b.graph(
+        b.extend(
+            low=over(b.agg("min", b.TEMP), GAP),
+            high=over(b.agg("max", b.N), HOUR),
+            first=over(b.agg("first", b.STATUS), GAP),
+            last=over(b.agg("last", b.TEMP, where=b.OK), rows=2),
+            some=over(b.agg("any_true", b.OK), HOUR),
+            every=over(b.agg("all_true", b.OK), rows=4),
+        ),
+    ),
     "states_of_trailing": b.graph(
         b.states(b.fn("gt", over(b.agg("mean", b.TEMP), GAP), b.lit(20.0)), name="hot", hold=HOUR),
         b.group(b.named(hot=b.col("hot")), time=b.agg("duration"), known=b.agg("known_time"), n=b.ROWS),
     ),
 }
+"""Like those, for the tests of trailing windows alone."""

@@ -1,8 +1,8 @@
 """Exact sums of the rows of a window that moves over a key's rows: numbers enter and leave, and nothing is lost.
 
 As long as two floats represent the sum exactly (``float_sums.py``), they are the state: ``a`` and ``b``. Once they do
-not, or a number is too large for that, the sum moves to the digits of ``running_sums.py`` (``wide`` is then 1) until the
-window is empty. So what a window answers depends on its rows alone, not on those that have left it.
+not, or a number is too large for that, the sum moves to the digits of ``running_sums.py`` (``wide`` is then 1), until
+the window is empty. So what a window answers depends on its rows alone, not on those that have left it.
 """
 
 from __future__ import annotations

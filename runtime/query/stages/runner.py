@@ -415,9 +415,9 @@ class Runner:
             raise ValueError(f"the column {name} is malformed")
         if len(valid) not in (1, rows):
             raise ValueError(f"the column {name} is malformed")
-        if dict(self.stage.inputs)[name] in (Type.STRING, Type.JSON) and len(values):
-            if values.min() < 0 or values.max() >= max(1, len(self.context.words)):
-                raise ValueError(f"the column {name} has codes out of range")
+        is_code = dict(self.stage.inputs)[name] in (Type.STRING, Type.JSON)
+        if is_code and len(values) and not 0 <= values.min() <= values.max() < max(1, len(self.context.words)):
+            raise ValueError(f"the column {name} has codes out of range")
 
     def _check(self, chunk: RowBatch | None) -> None:
         for number, flag in enumerate(self._flags[:2].tolist()):

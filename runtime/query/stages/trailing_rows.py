@@ -167,14 +167,13 @@ class TrailingRunner:
 
     def _flags(self, batch: RowBatch) -> NDArray[np.uint8]:
         """The rows that are in no window, and those that have the windows of the row before."""
-        if ROW_FLAGS in batch.columns:
-            flags = batch.columns[ROW_FLAGS][0]
-        else:
+        if ROW_FLAGS not in batch.columns:
             return np.zeros(1, np.uint8)
+        flags = batch.columns[ROW_FLAGS][0]
         if KNOWN in batch.columns:
-            flags[batch.columns[KNOWN][0] == LEAD] |= APART
+            flags[_per_row(batch.columns[KNOWN][0], batch.rows) == LEAD] |= APART
         if EARLY in batch.columns:
-            early = batch.columns[EARLY][0]
+            early = _per_row(batch.columns[EARLY][0], batch.rows)
             part = early == CUT
             part[np.cumsum(batch.run_len) - batch.run_len] = False
             part[1:] &= early[:-1] == WHOLE
@@ -203,7 +202,12 @@ class TrailingRunner:
             return {}
         self._kept, self._chunks = _joined(self._kept, self._chunks, self._names), []
         batch = self._kept.batch
-        out = {"run_slot": batch.run_slot, "run_len": batch.run_len, "time": batch.time, "done": self._kept.done}
+        out: dict[str, NDArray[Any]] = {
+            "run_slot": batch.run_slot,
+            "run_len": batch.run_len,
+            "time": batch.time,
+            "done": self._kept.done,
+        }
         for name, (values, valid) in batch.columns.items():
             out |= {f"column.{name}.values": values, f"column.{name}.valid": valid}
         return out
@@ -213,8 +217,8 @@ class TrailingRunner:
         if not saved:
             return
         slots, lengths, time, done = (saved[n] for n in ("run_slot", "run_len", "time", "done"))
-        kinds = (slots.dtype, lengths.dtype, time.dtype, done.dtype)
-        if kinds != (np.int32, np.int64, np.int64, np.int64) or not slots.shape == lengths.shape == done.shape:
+        whole = all(a.dtype == np.int64 for a in (lengths, time, done))
+        if slots.dtype != np.int32 or not whole or not slots.shape == lengths.shape == done.shape:
             raise ValueError("the kept rows are malformed")
         if (slots < 0).any() or (slots >= len(self.context.keys)).any() or len(np.unique(slots)) < len(slots):
             raise ValueError("the kept rows have keys out of range")
@@ -283,7 +287,7 @@ def _joined(kept: Runs | None, chunks: list[RowBatch], names: list[str]) -> Runs
 
     columns = {n: (whole([c.columns[n][0] for c in parts]), whole([c.columns[n][1] for c in parts])) for n in names}
     if ROW_FLAGS in parts[0].columns:
-        columns[ROW_FLAGS] = (whole([c.columns[ROW_FLAGS][0] for c in parts]), VALID)
+        columns[ROW_FLAGS] = (_per_row(whole([c.columns[ROW_FLAGS][0] for c in parts]), rows), VALID)
     time = whole([c.time for c in parts])
     return Runs(
         RowBatch(sorted_[first], np.add.reduceat(moved, first), _per_row(time, rows), columns),

@@ -29,8 +29,8 @@ def checked(value: Any) -> Any:
 STATEFUL = ("last", "previous", "changed", "cumulative_sum")
 
 EVALUATED: dict[str, tuple[Callable[..., list[Any]], Callable[..., str | None]]] = {}
-"""Functions of whole tables: their values and their types. Those of aggregates are put here by ``answers``, since aggregates are of
-expressions."""
+"""Functions of whole tables, their values and their types. ``answers`` puts those of aggregates here, since aggregates
+are themselves made of expressions."""
 
 # --- types: needed to know where an integer becomes a float ------------------------------------------------------
 

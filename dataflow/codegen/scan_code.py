@@ -38,8 +38,8 @@ def scanned(x: Emitter, e: Typed) -> Value:
     out, ok = w.fresh(), w.fresh("k")
     w.put(f"{out} = np.{'float64' if e.type is Type.FLOAT else 'int64'}(0)\n{ok} = False")
     with w.block(f"if {both(*valid)}:"):
-        for local, (array, _), value in zip(locals_, arrays, first, strict=True):
-            w.put(f"{local} = {array}[slot] if {begun}[slot] != 0 else {value}")
+        for local, (array, _), begin in zip(locals_, arrays, first, strict=True):
+            w.put(f"{local} = {array}[slot] if {begun}[slot] != 0 else {begin}")
         found = w.fresh("y")
         w.put(f"{', '.join([*locals_, found])} = {STEP}{name}({', '.join([*locals_, *given])})")
         for local, (array, dtype) in zip(locals_, arrays, strict=True):

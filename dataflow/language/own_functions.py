@@ -45,7 +45,7 @@ def scan(
     state = tuple(plain(v) for v in first)
     many = max(0, scans.numbers_taken(step) - len(state))
     kinds = (Type.FLOAT,) * many if arguments is None else tuple(arguments)
-    scans.register_scan(scans.Scan(name, step, state, kinds, Type.FLOAT if result is None else result))
+    scans.register_scan(scans.RegisteredScan(name, step, state, kinds, Type.FLOAT if result is None else result))
 
     def use(*values: Operand) -> Expr:
         return scanned(name, *values)
