@@ -409,11 +409,11 @@ class Runner:
         free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
         self._free, self._free_count[0] = free, left + old
 
-    def check_input(self, name: str, values: NDArray[Any], valid: NDArray[Any], rows: int) -> None:
-        """ValueError if saved values cannot be those of the input ``name``."""
-        if values.dtype.kind not in "iufb" or values.shape != (rows,) or valid.dtype != np.uint8:
+    def check_input(self, name: str, values: NDArray[Any], valid: NDArray[Any], sizes: tuple[int, ...]) -> None:
+        """ValueError if saved values cannot be those of the input ``name``; ``sizes``: how many there may be."""
+        if values.dtype.kind not in "iufb" or valid.dtype != np.uint8 or values.ndim != 1 or valid.ndim != 1:
             raise ValueError(f"the column {name} is malformed")
-        if len(valid) not in (1, rows):
+        if len(values) not in sizes or len(valid) not in (1, *sizes):
             raise ValueError(f"the column {name} is malformed")
         is_code = dict(self.stage.inputs)[name] in (Type.STRING, Type.JSON)
         if is_code and len(values) and not 0 <= values.min() <= values.max() < max(1, len(self.context.words)):

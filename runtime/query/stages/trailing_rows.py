@@ -19,7 +19,7 @@ from dataflow.codegen.writer import Arg
 from dataflow.kernels.compile import Kernel
 from dataflow.plan.stages import Stage
 from dataflow.sinks.window_folds import STATE
-from dataflow.typed.hidden_columns import ADDED, COMPLETE, CUT, DONE, EARLY, KNOWN, ROW_FLAGS, WHOLE
+from dataflow.typed.hidden_columns import ADDED, COMPLETE, CUT, DONE, EARLY, END, KNOWN, ROW_FLAGS, WHOLE
 from operators.contract import Aggregate
 from operators.errors import GroupError
 from operators.kernels.sums.running_sums import WIDTH
@@ -31,6 +31,9 @@ from runtime.query.stages.runner import Runner, TaskContext
 
 _BATCH = 1 << 16
 """The fewest new rows of a batch, while rows come."""
+
+_FULL = (EARLY, END, KNOWN)
+"""Columns that kernels read in every row: they have an entry per row."""
 
 APART, OF_BEFORE = 1, 2
 """Bits of ``ROW_FLAGS``."""
@@ -171,9 +174,9 @@ class TrailingRunner:
             return np.zeros(1, np.uint8)
         flags = batch.columns[ROW_FLAGS][0]
         if KNOWN in batch.columns:
-            flags[_per_row(batch.columns[KNOWN][0], batch.rows) == LEAD] |= APART
+            flags[batch.columns[KNOWN][0] == LEAD] |= APART
         if EARLY in batch.columns:
-            early = _per_row(batch.columns[EARLY][0], batch.rows)
+            early = batch.columns[EARLY][0]
             part = early == CUT
             part[np.cumsum(batch.run_len) - batch.run_len] = False
             part[1:] &= early[:-1] == WHOLE
@@ -227,7 +230,8 @@ class TrailingRunner:
         columns: dict[str, Values] = {}
         for name in (*self._names, *([ROW_FLAGS] if self._marks else [])):
             columns[name] = saved[f"column.{name}.values"], saved[f"column.{name}.valid"]
-            self._inner.check_input(name, *columns[name], len(time))
+            sizes = (len(time),) if name in (*_FULL, ROW_FLAGS) else (1, len(time))
+            self._inner.check_input(name, *columns[name], sizes)
         self._kept = Runs(RowBatch(slots, lengths, time, columns), done)
 
     @property
@@ -286,8 +290,8 @@ def _joined(kept: Runs | None, chunks: list[RowBatch], names: list[str]) -> Runs
         return out
 
     columns = {n: (whole([c.columns[n][0] for c in parts]), whole([c.columns[n][1] for c in parts])) for n in names}
-    if ROW_FLAGS in parts[0].columns:
-        columns[ROW_FLAGS] = (_per_row(whole([c.columns[ROW_FLAGS][0] for c in parts]), rows), VALID)
+    for name in (n for n in (*_FULL, ROW_FLAGS) if n in parts[0].columns):
+        columns[name] = (_per_row(whole([c.columns[name][0] for c in parts]), rows), VALID)
     time = whole([c.time for c in parts])
     return Runs(
         RowBatch(sorted_[first], np.add.reduceat(moved, first), _per_row(time, rows), columns),

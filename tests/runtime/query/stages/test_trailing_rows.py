@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,20 @@ def pipeline_of(metric: df.Stream, keys: int) -> tuple[Pipeline, Any]:
     return Pipeline(plan, Compiled(plan).kernels, TaskContext(words, known, 0, 2**60)), slots
 
 
+def test_rows_that_are_all_alike() -> None:
+    """Constant columns are one value for all rows, but what kernels read in every row has an entry for each."""
+    metric = S.filter(df.col("x").is_null()).agg(n=df.max(df.count().trailing("10us")), rows=df.count())
+    for _ in range(20):
+        pipeline, slots = pipeline_of(metric, 1)
+        pipeline = Pipeline(pipeline.plan, Compiled(pipeline.plan).kernels, replace(pipeline.context, since=5, first=0))
+        nothing = {"x": (np.zeros(1), np.zeros(1, np.uint8))}
+        for t in (1, 5, 5, 5, 5):
+            pipeline.push(RowBatch(slots, np.array([1]), np.array([t]), nothing))
+        groups, _ = pipeline.finish()
+        assert groups is not None
+        assert [groups.states[0]["best"][0], groups.states[1]["n"][0]] == [5, 4]
+
+
 def test_memory_is_that_of_the_rows_of_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trailing_rows, "_BATCH", 1)
     pipeline, slots = pipeline_of(S.agg(n=df.max(df.sum("x").trailing("10us"))), 3)
@@ -174,6 +189,7 @@ def test_a_saved_state_goes_on_and_a_forged_one_is_refused() -> None:
         {"time": saved[f"{name}time"][1:]},
         {"column.x.values": saved[f"{name}column.x.values"][1:]},
         {"column.x.valid": np.ones(2, np.uint8)},
+        {"column.x.values": np.ones((len(saved[f"{name}time"]), 1))},
     ):
         forged, _ = pipeline_of(metric, 1)
         with pytest.raises(ValueError, match=r"malformed|out of range"):
