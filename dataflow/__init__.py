@@ -23,6 +23,7 @@ from dataflow.expressions.expr import Expr, When, all_of, any_of, col, concat, l
 from dataflow.expressions.param_calls import param  # noqa: E402
 from dataflow.language import aggregates as _aggregates  # noqa: E402
 from dataflow.language.aggregates import *  # noqa: E402, F403
+from dataflow.language.own_functions import scan, scanned  # noqa: E402
 from dataflow.language.stream import Grouped, Stream, stream  # noqa: E402
 from dataflow.language.timelines import at_least, combine, join  # noqa: E402
 from dataflow.metrics.json_form import from_json as _steps_from_json  # noqa: E402
@@ -63,6 +64,7 @@ __all__ = [
     "Agg", "Aggregate", "Calendar", "DataflowError", "ExactSum", "Expr", "Field", "Flags", "FloatSum",
     "Grouped", "LawBroken", "ReferenceTable", "Stream", "TallySpec", "Type", "When", "all_of", "any_of",
     "at_least", "calendar", "check_laws", "col", "combine", "concat", "from_json", "join", "lit",
-    "merge_by_adding", "param", "session", "since", "stream", "table", "time", "until", "when",
+    "merge_by_adding", "param", "scan", "scanned", "session", "since", "stream", "table", "time", "until",
+    "when",
 ]  # fmt: skip
 __all__ += _aggregates.__all__

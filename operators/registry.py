@@ -49,10 +49,15 @@ def register(op: Aggregate) -> None:
     if before is not None and before.step.__module__ != op.step.__module__:
         raise RegistrationError(f"the aggregate {op.name!r} is already registered by {before.step.__module__}")
     step = op.step if isinstance(op.step, Inlined) or hasattr(op.step, "py_func") else inline(op.step)
+    count_registration()
+    _own[key] = replace(op, step=step)
+    _marks[key] = mark_of_code(op.step)
+
+
+def count_registration() -> None:
+    """Record that a name has a new meaning."""
     global _count
     _count += 1
-    _own[key] = replace(op, step=step)
-    _marks[key] = _mark(op.step)
 
 
 def registrations() -> int:
@@ -81,7 +86,7 @@ def _check(op: Aggregate) -> None:
         raise RegistrationError(f"{what}: strings are codes, which differ between tasks; take the hash, or tally")
 
 
-def _mark(step: Callable[..., Any]) -> str:
+def mark_of_code(step: Callable[..., Any]) -> str:
     """A digest of the code that a step may use: kernels with different steps are different kernels."""
     digest = hashlib.sha256()
     try:

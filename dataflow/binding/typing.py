@@ -12,15 +12,16 @@ from dataflow.binding.parameters import converted, guessed
 from dataflow.expressions.aggregate_calls import Agg, NamedAggs
 from dataflow.expressions.aggregate_signatures import signature_of
 from dataflow.expressions.expr import Expr
-from dataflow.expressions.functions import CASTS, FUNCTIONS, RANGE, STATEFUL, common
+from dataflow.expressions.functions import ANY, CASTS, FUNCTIONS, RANGE, STATEFUL, common
 from dataflow.expressions.over_calls import ORDERED
+from dataflow.expressions.scan_calls import registered
 from dataflow.plan.stages import Sparse
 from dataflow.times.calendar_tables import known_time
 from dataflow.times.durations import moment, parse_duration
 from dataflow.times.zones import check_zone
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.clock import NOW, is_moving, sources_of
-from dataflow.typed.decimals import arranged, equal_in, is_decimal
+from dataflow.typed.decimals import arranged, as_float, equal_in, is_decimal
 from dataflow.typed.hidden_columns import BEGIN, OVER
 from dataflow.typed.nodes import Typed, column
 from dataflow.typed.row_operations import Fix, NullTally, RowOp
@@ -72,6 +73,9 @@ class Shape:
     filtered: str = ""
     """The last step that dropped rows, if any."""
 
+    counted: bool = True
+    """Whether the reports of columns are counted: in the first stage only."""
+
     @property
     def stands(self) -> bool:
         """Whether the rows are a finished table with exactly these columns."""
@@ -87,6 +91,9 @@ class Expressions:
         self.params = dict(params)
         self.sites = itertools.count()
         self.sparse: list[Sparse] = []
+        self.windows: dict[str, Typed] = {}
+        """The columns of the trailing windows in the current step, by their text."""
+
         self.where = ""
 
     def fail(self, text: str) -> GraphError:
@@ -111,6 +118,13 @@ class Expressions:
             return self.parameter(e)
         if e.fn in RANGE:
             return self.literal(Type.TIME, self.params[f"${e.fn}"])
+        if e.fn == "trailing":
+            if repr(e) not in self.windows:
+                raise self.fail(
+                    "trailing cannot stand in a timeline that is combined with others; it can in any other "
+                    "state_duration"
+                )
+            return self.windows[repr(e)]
         if e.fn == "time":
             if shape.kind == "table":
                 raise self.fail("time() has no meaning after group_by; use the column that holds the time bucket")
@@ -136,8 +150,11 @@ class Expressions:
             args = [args[0], *self.coerced(args[1:])]
         spec = FUNCTIONS[e.fn]
         known: Type | None = None
-        args, more = args[: spec.arity], args[spec.arity :]
-        if any(is_decimal(a) for a in args):
+        own = len(args) if spec.arity == ANY else spec.arity
+        args, more = args[:own], args[own:]
+        if e.fn == "scan":
+            args, known = self.scanned(e, args)
+        elif any(is_decimal(a) for a in args):
             decided = arranged(e.fn, args)
             if isinstance(decided, str):
                 raise self.fail(f"{e.fn} cannot take {decided}")
@@ -272,6 +289,24 @@ class Expressions:
             listed = tuple(sorted(v for c in listed if (v := equal_in(value.type, c)) is not None))
         return Typed("is_in", Type.BOOL, (value,), (("values", listed),))
 
+    def scanned(self, e: Expr, args: Sequence[Typed]) -> tuple[list[Typed], Type]:
+        """The arguments of a scan, in the types that it takes, and the type of its result."""
+        name = e.option("name")
+        try:
+            scan = registered(name)
+        except DataflowError as error:
+            raise self.fail(str(error)) from None
+        if len(args) != len(scan.arguments):
+            raise self.fail(f"the scan {name} takes {len(scan.arguments)} values, got {len(args)}")
+        out = []
+        for a, kind in zip(args, scan.arguments, strict=True):
+            if kind is Type.FLOAT and (is_decimal(a) or a.type is Type.INT):
+                a = as_float(a)
+            elif a.type is not kind:
+                raise self.fail(f"the scan {name} takes {', '.join(scan.arguments)}, got {a.type or 'null'}")
+            out.append(a)
+        return out, scan.result
+
     def condition(self, e: Expr, shape: Shape, what: str) -> Typed:
         """``e`` with types, which must be boolean; ``what`` names it in errors."""
         typed = self.typed(e, shape)
@@ -339,7 +374,7 @@ class Expressions:
         which ``last`` holds."""
         for e in dict.fromkeys(n for x in exprs for n in _as_reported(x)):
             found = Sparse(str(e.option("name")), self.where, shape.filtered, grouped)
-            if shape.kind == "points" and found not in self.sparse:
+            if shape.kind == "points" and shape.counted and found not in self.sparse:
                 shape.ops.append(NullTally(e, len(self.sparse)))
                 self.sparse.append(found)
 
@@ -351,7 +386,7 @@ class Expressions:
         for i, e in enumerate(by):
             if count is None or e.fn != "in":
                 self.tally_reports([e], shape, grouped=True)
-            elif shape.kind == "points":
+            elif shape.kind == "points" and shape.counted:
                 self.sparse.append(Sparse(str(e.option("name")), self.where, shape.filtered, True, (i, count)))
 
     def fix_all(self, exprs: Sequence[Typed], shape: Shape) -> None:

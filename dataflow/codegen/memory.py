@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataflow.codegen.emitter import Emitter, Value, source
+from dataflow.codegen.scan_code import scanned
 from dataflow.codegen.writer import I8, U1, Codes, PairUse, both, value_array
-from dataflow.expressions.functions import FUNCTIONS, Function, always, number_rule, ordered_rule, same_rule
+from dataflow.expressions.functions import ANY, FUNCTIONS, Function, always, number_rule, ordered_rule, same_rule
 from dataflow.typed.hidden_columns import CUT, WHOLE
 from dataflow.typed.nodes import Typed
 from operators.kernels.sums.running_sums import WIDTH
@@ -26,6 +27,7 @@ _WITHIN = ("within",)
     cumulative_sum=Function(1, number_rule, more=_WITHIN),
     cumulative_max=Function(1, ordered_rule, more=_WITHIN),
     cumulative_min=Function(1, ordered_rule, more=_WITHIN),
+    scan=Function(ANY, always(Type.FLOAT), ("name",)),
 )
 def _stateful(x: Emitter, e: Typed) -> Value:
     pairs = x.has_early and (e.fn in FUNCTIONS or e.fn == "apart")
@@ -54,6 +56,8 @@ def _remembering(x: Emitter, e: Typed) -> Value:
     w = x.w
     if e.fn == "apart":
         return _apart(x, e)
+    if e.fn == "scan":
+        return scanned(x, e)
     v, k = x.emit(e.args[0])
     kind = e.args[0].type
     if kind is Type.BOOL:

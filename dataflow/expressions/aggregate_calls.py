@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 from dataflow.expressions.expr import Expr, Operand, col, expr
-from dataflow.expressions.node import is_usual, operand, option_text, quoted, written
+from dataflow.expressions.node import CALL_TEXTS, Node, is_usual, operand, option_text, quoted, written
 from dataflow.expressions.over_calls import Columns, Descending, columns_of, ordered, over_options
-from dataflow.times.durations import parse_every
+from dataflow.times.durations import parse_duration, parse_every
+from dataflow.values.constants import plain
 from dataflow.values.mistaken import shown, without_call
 from dataflow.values.settings import Setting
 from operators.aggregates import SIGNATURES
@@ -54,6 +56,27 @@ class Agg:
         options = ordered(None, order, descending, "over", Expr, rows)
         return Expr("over", (), over_options(self, **{**options, "per": columns}))
 
+    def trailing(self, length: str | timedelta | None = None, *, rows: int | None = None) -> Expr:
+        """This aggregate at each row, over the rows of its key up to there: an expression.
+
+        With a ``length`` of time, like ``"1h"``, over the rows in (t - length, t], where t is the row's time: those at
+        t - length are not in it, and all rows at t are, also those that come later in order, as with ``RANGE`` in SQL.
+        With ``rows=n``, over the last n rows in their order, this one among them. Like all that looks back it sees the
+        rows that reach it, those before the range too: a filter in front of it drops rows from the windows.
+        """
+        if (length is None) == (rows is None):
+            raise DataflowError(
+                "trailing takes a length of time or a number of rows: .trailing('1h'), .trailing(rows=3)"
+            )
+        if any(name == "hold" for name, _ in self.options):
+            raise DataflowError(f"{self!r} makes intervals of its own, by hold=; it cannot be over trailing windows")
+        if rows is not None:
+            rows = plain(rows)
+            if isinstance(rows, bool) or not isinstance(rows, int) or not 1 <= rows <= MOST_ROWS:
+                raise DataflowError(f"trailing(rows=) takes 1 to {MOST_ROWS:,} rows, got {shown(rows)}")
+        micros = None if length is None else parse_duration(length, "trailing(length)")
+        return trailing_of(self, micros, rows)
+
     if not TYPE_CHECKING:  # for type checkers these are errors already
 
         def __getattr__(self, name: str) -> NoReturn:
@@ -70,6 +93,35 @@ class Agg:
         __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _computed
         __and__ = __rand__ = __or__ = __ror__ = __invert__ = _computed
 
+
+MOST_ROWS = 10_000_000
+"""The most rows of a trailing window that is given in rows."""
+
+
+def trailing_of(agg: Agg, length: int | None, rows: int | None) -> Expr:
+    """The aggregate over trailing windows, as an expression. Its arguments are those of the aggregate, then the
+    condition if there is one; the rest are options."""
+    args = agg.args if agg.where is None else (*agg.args, agg.where)
+    given = {"agg": agg.fn, "length": length, "options": agg.options, "rows": rows, "where": agg.where is not None}
+    return Expr("trailing", args, tuple(given.items()))
+
+
+def agg_in(e: Expr) -> Agg:
+    """The aggregate of a ``trailing_of``."""
+    options = e.option("options")
+    assert isinstance(options, tuple)
+    args, where = (e.args[:-1], e.args[-1]) if e.option("where") else (e.args, None)
+    return Agg(str(e.option("agg")), args, where, options)
+
+
+def _trailing_text(e: Node) -> str:
+    assert isinstance(e, Expr)
+    names = [n for n in ("length", "rows") if e.option(n) is not None]
+    given = [("rows=" if n == "rows" else "") + option_text(n, e.option(n)) for n in names]
+    return f"{agg_in(e)!r}.trailing({', '.join(given)})"
+
+
+CALL_TEXTS["trailing"] = _trailing_text
 
 Named = tuple[tuple[str, Expr], ...]
 NamedAggs = tuple[tuple[str, Agg], ...]

@@ -15,6 +15,10 @@ Rule = Callable[[Sequence[Kind]], Type | str]
 """Returns the result type for argument types, or a description of the wrong ones."""
 
 
+ANY = -1
+"""The arity of a function whose options say how many arguments it takes."""
+
+
 @dataclass(frozen=True)
 class Function:
     """One function: how many arguments, its typing rule of them, and which options.
@@ -178,7 +182,7 @@ def ordered_rule(kinds: Sequence[Kind]) -> Type | str:
 
 STATEFUL = (
     "last", "previous", "first", "changed", "row_number", "cumulative_sum", "cumulative_max", "cumulative_min",
-    "before", "increase", "elapsed", "apart",
+    "scan", "before", "increase", "elapsed", "apart",
 )  # fmt: skip
 """Functions that remember a key's earlier rows; the last three only inside aggregates: the previously reported value,
 the increase of a counter since then, and the time since then."""

@@ -6,7 +6,7 @@ The text can be evaluated with ``df`` as this package and ``datetime``, ``timede
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -59,6 +59,10 @@ _USUAL: Mapping[str, object] = {
 """Defaults of options, which are not written."""
 
 
+CALL_TEXTS: dict[str, Callable[[Node], str]] = {}
+"""The text of functions that are written in a way of their own."""
+
+
 def quoted(text: str) -> str:
     """A string as a Python literal, in double quotes unless that needs more escapes."""
     if isinstance(text, Node):
@@ -95,6 +99,8 @@ def _expr(e: Node) -> tuple[str, int]:
         return _when(e), _ATOM
     if e.fn == "over":
         return _over(e), _ATOM
+    if e.fn in CALL_TEXTS:
+        return CALL_TEXTS[e.fn](e), _ATOM
     if not e.args:
         return f"df.{e.fn}()", _ATOM
     receiver, *rest = e.args
@@ -214,7 +220,7 @@ def is_usual(name: str, value: object) -> bool:
 
 def option_text(name: str, value: object) -> str:
     """The text of the value of an option."""
-    if name in ("hold", "gap", "within", "timeout", "tolerance") and isinstance(value, int):
+    if name in ("hold", "gap", "within", "timeout", "tolerance", "length") and isinstance(value, int):
         return quoted(written_duration(value))
     if isinstance(value, Node):
         return operand(value)

@@ -7,12 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, distinct_names
+from dataflow.expressions.aggregate_calls import (
+    MOST_ROWS,
+    Agg,
+    Named,
+    NamedAggs,
+    distinct_names,
+    trailing_of,
+)
 from dataflow.expressions.aggregate_signatures import options_of, signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import CASTS, FUNCTIONS
 from dataflow.expressions.over_calls import RANKS, over_options, what_is_wrong
 from dataflow.expressions.param_calls import ParameterExpr
+from dataflow.expressions.scan_calls import scan_call
 from dataflow.json.errors import JsonFormError, short
 from dataflow.times.durations import parse_every
 from dataflow.typed.decimals import ROUNDINGS
@@ -133,6 +141,8 @@ class Reader:
         if "over" in value:
             return self._over(value, where, depth)
         fn = value.get("fn")
+        if fn == "trailing":
+            return self._trailing(value, where, depth)
         spec = FUNCTIONS.get(fn) if isinstance(fn, str) else None
         if spec is None:
             raise JsonFormError(
@@ -140,6 +150,8 @@ class Reader:
             )
         d = self.fields(value, where, ["fn", "args", *spec.options], list(spec.defaults))
         args = self.rows(d["args"], f"{where}.args")
+        if fn == "scan":
+            return self._scan(d, args, where, depth)
         if not spec.arity <= len(args) <= spec.arity + len(spec.more):
             raise JsonFormError(f"{where}: {fn} takes {spec.arity} arguments, got {len(args)}")
         options: list[tuple[str, object]] = []
@@ -214,6 +226,23 @@ class Reader:
         if (wrong := what_is_wrong(args, dict(options))) is not None:
             raise JsonFormError(f"{where}: {wrong}")
         return Expr("over", args, options)
+
+    def _scan(self, d: Mapping[str, Any], args: Sequence[Any], where: str, depth: int) -> Expr:
+        """A registered scan."""
+        inner = [self.expr(a, f"{where}.args[{i}]", depth + 1) for i, a in enumerate(args)]
+        try:
+            return scan_call(self.text(d["name"], f"{where}.name"), inner)
+        except DataflowError as error:
+            raise JsonFormError(f"{where}: {error}") from None
+
+    def _trailing(self, value: Mapping[str, Any], where: str, depth: int) -> Expr:
+        """An aggregate over trailing windows."""
+        d = self.fields(value, where, ["fn", "agg", "length", "rows"])
+        if (d["length"] is None) == (d["rows"] is None):
+            raise JsonFormError(f"{where}: expected a length or a number of rows, the other null")
+        length = self.micros(d["length"], f"{where}.length", optional=True)
+        rows = None if d["rows"] is None else self.whole(d["rows"], f"{where}.rows", 1, MOST_ROWS)
+        return trailing_of(self.agg(d["agg"], f"{where}.agg", depth + 1), length, rows)
 
     def agg(self, value: object, where: str, depth: int = 0) -> Agg:
         """An aggregate."""

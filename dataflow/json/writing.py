@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs
+from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, agg_in
 from dataflow.expressions.expr import Expr
 from dataflow.json.errors import JsonFormError
 
@@ -23,6 +23,8 @@ def expr_out(e: Expr) -> dict[str, Any]:
         return found | ({"choices": option_out(options["choices"])} if "choices" in options else {})
     if e.fn == "over":
         return _over_out(options, e)
+    if e.fn == "trailing":
+        return {"fn": e.fn, "agg": agg_out(agg_in(e)), "length": option_out(options["length"]), "rows": options["rows"]}
     out: dict[str, Any] = {"fn": e.fn, "args": [expr_out(a) for a in e.args]}
     for name, value in options.items():
         out[name] = option_out(value)

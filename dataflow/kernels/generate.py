@@ -7,9 +7,11 @@ may be too small, and has changed nothing for that row. ``finish`` returns a slo
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dataflow.codegen.emitter import Emitter, scalar_loads
+from dataflow.codegen.scan_code import STEP
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import (  # fmt: skip
     BEGIN,
@@ -32,9 +34,11 @@ from dataflow.codegen.writer import (  # fmt: skip
 from dataflow.plan.stages import Stage
 from dataflow.typed.described import described_uses
 from dataflow.typed.hidden_columns import CUT, EARLY
+from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import Keep, NullTally
 from operators.contract import Aggregate
 from operators.registry import mark_of
+from operators.scans import find_scan
 
 _LOADS = f"""begin = s[{BEGIN}]
 n_runs = s[{RUNS}]
@@ -52,7 +56,7 @@ _HELPERS = {
         "float_floor_div", "counter_step", "noted",
     ),
     "operators.kernels.bins": ("hash_word", "bin_between"),
-    "operators.kernels.bits": ("float_bits", "float_order"),
+    "operators.kernels.bits": ("float_bits", "float_order", "order_float"),
     "operators.kernels.times.calendar": (
         "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "offset_place", "hour_of", "minute_of",
         "second_of", "weekday_of", "in_years", "shifted", "shifted_back",
@@ -69,6 +73,7 @@ _HELPERS = {
     "operators.kernels.times.lengths": ("length_by", "length_by_integer", "length_times"),
     "operators.kernels.times.periods": ("key_number", "row_at", "edge_after"),
     "operators.kernels.sums.running_sums": ("add_digits", "is_a_sum", "rounded"),
+    "operators.kernels.sums.moving_sums": ("add_moving", "remove_moving", "moving_sum", "moving_mean"),
     "operators.kernels.hash_tables": ("find_group", "add_pair"),
     "operators.kernels.widths": ("bin_of_width",),
 }  # fmt: skip
@@ -126,10 +131,23 @@ def generate(stage: Stage) -> Generated:
             kind = None if a.aggregate.argument is None else a.aggregate.argument.value
             lines.append("from operators.registry import step_of")
             lines.append(f"step_{j} = step_of({a.aggregate.name!r}, {kind!r})  # {mark}")
+    scans = {str(n.option("name")) for e in _all_expressions(stage) for n in e.walk() if n.fn == "scan"}
+    for name in sorted(scans):
+        scan = find_scan(name)
+        assert scan is not None
+        lines.append("from operators.scans import scan_step_of")
+        lines.append(f"{STEP}{name} = scan_step_of({name!r})  # {scan.mark}")
     signatures = {f.name: f.signature for f in (step, finish) if f}
     source = "\n".join([*lines, "", f"SIGNATURES = {signatures!r}", "", "", text])
-    own = any(mark_of(a.aggregate) is not None for a in aggs)
+    own = bool(scans) or any(mark_of(a.aggregate) is not None for a in aggs)
     return Generated(source, step, finish, tables, own)
+
+
+def _all_expressions(stage: Stage) -> Iterator[Typed]:
+    """Every expression of a stage, also of the timelines that it combines."""
+    yield from stage.expressions()
+    for op in stage.sink.row_operations():
+        yield op.condition if isinstance(op, Keep) else op.value
 
 
 def _start(w: SourceWriter) -> None:
@@ -195,7 +213,7 @@ def _row(stage: Stage, sink: SinkEmitter, w: SourceWriter, x: Emitter) -> None:
                 w.put("continue")
         else:
             x.emit(op.value)
-    if x.has_early:
+    if x.has_early and not stage.sink.keeps_rows:
         # Sinks that follow a key through time treat rows before the range like points: by their time.
         out = f"early == {CUT} and t < since" if stage.sink.follows_keys else "early & 1 != 0"
         with w.block(f"if {out}:"):
@@ -228,7 +246,7 @@ def _hidden(stage: Stage, w: SourceWriter, x: Emitter) -> None:
 
 
 def _finish(stage: Stage, tables: Tables) -> tuple[str, KernelFunction | None]:
-    if not stage.sink.follows_keys:
+    if not (stage.sink.follows_keys and stage.sink.closes):
         return "", None
     w = SourceWriter(tables)
     _start(w)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from dataflow.binding.trailing_windows import add_windows
 from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumns
 from dataflow.metrics.settled import check_params
 from dataflow.plan.carried import carried_of
@@ -46,6 +47,9 @@ def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, obje
         number += step.is_numbered
         if step.takes_table and not shape.stands:
             write_rows()
+        if step.takes_windows:
+            windows, shape = add_windows(b, shape, step)
+            deferred.extend(windows)
         bound = step.bind(b, shape)
         shape = bound.shape
         (deferred if in_tasks else after).extend(bound.stages)

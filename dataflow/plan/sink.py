@@ -73,6 +73,17 @@ class LastingState(Protocol):
         """Maximum microseconds for which a report lasts."""
 
 
+class MovingWindows(Protocol):
+    """A sink whose rows have aggregates of the rows before them."""
+
+    @property
+    def aggs_of_windows(self) -> tuple[BoundAgg, ...]:
+        """The aggregates, in the order of their numbers."""
+
+    def different_windows(self) -> list[tuple[int | None, int | None]]:
+        """The windows, each once: the length in microseconds, or else the number of rows."""
+
+
 @dataclass(frozen=True)
 class JoinedValues:
     """A column of text that a sink's rows get after its kernel: values in succession, joined.
@@ -122,6 +133,12 @@ class Sink(ABC):
 
     once_a_key: ClassVar[bool] = False
     """Whether its rows describe a key over the whole range, so that there are none before it."""
+
+    keeps_rows: ClassVar[bool] = False
+    """Whether the rows that it writes are those that it takes, in the range or not as they were."""
+
+    closes: ClassVar[bool] = True
+    """If it follows keys: whether it writes at the end of the range."""
 
     has_length: ClassVar[bool] = True
     """Whether its rows have a length, which ``since`` may cut."""
@@ -200,6 +217,9 @@ class Sink(ABC):
 
     def joined(self) -> JoinedValues | None:
         """The column of joined values that its rows have; None if there is none."""
+
+    def trailing(self) -> MovingWindows | None:
+        """Itself, if its rows have aggregates of the rows before them."""
         return None
 
     def lasting(self) -> LastingState | None:

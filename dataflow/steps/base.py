@@ -91,6 +91,9 @@ class Step(ABC):
     looks_back: ClassVar[bool] = False
     """Whether its rows depend on earlier points in ways not visible in its expressions."""
 
+    takes_windows: ClassVar[bool] = True
+    """Whether the trailing windows in its expressions are worked out before it."""
+
     cuts_by_table: ClassVar[bool] = False
     """Whether it cuts intervals at the edges of periods."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dataflow.binding.interval_cuts import cut_by
+from dataflow.binding.trailing_windows import add_windows
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import Named, NamedAggs
 from dataflow.expressions.call_text import aggs_text, call, columns_text
@@ -13,6 +14,7 @@ from dataflow.json.reading import Reader, check_distinct
 from dataflow.plan.properties import stage_of_inputs
 from dataflow.sinks.group_sink import Group
 from dataflow.steps.base import TABLE, Bound, Step, StepGroups
+from dataflow.typed.clock import asks_clock
 from dataflow.typed.nodes import Typed, column
 from operators.types import Type
 
@@ -26,6 +28,7 @@ class GroupBy(Step, op="group_by"):
     empty: bool = json.flag()
 
     makes = TABLE
+    takes_windows = False
 
     def check_form(self, reader: Reader, where: str) -> None:
         """See Step."""
@@ -42,8 +45,14 @@ class GroupBy(Step, op="group_by"):
 
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step."""
+        cuts = shape.kind == "intervals" and any(asks_clock(e) for _, e in self.by)
+        windows, shape = add_windows(b, shape, self.by if cuts else (self.by, self.aggs))
         filled, bucket = self._bucket_column(b, shape) if self.empty else (None, None)
         stages, shape, columns = cut_by(b, shape, [e for _, e in self.by])
+        if cuts:
+            # What the aggregates look at are the pieces.
+            of_pieces, shape = add_windows(b, shape, self.aggs, again=True)
+            stages += of_pieces
         by = []
         for i, (name, e) in enumerate(self.by):
             typed = columns.get(i) or b.typed(e, shape)
@@ -60,7 +69,7 @@ class GroupBy(Step, op="group_by"):
         out |= {a.name: a.aggregate.result for a in aggs}
         stage = stage_of_inputs(shape.inputs, shape.ops, sink, b.where)
         table = Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out), by=tuple(n for n, _ in by))
-        return Bound(table, stages, stage, order=tuple(n for n, _ in self.by))
+        return Bound(table, [*windows, *stages], stage, order=tuple(n for n, _ in self.by))
 
     def _bucket_column(self, b: Expressions, shape: Shape) -> tuple[int, Typed]:
         """The number of the only group column that is a time bucket, and its expression."""

@@ -334,13 +334,11 @@ class Behind:
 
 def looks_back(steps: object) -> bool:
     """Whether rows depend on earlier points in ways that the steps alone do not show."""
-    return any(e.fn in STATEFUL for e in expressions(steps)) or (
-        isinstance(steps, tuple) and any(s.looks_back for s in steps)
-    )
+    return _is_stateful(steps) or (isinstance(steps, tuple) and any(s.looks_back for s in steps))
 
 
 def _is_stateful(part: object) -> bool:
-    return any(n.fn in STATEFUL for n in expressions(part))
+    return any(n.fn in STATEFUL or n.fn == "trailing" for n in expressions(part))
 
 
 def _is_bucket(e: Expr) -> bool:

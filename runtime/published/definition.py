@@ -180,6 +180,11 @@ def define(
             f"{name} uses the user-defined aggregate {own[0]!r}: a published query runs where its code is not; "
             "use antfold's aggregates"
         )
+    if any(fn == "scan" for fn in values_of(graph, "fn")):
+        raise QueryError(
+            f"{name} uses a scan, which is code of your own: a published query runs where that is not; use antfold's "
+            "functions"
+        )
     parameters = _parameters(graph, name)
     for parameter, value in (defaults or {}).items():
         if parameter not in parameters:

@@ -17,8 +17,9 @@ from tests.laws.row_graphs import ROW_GRAPHS
 from tests.laws.sequence_graphs import DEDUPE_GRAPHS, SEQUENCE_GRAPHS
 from tests.laws.table_graphs import TABLE_GRAPHS
 from tests.laws.timeline_graphs import TIMELINE_GRAPHS
+from tests.laws.trailing_graphs import TRAILING_GRAPHS
 
 GRAPHS = (
     ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | FUNNEL_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS
-    | LOOKING_GRAPHS | TABLE_GRAPHS | SEQUENCE_GRAPHS | DEDUPE_GRAPHS
+    | LOOKING_GRAPHS | TABLE_GRAPHS | SEQUENCE_GRAPHS | DEDUPE_GRAPHS | TRAILING_GRAPHS
 )  # fmt: skip

@@ -140,7 +140,11 @@ def test_what_a_step_closes_over_is_in_its_kernel(store: Store) -> None:
         df.register(adding(step))
         found.append(rows(store, df.stream("telemetry").agg(n=df.aggregate("own", "temp"))))
     assert found == [[(5,)], [(25,)], [(5,)]]
-    assert registry._mark(adding(5).step) == registry._mark(adding(5).step) != registry._mark(adding(1).step)
+    assert (
+        registry.mark_of_code(adding(5).step)
+        == registry.mark_of_code(adding(5).step)
+        != registry.mark_of_code(adding(1).step)
+    )
 
 
 def test_what_nothing_can_be_told_of_is_never_the_same() -> None:
@@ -150,8 +154,8 @@ def test_what_nothing_can_be_told_of_is_never_the_same() -> None:
     def fold(g: Any, n: Any, value: Any) -> None:
         n[g] += unknown
 
-    assert registry._mark(fold) != registry._mark(fold)
-    assert registry._mark(_fold) == registry._mark(_fold)
+    assert registry.mark_of_code(fold) != registry.mark_of_code(fold)
+    assert registry.mark_of_code(_fold) == registry.mark_of_code(_fold)
 
 
 def test_where_it_is_not_registered(store: Store, tmp_path: Path) -> None:

@@ -294,6 +294,7 @@ class Timeline(Step, op="timeline"):
 
     makes = INTERVALS
     looks_back = True
+    takes_windows = False
 
     @property
     def own_columns(self) -> tuple[str, ...]:

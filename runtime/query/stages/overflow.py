@@ -102,4 +102,7 @@ def located(error: GroupError, step: str, aggs: Sequence[BoundAgg], where: str) 
     """The error of an aggregate, with the step, the aggregate and where it happened."""
     a = aggs[error.aggregate]
     given = ", ".join(described(e) for e in (a.argument, a.other) if e is not None)
-    return type(error)(f"{step}: {a.name} = {a.aggregate.name}({given}){where}: {error}")
+    call = f"{a.aggregate.name}({given})"
+    # Aggregates of trailing windows are hidden columns.
+    named = f"{call} of a trailing window" if a.name[:1] == "$" else f"{a.name} = {call}"
+    return type(error)(f"{step}: {named}{where}: {error}")

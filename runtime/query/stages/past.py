@@ -19,7 +19,7 @@ from dataflow.typed.hidden_columns import BEFORE, CUT, EARLY, END, KNOWN, WHOLE
 from runtime.query.stages.row_batch import VALID, RowBatch
 
 _NONE = -(2**63)
-_LEAD = 2
+LEAD = 2
 """The known flag of the time before a key's first point, which is not a row of the key."""
 
 
@@ -43,10 +43,9 @@ class Past:
 
     def before(self, chunk: RowBatch) -> RowBatch | None:
         """From rows written without regard to the range, those before it; None if there are none."""
-        end = chunk.columns[END][0]
-        early = (end if self._slides else chunk.time) < self._since + self._slides
+        early = (chunk.columns[END][0] if self._slides else chunk.time) < self._since + self._slides
         if KNOWN in chunk.columns:
-            early = early & (chunk.columns[KNOWN][0] != _LEAD)
+            early = early & (chunk.columns[KNOWN][0] != LEAD)
         if not early.any():
             return None
         found = _rows_where(chunk, early)

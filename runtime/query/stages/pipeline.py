@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from dataflow.codegen.writer import value_array
 from dataflow.kernels.compile import Kernel
-from dataflow.plan.stages import Plan
+from dataflow.plan.sink import Sink
+from dataflow.plan.stages import Plan, Stage
 from dataflow.typed.hidden_columns import EARLY
 from operators.states.groups import GroupState
 from operators.types import Type
@@ -22,7 +23,8 @@ from runtime.query.stages.overflow import memory_of
 from runtime.query.stages.past import Past, marked
 from runtime.query.stages.query_table import QueryTable, TableColumn
 from runtime.query.stages.row_batch import RowBatch, Values
-from runtime.query.stages.runner import Runner, TaskContext, with_prefix
+from runtime.query.stages.runner import TaskContext, with_prefix
+from runtime.query.stages.trailing_rows import runner_of
 from runtime.released_memory import freed
 
 
@@ -36,14 +38,14 @@ class Pipeline:
     def __init__(self, plan: Plan, kernels: Sequence[Kernel], context: TaskContext) -> None:
         self.plan, self.context = plan, context
         stages = list(zip(plan.stages, kernels, strict=True))
-        self.runners = [Runner(stage, kernel, context, n) for n, (stage, kernel) in enumerate(stages)]
+        self.runners = [runner_of(stage, kernel, context, n) for n, (stage, kernel) in enumerate(stages)]
         first = context.since if context.first is None else context.first
         everything = replace(context, since=first, whole=True)
         count = plan.whole if first < context.since < context.until else 0
-        self.whole = [Runner(s, k, everything, len(stages) + n, place=n) for n, (s, k) in enumerate(stages[:count])]
+        self.whole = [runner_of(s, k, everything, len(stages) + n, n) for n, (s, k) in enumerate(stages[:count])]
         self._sees = [EARLY in dict(s.inputs) for s in plan.stages]
         self.pasts = {
-            n: Past(plan.stages[n - 1].sink, context.since) for n, sees in enumerate(self._sees) if sees and n <= count
+            n: Past(_maker(plan.stages[:n]), context.since) for n, sees in enumerate(self._sees) if sees and n <= count
         }
         """The ``Past`` of each stage that sees rows before the range, by its number."""
         self._counted_before = np.zeros(2 * len(plan.sparse), np.int64)
@@ -185,6 +187,11 @@ class Pipeline:
     def grids(self) -> list[list[list[int]]]:
         """The origins of calendar bucket numbers in each stage: states with equal grids are compatible."""
         return [runner.grid() for runner in (*self.runners, *self.whole)]
+
+
+def _maker(stages: Sequence[Stage]) -> Sink:
+    """The sink that made the rows of the last of these stages."""
+    return next((s.sink for s in reversed(stages) if not s.sink.keeps_rows), stages[-1].sink)
 
 
 class RowCollector:

@@ -459,11 +459,26 @@ class Runner:
             needed = self._segmenting.size
             self.cells.make_room(needed)
             while self._free_count[0] < max(needed, _FREE_ROWS):
-                old, left = self.cells.capacity, int(self._free_count[0])
-                self.cells.grow(2 * old)
-                free = np.zeros(2 * old, np.int64)
-                free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
-                self._free, self._free_count[0] = free, left + old
+                self._more_slots()
+
+    def _more_slots(self) -> None:
+        """Double the rows of the aggregates' states."""
+        assert self.cells is not None
+        old, left = self.cells.capacity, int(self._free_count[0])
+        self.cells.grow(2 * old)
+        free = np.zeros(2 * old, np.int64)
+        free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
+        self._free, self._free_count[0] = free, left + old
+
+    def check_input(self, name: str, values: NDArray[Any], valid: NDArray[Any], sizes: tuple[int, ...]) -> None:
+        """ValueError if saved values cannot be those of the input ``name``; ``sizes``: how many there may be."""
+        if values.dtype.kind not in "iufb" or valid.dtype != np.uint8 or values.ndim != 1 or valid.ndim != 1:
+            raise ValueError(f"the column {name} is malformed")
+        if len(values) not in sizes or len(valid) not in (1, *sizes):
+            raise ValueError(f"the column {name} is malformed")
+        is_code = dict(self.stage.inputs)[name] in (Type.STRING, Type.JSON)
+        if is_code and len(values) and not 0 <= values.min() <= values.max() < max(1, len(self.context.words)):
+            raise ValueError(f"the column {name} has codes out of range")
 
     def _check(self, chunk: RowBatch | None) -> None:
         for number, flag in enumerate(self._flags[:2].tolist()):

@@ -9,7 +9,7 @@ from typing import Any
 from runtime.testing.oracle.buckets import bucket
 from runtime.testing.oracle.clock import asks_clock, cut
 from runtime.testing.oracle.combined_timelines import concurrent, during, join, timeline
-from runtime.testing.oracle.expressions import evaluate, literal_type, type_of
+from runtime.testing.oracle.expressions import EVALUATED, evaluate, literal_type, type_of
 from runtime.testing.oracle.flows import cohorts, transitions
 from runtime.testing.oracle.funnel_attempts import funnel, funnel_table, own_types
 from runtime.testing.oracle.lasting import Scope, heartbeat, sessionize, state_duration, window
@@ -26,6 +26,7 @@ from runtime.testing.oracle.other_rows import grouped_by, pivot, top, with_colum
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 from runtime.testing.oracle.rows_before import paired, rows_of_both
 from runtime.testing.oracle.sequences_of_values import activity, dedupe, sequence, subpaths
+from runtime.testing.oracle.trailing_windows import trailing, trailing_type
 
 DAY = 86_400_000_000
 LASTING = {
@@ -43,6 +44,7 @@ LASTING = {
 }
 ROW_BY_ROW = ("filter", "with_columns", "held", "select", "join", "during", "dedupe")
 NO_PARAMS: Mapping[str, Value] = {}
+EVALUATED["trailing"] = trailing, trailing_type
 
 
 def answer(

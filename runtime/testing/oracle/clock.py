@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import pairwise
 from math import gcd
 
-from runtime.testing.oracle.expressions import STATEFUL, evaluate, type_of
+from runtime.testing.oracle.expressions import EVALUATED, STATEFUL, evaluate, type_of
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 
 MINUTE = 60_000_000
@@ -62,7 +62,7 @@ def remembered(table: Table, exprs: Sequence[Json], params: dict[str, Value]) ->
     columns: dict[str, list[Value]] = {}
 
     def replaced(expr: Json) -> Json:
-        if expr.get("fn") in STATEFUL:
+        if expr.get("fn") in (*STATEFUL, *EVALUATED):
             name = f"$before{len(columns)}"
             columns[name] = evaluate(expr, table, params)
             types[name] = type_of(expr, table.types)

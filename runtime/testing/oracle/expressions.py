@@ -32,6 +32,10 @@ STATEFUL = (
     "last", "previous", "first", "changed", "row_number", "cumulative_sum", "cumulative_max", "cumulative_min",
 )  # fmt: skip
 
+EVALUATED: dict[str, tuple[Callable[..., list[Any]], Callable[..., str | None]]] = {}
+"""Functions of whole tables, their values and their types. ``answers`` puts those of aggregates here, since aggregates
+are themselves made of expressions."""
+
 # --- types: needed to know where an integer becomes a float ------------------------------------------------------
 
 
@@ -69,6 +73,8 @@ def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
         return None if expr["lit"] is None else expr.get("type") or literal_type(expr["lit"])
     if "param" in expr:
         return expr.get("type") or literal_type(expr.get("default"))
+    if expr["fn"] in EVALUATED:
+        return EVALUATED[expr["fn"]][1](expr, types)
     fn, args = expr["fn"], [type_of(arg, types) for arg in expr.get("args", [])]
     if fn in PREDICATES:
         return "bool"
@@ -367,6 +373,8 @@ def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
             assert all(row.clock is not None for row in rows), "an interval has no one time"
             return [row.clock for row in rows]
         return [row.time for row in rows]
+    if fn in EVALUATED:
+        return EVALUATED[fn][0](expr, table, params)
     args = [evaluate(arg, table, params) for arg in expr["args"]]
     if fn in STATEFUL:
         if table.kind == "plain":
