@@ -21,7 +21,9 @@ check_home()
 from dataflow.expressions.aggregate_calls import Agg  # noqa: E402
 from dataflow.expressions.expr import Expr, When, all_of, any_of, col, lit, param, time, when  # noqa: E402
 from dataflow.language import aggregates as _aggregates  # noqa: E402
+from dataflow.language import statistics as _statistics  # noqa: E402
 from dataflow.language.aggregates import *  # noqa: E402, F403
+from dataflow.language.statistics import *  # noqa: E402, F403
 from dataflow.language.stream import Grouped, Stream, stream  # noqa: E402
 from dataflow.language.timelines import at_least, combine  # noqa: E402
 from dataflow.metrics.json_form import from_json as _steps_from_json  # noqa: E402
@@ -64,4 +66,4 @@ __all__ = [
     "at_least", "calendar", "check_laws", "col", "combine", "from_json", "lit", "merge_by_adding", "param",
     "stream", "table", "time", "when",
 ]  # fmt: skip
-__all__ += _aggregates.__all__
+__all__ += [*_aggregates.__all__, *_statistics.__all__]

@@ -268,11 +268,11 @@ class Expressions:
             takes = types_taken(argument_types(given.fn))
             raise self.fail(f"{name}: {a.fn} cannot take {given.kind}; it takes {takes}")
         if isinstance(found, Aggregate):
-            if found.configured is not None and options:
-                found = found.configured(options)
+            if found.configured is not None and (options or given.options):
+                found = found.configured({**options, **given.options})
             if found.other is not None and (given.other is None or given.other.type is not found.other):
                 raise self.fail(f"{name}: the second argument of {a.fn} must be {found.other}")
-            if shape.kind == "table" and needs_order(found.inputs):
+            if shape.kind == "table" and needs_order(found.inputs) and not form.in_tables:
                 raise self.fail(f"{name}: {a.fn} needs rows in time order; use it before group_by")
         conditions = (*where, *given.where)
         used = [e for e in (given.argument, given.other, *conditions) if e is not None]

@@ -49,7 +49,7 @@ _POSITIONAL: Mapping[str, str] = {
 }  # fmt: skip
 """The option that is written without its name, by function."""
 _USUAL: Mapping[str, object] = {
-    "zone": "UTC", "rounding": "exact", "ddof": 1, "cap": 10_000, "hold": None, "edges": None, "width": None,
+    "zone": "UTC", "rounding": "exact", "ddof": 1, "cap": 10_000, "hold": None, "edges": None, "width": None, "per": None,
 }  # fmt: skip
 """Defaults of options, which are not written."""
 
@@ -163,7 +163,7 @@ def is_usual(name: str, value: object) -> bool:
 
 def option_text(name: str, value: object) -> str:
     """The text of the value of an option."""
-    if name in ("hold", "gap", "within", "timeout", "tolerance") and isinstance(value, int):
+    if name in ("hold", "gap", "within", "timeout", "tolerance", "per") and isinstance(value, int):
         return quoted(written_duration(value))
     if isinstance(value, Node):
         return operand(value)

@@ -52,7 +52,7 @@ _HELPERS = {
         "float_floor_div", "counter_step",
     ),
     "operators.kernels.bins": ("hash_word", "bin_between"),
-    "operators.kernels.bits": ("float_bits",),
+    "operators.kernels.bits": ("float_bits", "float_order"),
     "operators.kernels.times.calendar": (
         "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "offset_place", "hour_of", "weekday_of",
         "in_years", "shifted", "shifted_back",

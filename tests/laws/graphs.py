@@ -13,6 +13,8 @@ from tests.laws.flow_graphs import FLOW_GRAPHS
 from tests.laws.lasting_graphs import LASTING_GRAPHS
 from tests.laws.looking_graphs import LOOKING_GRAPHS
 from tests.laws.row_graphs import ROW_GRAPHS
+from tests.laws.statistics_graphs import STATISTICS_GRAPHS
 from tests.laws.timeline_graphs import TIMELINE_GRAPHS
 
 GRAPHS = ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS | LOOKING_GRAPHS
+GRAPHS |= STATISTICS_GRAPHS

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from runtime.testing.oracle import many_values
+from runtime.testing.oracle import many_values, oracle_statistics
 from runtime.testing.oracle import oracle_decimals as decimals
 from runtime.testing.oracle.clock import asks_clock, cut, remembered
 from runtime.testing.oracle.expressions import checked, evaluate, in_range, type_of
@@ -18,7 +18,7 @@ OF_TIME = {"share_of_time", "duration", "known_time", "unknown_time"}
 WEIGHED = {"time_weighted_mean", "integral"}
 FAILURES = {"mtbf", "mttr"}
 LOOKING_BACK = {"increase", "rate", "transitions", *FAILURES}
-JSON = {"histogram", "top_k", "transitions", "candlestick"}
+JSON = {"histogram", "top_k", "transitions", "candlestick", "collect"}
 SIMPLE: dict[str, Callable[[list[Any]], Any]] = {"min": min, "max": max, "any_true": any, "all_true": all}
 
 
@@ -38,6 +38,10 @@ class PlainAggregate:
 
     parts: list[list[int]] | None = None
     """Where ``rows`` are pieces that the aggregate alone makes of the table's: for each of these its pieces."""
+
+    second: list[Value] | None = None
+    second_type: str | None = None
+    """The second argument, of aggregates that take two."""
 
     def over(self, members: list[int]) -> Any:
         """The aggregate of the table's rows with these indices."""
@@ -65,6 +69,10 @@ class PlainAggregate:
             return round(exact) if self.argument_type == "duration" else in_range(exact)
         if self.fn in LOOKING_BACK:
             return self._of_steps(in_order)
+        if self.second is not None:
+            return self._of_pairs([(self.argument[i], self.second[i]) for i in in_order if self.second[i] is not None])
+        if self.fn == "mode" and in_order:
+            return oracle_statistics.mode([(self.rows[i].time, self.argument[i]) for i in in_order])
         return self._of_values([self.argument[i] for i in in_order])
 
     def _of_failures(self, chosen: list[int]) -> Any:
@@ -114,6 +122,17 @@ class PlainAggregate:
     def _true(self, i: int) -> bool:
         return self.argument is None or self.argument[i] is True
 
+    def _of_pairs(self, pairs: list[tuple[Any, Any]]) -> Any:
+        if not pairs:
+            return None
+        if self.fn in oracle_statistics.PICKED:
+            return oracle_statistics.picked(self.fn, pairs)
+        kinds = self.argument_type or "", self.second_type or ""
+        exact = oracle_statistics.paired(self.fn, pairs, kinds, self.options)
+        if exact is None:
+            return None
+        return oracle_statistics.signed_root(exact) if self.fn == "correlation" else in_range(exact)
+
     def _of_values(self, values: list[Any]) -> Any:
         if self.fn == "count":
             return len(values)
@@ -125,8 +144,12 @@ class PlainAggregate:
             return many_values.histogram(values, self.options["width"], self.options["edges"], self.argument_type or "")
         if self.fn == "top_k":
             return many_values.top_k(values, self.options["k"])
+        if self.fn == "collect":
+            return oracle_statistics.listed(values, self.options["first"])
         if not values:
             return None
+        if self.fn in oracle_statistics.MOMENTS:
+            return oracle_statistics.moment(self.fn, values, self.options["ddof"])
         if self.fn == "candlestick":
             return many_values.candlestick(values)
         if self.fn in ("quantile", "median"):
@@ -170,6 +193,8 @@ class PlainAggregate:
             return "duration"
         if self.fn in ("mean", "share_of_time", "variance", "stddev", "rate", *WEIGHED):
             return "float64"
+        if self.fn in oracle_statistics.PAIRED | oracle_statistics.MOMENTS:
+            return "float64"
         if self.options.get("interpolation") == "linear":
             return "duration" if self.argument_type == "duration" else "float64"
         if self.fn in ("any_true", "all_true"):
@@ -201,6 +226,9 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
                 None if where is None else evaluate(where, table, params),
                 entry["agg"],
                 before,
+                None,
+                evaluate(args[1], table, params) if len(args) > 1 else None,
+                type_of(args[1], table.types) if len(args) > 1 else None,
             )
         )
     return prepared
