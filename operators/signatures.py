@@ -74,6 +74,7 @@ class Arranged:
     other: Any = None
     where: tuple[Any, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    before: Any = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,9 @@ class Signature:
     arity: tuple[int, ...] = (1,)
     options: tuple[Option, ...] = ()
     of_intervals: bool = False
+    of_points: tuple[str, object] | None = None
+    """The option with which it is about points, and not intervals."""
+
     in_tables: bool = False
     """Whether rows of a table, which have no time, count in the table's order."""
 
@@ -139,6 +143,13 @@ def truth(value: object) -> object:
     """True or False."""
     if not isinstance(value, bool):
         raise ValueError("True or False")
+    return value
+
+
+def micros(value: object) -> object:
+    """A length in microseconds, or 0 for none."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**62:
+        raise ValueError("a length in microseconds")
     return value
 
 

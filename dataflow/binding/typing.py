@@ -243,7 +243,10 @@ class Expressions:
                 f"{name}: there is no aggregate {a.fn!r}; {meant(a.fn, SIGNATURES, 'a')}"
                 " custom aggregate must be registered first: df.register(...)"
             )
-        if form.of_intervals and shape.kind != "intervals":
+        if form.of_points in a.options:
+            if shape.kind == "intervals":
+                raise self.fail(f"{name}: {a!r} is about points; use it without state_duration or heartbeat")
+        elif form.of_intervals and shape.kind != "intervals":
             raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
         if a.fn == "duration" and shape.kind in ("points", "transitions", "table"):
             raise self.fail(
@@ -275,12 +278,12 @@ class Expressions:
             if shape.kind == "table" and needs_order(found.inputs) and not form.in_tables:
                 raise self.fail(f"{name}: {a.fn} needs rows in time order; use it before group_by")
         conditions = (*where, *given.where)
-        used = [e for e in (given.argument, given.other, *conditions) if e is not None]
+        used = [e for e in (given.argument, given.other, given.before, *conditions) if e is not None]
         if any(s.fn in STATEFUL for e in used for s in e.walk() if s.site >= 0):
             if shape.kind == "table":
                 raise self.fail(f"{name}: {a.fn} needs the rows of a key in time order; use it before group_by")
             self.fix_all(used, shape)
-        return BoundAgg(name, found, given.argument, conditions, given.other)
+        return BoundAgg(name, found, given.argument, conditions, given.other, given.before)
 
     def tally_reports(self, exprs: Sequence[Typed], shape: Shape, grouped: bool = False) -> None:
         """Count the points at this step that do not report the columns in ``exprs``, by which they are ``grouped`` or

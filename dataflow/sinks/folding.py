@@ -72,7 +72,7 @@ def fold(w: SourceWriter, x: Emitter, j: int, a: BoundAgg, g: str) -> None:
         given = {"time": x.time, "tie": "slot_hash[slot]", "duration": f"{x.end} - {x.time}", "known": "known"}
         if "tie" in inputs:
             w.arg("slot_hash", I8, "slot_hash")
-        for e, name, flag in ((a.argument, "value", "cond"), (a.other, "other", "flag")):
+        for e, name, flag in ((a.argument, "value", "cond"), (a.other, "other", "flag"), (a.before, "before", "")):
             if e is None:
                 continue
             v, k = x.emit(e)

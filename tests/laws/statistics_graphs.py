@@ -62,6 +62,15 @@ STATISTICS_GRAPHS: dict[str, b.Json] = {
             ok=b.agg("skewness", b.OK, ddof=1),
         )
     ),
+    "along_lines": b.graph(
+        b.group(
+            b.named(hour=b.truncate("1h"), device=b.DEVICE),
+            mean=b.agg("time_weighted_mean", b.TEMP, between="linear"),
+            area=b.agg("integral", b.TEMP, between="linear", hold=GAP, where=b.OK),
+            n=b.agg("time_weighted_mean", b.N, between="linear", hold=HOUR),
+            area_of_n=b.agg("integral", b.N, between="linear"),
+        )
+    ),
     "statistics_of_sessions": b.graph(
         b.sessions(
             GAP,
@@ -69,6 +78,7 @@ STATISTICS_GRAPHS: dict[str, b.Json] = {
             list=b.agg("collect", b.STATUS, first=2),
             usual=b.agg("mode", b.STATUS),
             warmest=b.agg("max_by", b.N, b.TEMP),
+            line=b.agg("integral", b.TEMP, between="linear"),
         ),
     ),
 }  # fmt: skip

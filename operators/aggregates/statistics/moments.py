@@ -24,7 +24,7 @@ from operators.aggregates.sums import PAIR, WHOLE, settle_low_high
 from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, FloatSum, Options, merge_by_adding
 from operators.kernels.sums.float_sums import add_float
-from operators.kernels.sums.power_sums import (
+from operators.kernels.sums.word_products import (
     CUBES,
     FOURTHS,
     add_cube,

@@ -21,7 +21,7 @@ from operators.aggregates.sums import unit_of
 from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, FloatSum, Options, merge_by_adding
 from operators.kernels.sums.float_sums import add_float
-from operators.kernels.sums.power_sums import add_float_product, add_integer_product
+from operators.kernels.sums.word_products import add_float_product, add_integer_product
 from operators.kernels.sums.windowed_sums import add_int, add_integer_square, add_square
 from operators.signatures import Arguments, Arranged, Option, Signature, integer
 from operators.sums import rounding

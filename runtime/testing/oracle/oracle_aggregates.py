@@ -59,6 +59,8 @@ class PlainAggregate:
             return len(chosen)
         in_order = sorted(chosen, key=lambda i: (self.rows[i].time, i))
         in_order = [i for i in in_order if self.argument[i] is not None]
+        if _is_along_lines(self.options):
+            return self._along_lines(in_order)
         if self.fn in WEIGHED:
             known = [i for i in in_order if self.rows[i].known]
             total = sum(self.rows[i].length for i in known)
@@ -74,6 +76,18 @@ class PlainAggregate:
         if self.fn == "mode" and in_order:
             return oracle_statistics.mode([(self.rows[i].time, self.argument[i]) for i in in_order])
         return self._of_values([self.argument[i] for i in in_order])
+
+    def _along_lines(self, in_order: list[int]) -> Any:
+        """Trapezoids between a key's reports, each where its later one is."""
+        assert self.argument is not None
+        lines = [(b, self.argument[i], self.rows[i].time) for i in in_order if (b := self.before[i]) is not None]
+        lines = [line for line in lines if line[2] - line[0][1] <= (self.options.get("hold") or math.inf)]
+        area = sum(((Fraction(b[0]) + Fraction(v)) / 2 * (t - b[1]) for b, v, t in lines), Fraction())
+        time = sum(t - b[1] for b, _, t in lines)
+        if time == 0:
+            return None
+        exact = area / (time if self.fn == "time_weighted_mean" else many_values.SECOND)
+        return round(exact) if self.argument_type == "duration" else in_range(exact)
 
     def _of_failures(self, chosen: list[int]) -> Any:
         """The time in which the condition held, per time that it ceased to; for mttr, of its opposite."""
@@ -202,6 +216,10 @@ class PlainAggregate:
         return "duration" if self.fn in OF_TIME | FAILURES else self.argument_type
 
 
+def _is_along_lines(agg: Json) -> bool:
+    return agg.get("between") == "linear"
+
+
 def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> list[PlainAggregate]:
     """The aggregates of a step, their expressions evaluated over all rows of the table."""
     prepared = []
@@ -209,13 +227,14 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
         fn, args, where = entry["agg"]["fn"], entry["agg"].get("args", []), entry["agg"].get("where")
         timed = OF_TIME | WEIGHED | FAILURES
         allowed = {"intervals": timed, "sessions": {"duration"}}.get(table.kind, set())
-        if fn in timed and fn not in allowed:
+        along_lines = _is_along_lines(entry["agg"]) and table.kind != "intervals"
+        if fn in timed and fn not in allowed and not along_lines:
             raise ValueError(f"{fn} has no meaning over {table.kind}")
         if table.kind == "intervals" and any(map(asks_clock, [*args, where])):
             prepared.append(_by_clock(entry, table, params))
             continue
         argument = evaluate(args[0], table, params) if args else None
-        before = reported_before(table, argument, args[0], params) if argument and fn in LOOKING_BACK else []
+        before = reported_before(table, argument, args[0], params) if argument and (fn in LOOKING_BACK or along_lines) else []
         prepared.append(
             PlainAggregate(
                 entry["name"],

@@ -1,7 +1,7 @@
-"""Third and fourth powers for windowed superaccumulators (``windowed_sums``).
+"""Products and powers for windowed superaccumulators (``windowed_sums``), in as few words as possible.
 
-A power of a float's significand, or of an integer, has at most 252 bits: it is computed in words of 64 bits, without
-rounding, and each word is added at its place.
+A product of two integers has up to 128 bits, a fourth power 252: they are computed in words of 64 bits, without
+rounding, and each word is added at its place. A row may add ``LOGGED`` words to a sum.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.compiler.loops import F64, I64, inline
-from operators.kernels.sums.windowed_sums import add_word, significand_of
+from operators.kernels.sums.windowed_sums import SPECIAL, add_word, significand_of, special_bit
 
 CUBES, FOURTHS = -3 * 1074, -4 * 1074
 """The exponents of the units of third and fourth powers of floats."""
@@ -136,3 +136,20 @@ def add_integer_product(
     sign = (np.int64(x) ^ np.int64(y)) >> 63
     _add(g, rows, log, used, m * n, np.int64(0), sign)
     _add(g, rows, log, used, _high(m, n), np.int64(64), sign)
+
+
+@inline
+def add_float_scaled(
+    g: I64, rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int64], x: F64, n: I64
+) -> None:
+    """Add ``x * n`` for an integer ``n >= 0``, in units of 2**-1074: ``add_scaled`` in at most two words."""
+    b = np.float64(x).view(np.int64)
+    exponent = (b >> 52) & 0x7FF
+    if n == 0 or (b << 1) == 0:
+        return
+    if exponent == 0x7FF:
+        rows[g, SPECIAL] |= special_bit(b)
+    else:
+        m, place = np.uint64(significand_of(b)), max(exponent, np.int64(1)) - 1
+        _add(g, rows, log, used, m * np.uint64(n), place, b >> 63)
+        _add(g, rows, log, used, _high(m, np.uint64(n)), place + 64, b >> 63)
