@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 
-from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs
+from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, distinct_names
 from dataflow.expressions.aggregate_calls import named_columns as _named
 from dataflow.expressions.call_text import chained
 from dataflow.expressions.expr import Expr, Operand, col, expr
@@ -17,6 +17,7 @@ from dataflow.language.line_numbers import note_line
 from dataflow.language.sequences import Sequences
 from dataflow.metrics.json_form import to_json
 from dataflow.steps import (
+    Fill,
     Filter,
     GroupBy,
     Heartbeat,
@@ -26,13 +27,15 @@ from dataflow.steps import (
     Source,
     StateDuration,
     Window,
+    WindowAcross,
     WithColumns,
 )
 from dataflow.steps.base import Step
+from dataflow.steps.filling import METHODS
 from dataflow.steps.groups import grouping_calls
 from dataflow.steps.keyed.windows import MAX_WINDOW
 from dataflow.times.durations import buckets_in, parse_duration, parse_every
-from dataflow.values.mistaken import not_aggregate, shown, text_of, without_call
+from dataflow.values.mistaken import listed_values, not_aggregate, shown, text_of, without_call
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
@@ -47,6 +50,16 @@ def _aggs(aggs: dict[str, Agg], where: str) -> NamedAggs:
         if where != "agg" and hold_of(a) is not None:
             raise DataflowError(f"{where}: {a.fn} with hold= is only for agg(...); without hold= it needs intervals")
     return tuple(aggs.items())
+
+
+def _column_list(columns: object, where: str) -> tuple[str, ...]:
+    """Names of columns, given as one text or a list."""
+    names = [columns] if isinstance(columns, str) else listed_values(columns, f"{where}: columns are names, or a list")
+    if wrong := [n for n in names if not isinstance(n, str) or not n]:
+        raise DataflowError(f"{where} takes names of columns, got {shown(wrong[0])}")
+    if (twice := distinct_names(names)) is not None:
+        raise DataflowError(f"{where}: the column {twice!r} is given twice")
+    return tuple(map(str.__str__, names))
 
 
 def metric_text(steps: Sequence[Step], end: Sequence[str] = ()) -> str:
@@ -138,7 +151,14 @@ class Stream(Sequences, FinishedTables):
         return self._then(Sessionize(pause, limit, _aggs(aggs, "sessionize"), split))
 
     def window(
-        self, every: str, zone: str = "UTC", size: Length | None = None, empty: bool = False, **aggs: Agg
+        self,
+        every: str,
+        zone: str = "UTC",
+        size: Length | None = None,
+        empty: bool = False,
+        by: str | Sequence[str] | None = None,
+        fill: object = None,
+        **aggs: Agg,
     ) -> Stream:
         """Calendar buckets of each key that hold a point: ``"10m"``, ``"1d"``, ``"1mo"`` in a time zone.
 
@@ -151,12 +171,54 @@ class Stream(Sequences, FinishedTables):
         Rows: the key, start, end, duration, count, ``partial`` (the range or the stream's beginning cuts the window),
         the named aggregates, and the other columns as last reported at the window's first point (at the window's end,
         if it has none).
+
+        ``by``, one or more columns (``[]``: none): windows across keys. The points of all keys with equal values in
+        them are aggregated into one row, and the rows are a table: the columns of ``by``, start, end, duration, the
+        aggregates, count and ``partial``. ``empty`` then adds windows from the first one of the range that has a point.
+
+        ``fill``, for windows in which a named aggregate is null, empty ones included: a value, ``"last"``, the value of
+        the window before, or ``"linear"``, along the straight line from the window before to the window after, between
+        their starts. Short for ``empty=True`` and ``fill_null``, ``last`` or ``fill``; see there.
         """
         bucket = parse_every(every, "window")
         n = 1 if size is None else buckets_in(size, bucket, "window(size)")
         if n > MAX_WINDOW:
             raise DataflowError(f"window(size): {size!r} is {n:,} buckets of {every!r}; at most {MAX_WINDOW:,}")
-        return self._then(Window(every, text_of(zone, "window(zone)"), _aggs(aggs, "window"), n, bool(empty)))
+        clock, named, also_empty = text_of(zone, "window(zone)"), _aggs(aggs, "window"), bool(empty) or fill is not None
+        if by is None:
+            return self._then(Window(every, clock, named, n, also_empty))._filled(fill, list(aggs), None)
+        across = _column_list(by, "window(by)")
+        made = self._then(WindowAcross(every, clock, across, named, n, also_empty))
+        return made._filled(fill, list(aggs), across)
+
+    def fill(self, *columns: str, method: Literal["linear", "last"], by: str | Sequence[str] | None = None) -> Stream:
+        """Fill nulls of these columns from the values around them, in every series: the rows of a key, or of a table
+        those with equal values of ``by``, ordered by ``start``. The rows become a table.
+
+        ``"linear"``: along the straight line over time from the value before to the value after, exact and rounded
+        once: a float, or for durations a duration to the microsecond, ties to even. ``"last"``: the value before. Of
+        rows of a key the value before may lie before the range. A null without a value before, or for ``"linear"``
+        after, stays null.
+        """
+        if method not in METHODS:
+            raise DataflowError(f"fill: method is 'linear' or 'last', got {shown(method)}")
+        names = _column_list(columns, "fill")
+        if not names:
+            raise DataflowError("fill takes the columns to fill, e.g. fill('temp', method='linear')")
+        return self._then(Fill(names, method, None if by is None else _column_list(by, "fill(by)")))
+
+    def _filled(self, fill: object, names: Sequence[str], by: tuple[str, ...] | None) -> Stream:
+        """The windows with their aggregates filled."""
+        if fill is None or not names:
+            return self
+        if not isinstance(fill, str):
+            value = expr(fill)  # type: ignore[arg-type]
+            return self.with_columns(**{name: col(name).fill_null(value) for name in names})
+        if fill not in METHODS:
+            raise DataflowError(f"window(fill) is 'linear', 'last' or a value, like df.lit({fill!r}); got {fill!r}")
+        if fill == "last" and by is None:
+            return self.with_columns(**{name: col(name).last() for name in names})
+        return self.fill(*names, method="last" if fill == "last" else "linear", by=by)
 
     def retention(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
         """Of the keys that first met ``start`` in one calendar bucket, how many met ``returns`` in each later one.

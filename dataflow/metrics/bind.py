@@ -9,7 +9,7 @@ from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumn
 from dataflow.plan.carried import carried_of
 from dataflow.plan.history import history_of, with_early_rows
 from dataflow.plan.properties import has_whole_keys, is_sliceable, laws_of, stage_of_inputs
-from dataflow.plan.stages import Deferred, Plan, SortBy, Stage, Sweep, TableStep, Take
+from dataflow.plan.stages import Deferred, FillGaps, Plan, SortBy, Stage, Sweep, TableStep, Take
 from dataflow.sinks.row_sink import Rows
 from dataflow.steps.base import Step
 from dataflow.typed.hidden_columns import PARTIAL
@@ -42,6 +42,7 @@ def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, obje
     for i, step in enumerate(steps):
         b.where = f"step {i + 1} ({step.method})"
         if step.takes_table and not shape.stands:
+            step.prepare(b, shape)
             write_rows()
         bound = step.bind(b, shape)
         shape = bound.shape
@@ -145,7 +146,7 @@ def _resolved(after: Sequence[TableStep | Deferred]) -> tuple[TableStep, ...]:
     out: list[TableStep] = []
     needed: set[str] = set()
     for step in reversed(after):
-        if isinstance(step, Stage | SortBy | Take | Sweep):
+        if isinstance(step, Stage | SortBy | Take | Sweep | FillGaps):
             out.append(step)
         else:
             out.append(step(needed))

@@ -20,6 +20,16 @@ Reach: TypeAlias = int | None
 """Microseconds before the range; None: everything."""
 
 
+@dataclass(frozen=True)
+class Slide:
+    """Windows of ``size`` calendar buckets, of which one starts at every bucket; ``empty``: those without a row, too."""
+
+    every: str
+    zone: str
+    size: int
+    empty: bool
+
+
 class Grouping(Protocol):
     """A sink that folds rows into groups."""
 
@@ -38,6 +48,10 @@ class Grouping(Protocol):
     @property
     def bucket(self) -> Typed | None:
         """That column."""
+
+    @property
+    def windows(self) -> Slide | None:
+        """The windows that are made of the buckets of that column after the merge."""
 
 
 class Segmenting(Protocol):

@@ -142,7 +142,27 @@ class Sweep:
         return "numbers of keys at once, from edges" if k is None else f"times with at least {k} keys, from edges"
 
 
-TableStep = Stage | SortBy | Take | Sweep
+@dataclass(frozen=True)
+class FillGaps:
+    """Fills nulls of ``columns`` (name and type afterwards) of a table's series, the rows with equal ``by`` in order of
+    the time ``at``: along straight lines (``linear``), or with the ``last`` value.
+
+    A table that has, for a column ``x``, ``$left x`` and ``$when x``, the last value up to the row and its time, has
+    them of rows before it, too.
+    """
+
+    by: tuple[str, ...]
+    at: str
+    columns: tuple[tuple[str, Type], ...]
+    method: str
+
+    def describe(self) -> str:
+        """In words."""
+        names = ", ".join(n for n, _ in self.columns)
+        return f"nulls of {names} filled {'along straight lines' if self.method == 'linear' else 'with the last value'}"
+
+
+TableStep = Stage | SortBy | Take | Sweep | FillGaps
 
 
 @dataclass(frozen=True)

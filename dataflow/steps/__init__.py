@@ -2,6 +2,7 @@
 
 from dataflow.steps.concurrent import Concurrent
 from dataflow.steps.during import During
+from dataflow.steps.filling import Fill
 from dataflow.steps.groups import GroupBy
 from dataflow.steps.join import Join
 from dataflow.steps.keyed.cohorts import Cohorts
@@ -14,9 +15,10 @@ from dataflow.steps.keyed.windows import Window
 from dataflow.steps.order import Limit, Sort
 from dataflow.steps.rows import ColumnStep, Filter, Held, Select, WithColumns
 from dataflow.steps.source import Source
+from dataflow.steps.windows_across import WindowAcross
 
 __all__ = [
-    "Cohorts", "ColumnStep", "Concurrent", "During", "Filter", "Funnel", "GroupBy", "Heartbeat", "Held", "Join",
+    "Cohorts", "ColumnStep", "Concurrent", "During", "Fill", "Filter", "Funnel", "GroupBy", "Heartbeat", "Held", "Join",
     "Limit", "Select", "Sessionize", "Sort", "Source", "StateDuration", "Timeline", "Track", "Transitions", "Window",
-    "WithColumns",
+    "WindowAcross", "WithColumns",
 ]  # fmt: skip

@@ -53,6 +53,9 @@ class StepGroups:
     at_once: bool = False
     """Whether it counts keys at one time, in intervals of equal numbers."""
 
+    spans: bool = False
+    """Whether each of its rows has the rows of the group from its ``start`` to its ``end``."""
+
 
 class Step(ABC):
     """One step of a metric."""
@@ -149,6 +152,9 @@ class Step(ABC):
         return [*parts, *self.calls()]
 
     # ---- validation
+
+    def prepare(self, b: Expressions, shape: Shape) -> None:  # noqa: B027 (most need nothing)
+        """Of a step that takes a table: add what it needs to the rows that are written as one for it."""
 
     @abstractmethod
     def bind(self, b: Expressions, shape: Shape) -> Bound:
