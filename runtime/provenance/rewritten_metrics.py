@@ -46,6 +46,9 @@ class MetricGrouping:
     at_once: bool = False
     """Whether it counts concurrent keys, over intervals of constant counts."""
 
+    spans: bool = False
+    """Whether each of its rows has the points of the group from its ``start`` to its ``end``."""
+
     @property
     def made_by(self) -> Step:
         """The step that produced the grouped rows."""
@@ -65,7 +68,7 @@ class MetricGrouping:
 def groupings(steps: Sequence[Step]) -> list[tuple[int, MetricGrouping]]:
     """The groupings of a metric, first to last, each with its place among the steps."""
     found = ((i, tuple(steps[:i]), step.groups()) for i, step in enumerate(steps))
-    return [(i, MetricGrouping(before, g.by, g.aggs, g.at_once)) for i, before, g in found if g is not None]
+    return [(i, MetricGrouping(before, g.by, g.aggs, g.at_once, g.spans)) for i, before, g in found if g is not None]
 
 
 def shown_as(grouping: MetricGrouping, after: Sequence[Step]) -> dict[str, str]:

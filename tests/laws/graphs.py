@@ -7,6 +7,7 @@ time ``ts``.
 
 from __future__ import annotations
 
+from tests.laws.across_graphs import ACROSS_GRAPHS
 from tests.laws.aggregate_graphs import AGGREGATE_GRAPHS
 from tests.laws.clock_graphs import CLOCK_GRAPHS
 from tests.laws.flow_graphs import FLOW_GRAPHS
@@ -17,4 +18,4 @@ from tests.laws.statistics_graphs import STATISTICS_GRAPHS
 from tests.laws.timeline_graphs import TIMELINE_GRAPHS
 
 GRAPHS = ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS | LOOKING_GRAPHS
-GRAPHS |= STATISTICS_GRAPHS
+GRAPHS |= STATISTICS_GRAPHS | ACROSS_GRAPHS
