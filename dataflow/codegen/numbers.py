@@ -10,7 +10,6 @@ from dataflow.expressions.functions import Function, decimal_rule
 from dataflow.typed.nodes import Typed
 from operators.types import MAX_PLACES, Type
 
-
 MIDDLE = 3_500_000_000_000_000
 """A time, from which that of every calendar year is a float without rounding."""
 

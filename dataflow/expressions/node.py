@@ -49,7 +49,8 @@ _POSITIONAL: Mapping[str, str] = {
 }  # fmt: skip
 """The option that is written without its name, by function."""
 _USUAL: Mapping[str, object] = {
-    "zone": "UTC", "rounding": "exact", "ddof": 1, "cap": 10_000, "hold": None, "edges": None, "width": None, "per": None,
+    "zone": "UTC", "rounding": "exact", "ddof": 1, "cap": 10_000, "hold": None, "edges": None, "width": None,
+    "per": None,
 }  # fmt: skip
 """Defaults of options, which are not written."""
 

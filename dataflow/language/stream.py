@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, distinct_names
+from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs
 from dataflow.expressions.aggregate_calls import named_columns as _named
 from dataflow.expressions.call_text import chained
 from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.language.aggregates import count, hold_of, over_intervals
+from dataflow.language.filled_series import FilledSeries, column_list
 from dataflow.language.finished_tables import FinishedTables
 from dataflow.language.line_numbers import note_line
 from dataflow.language.sequences import Sequences
 from dataflow.metrics.json_form import to_json
 from dataflow.steps import (
-    Fill,
     Filter,
     GroupBy,
     Heartbeat,
@@ -31,11 +31,10 @@ from dataflow.steps import (
     WithColumns,
 )
 from dataflow.steps.base import Step
-from dataflow.steps.filling import METHODS
 from dataflow.steps.groups import grouping_calls
 from dataflow.steps.keyed.windows import MAX_WINDOW
 from dataflow.times.durations import buckets_in, parse_duration, parse_every
-from dataflow.values.mistaken import listed_values, not_aggregate, shown, text_of, without_call
+from dataflow.values.mistaken import not_aggregate, shown, text_of, without_call
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
@@ -50,16 +49,6 @@ def _aggs(aggs: dict[str, Agg], where: str) -> NamedAggs:
         if where != "agg" and hold_of(a) is not None:
             raise DataflowError(f"{where}: {a.fn} with hold= is only for agg(...); without hold= it needs intervals")
     return tuple(aggs.items())
-
-
-def _column_list(columns: object, where: str) -> tuple[str, ...]:
-    """Names of columns, given as one text or a list."""
-    names = [columns] if isinstance(columns, str) else listed_values(columns, f"{where}: columns are names, or a list")
-    if wrong := [n for n in names if not isinstance(n, str) or not n]:
-        raise DataflowError(f"{where} takes names of columns, got {shown(wrong[0])}")
-    if (twice := distinct_names(names)) is not None:
-        raise DataflowError(f"{where}: the column {twice!r} is given twice")
-    return tuple(map(str.__str__, names))
 
 
 def metric_text(steps: Sequence[Step], end: Sequence[str] = ()) -> str:
@@ -78,7 +67,7 @@ class Explains(Protocol):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Stream(Sequences, FinishedTables):
+class Stream(Sequences, FinishedTables, FilledSeries):
     """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
 
     _no_expression = "a stream is not an expression: {text}; columns are df.col('name')"
@@ -187,38 +176,9 @@ class Stream(Sequences, FinishedTables):
         clock, named, also_empty = text_of(zone, "window(zone)"), _aggs(aggs, "window"), bool(empty) or fill is not None
         if by is None:
             return self._then(Window(every, clock, named, n, also_empty))._filled(fill, list(aggs), None)
-        across = _column_list(by, "window(by)")
+        across = column_list(by, "window(by)")
         made = self._then(WindowAcross(every, clock, across, named, n, also_empty))
         return made._filled(fill, list(aggs), across)
-
-    def fill(self, *columns: str, method: Literal["linear", "last"], by: str | Sequence[str] | None = None) -> Stream:
-        """Fill nulls of these columns from the values around them, in every series: the rows of a key, or of a table
-        those with equal values of ``by``, ordered by ``start``. The rows become a table.
-
-        ``"linear"``: along the straight line over time from the value before to the value after, exact and rounded
-        once: a float, or for durations a duration to the microsecond, ties to even. ``"last"``: the value before. Of
-        rows of a key the value before may lie before the range. A null without a value before, or for ``"linear"``
-        after, stays null.
-        """
-        if method not in METHODS:
-            raise DataflowError(f"fill: method is 'linear' or 'last', got {shown(method)}")
-        names = _column_list(columns, "fill")
-        if not names:
-            raise DataflowError("fill takes the columns to fill, e.g. fill('temp', method='linear')")
-        return self._then(Fill(names, method, None if by is None else _column_list(by, "fill(by)")))
-
-    def _filled(self, fill: object, names: Sequence[str], by: tuple[str, ...] | None) -> Stream:
-        """The windows with their aggregates filled."""
-        if fill is None or not names:
-            return self
-        if not isinstance(fill, str):
-            value = expr(fill)  # type: ignore[arg-type]
-            return self.with_columns(**{name: col(name).fill_null(value) for name in names})
-        if fill not in METHODS:
-            raise DataflowError(f"window(fill) is 'linear', 'last' or a value, like df.lit({fill!r}); got {fill!r}")
-        if fill == "last" and by is None:
-            return self.with_columns(**{name: col(name).last() for name in names})
-        return self.fill(*names, method="last" if fill == "last" else "linear", by=by)
 
     def retention(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
         """Of the keys that first met ``start`` in one calendar bucket, how many met ``returns`` in each later one.

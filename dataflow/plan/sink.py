@@ -22,7 +22,7 @@ Reach: TypeAlias = int | None
 
 @dataclass(frozen=True)
 class Slide:
-    """Windows of ``size`` calendar buckets, of which one starts at every bucket; ``empty``: those without a row, too."""
+    """Windows of ``size`` calendar buckets; one starts at every bucket. ``empty``: those without a row, too."""
 
     every: str
     zone: str

@@ -6,7 +6,7 @@ buckets of a window are merged into its own (``runtime/query/merge/sliding_windo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dataflow.binding.typing import Expressions, Shape
@@ -63,7 +63,7 @@ class AcrossEmitter(GroupEmitter):
 class Across(Group):
     """Sink: fold points into groups and calendar buckets, of which windows are made after the merge."""
 
-    slide: Slide = Slide("", "", 1, False)
+    slide: Slide = field(kw_only=True)
 
     @property
     def windows(self) -> Slide:
@@ -150,7 +150,7 @@ class WindowAcross(Step, op="window_across"):
         count = BoundAgg("count", REGISTRY["count", None], None, ())
         slide = Slide(self.every, self.zone, self.size, self.empty)
         keys = (*by, ("start", bucket))
-        sink = Across(keys, (*aggs, count), False, True, len(by), bucket, slide)
+        sink = Across(keys, (*aggs, count), False, True, len(by), bucket, slide=slide)
         own = dict(_OWN)
         out |= {n: own.pop(n) for n in ("start", "end", "duration")} | {a.name: a.aggregate.result for a in aggs} | own
         stage = stage_of_inputs(shape.inputs, shape.ops, sink, b.where)

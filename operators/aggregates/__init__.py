@@ -1,4 +1,4 @@
-"""Every aggregate, declared once: each module of this folder and of those in it declares some, with how they are written."""
+"""Every aggregate, declared once: each module here, and in folders here, declares some, and how they are written."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def _step(
     value: I64, time: I64, tie: I64,
 ) -> None:  # fmt: skip
     last = np.int64(kept.shape[1] - 1)
-    j = n[g]
+    j = np.int64(n[g])
     if j > last:
         # Full: after rows of the same time and key it is too late.
         if time > at[g, last] or (time == at[g, last] and tie >= tied[g, last]):

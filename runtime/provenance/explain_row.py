@@ -135,7 +135,7 @@ def _explained(asked: Asked, result: Result, index: int, values: Mapping[str, Va
     if grouping.spans and span is not None:
         if span[0] < asked.prepared.since and asked.prepared.history:
             raise QueryError(
-                "explain: the window begins before the range, and so may points in it; query a range that begins earlier"
+                "explain: the window begins before the range, as may points in it; query a range that begins earlier"
             )
         # The end is exclusive.
         span = (span[0], span[1] - 1)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from tests.laws import builders as b
 
 
-def across(every: str, by: list[str], *, zone: str = "UTC", size: int = 1, empty: bool = False, **parts: b.Json) -> b.Json:
+def across(
+    every: str, by: list[str], *, zone: str = "UTC", size: int = 1, empty: bool = False, **parts: b.Json
+) -> b.Json:
     more = ({"size": size} if size > 1 else {}) | ({"empty": True} if empty else {})
     return {"op": "window_across", "every": every, "zone": zone, "by": by, "aggs": b.aggs(**parts), **more}
 

@@ -24,6 +24,7 @@ from operators.aggregates.sums import PAIR, WHOLE, settle_low_high
 from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, FloatSum, Options, merge_by_adding
 from operators.kernels.sums.float_sums import add_float
+from operators.kernels.sums.windowed_sums import add_int, add_integer_square, add_square
 from operators.kernels.sums.word_products import (
     CUBES,
     FOURTHS,
@@ -32,7 +33,6 @@ from operators.kernels.sums.word_products import (
     add_integer_cube,
     add_integer_fourth,
 )
-from operators.kernels.sums.windowed_sums import add_int, add_integer_square, add_square
 from operators.signatures import Arguments, Arranged, Option, Signature, integer
 from operators.sums import rounding
 from operators.types import Type
@@ -61,9 +61,7 @@ def _float_kurtosis(
     fourth_rows: NDArray[np.int64], fourth_log: NDArray[np.int64], fourth_used: NDArray[np.int64],
     value: F64,
 ) -> None:  # fmt: skip
-    _float_skewness(
-        g, n, rows, log, used, square_rows, square_log, square_used, cube_rows, cube_log, cube_used, value
-    )
+    _float_skewness(g, n, rows, log, used, square_rows, square_log, square_used, cube_rows, cube_log, cube_used, value)
     add_fourth(g, fourth_rows, fourth_log, fourth_used, value)
 
 
@@ -88,9 +86,7 @@ def _int_kurtosis(
     fourth_rows: NDArray[np.int64], fourth_log: NDArray[np.int64], fourth_used: NDArray[np.int64],
     value: I64,
 ) -> None:  # fmt: skip
-    _int_skewness(
-        g, low, high, n, square_rows, square_log, square_used, cube_rows, cube_log, cube_used, value
-    )
+    _int_skewness(g, low, high, n, square_rows, square_log, square_used, cube_rows, cube_log, cube_used, value)
     add_integer_fourth(g, fourth_rows, fourth_log, fourth_used, np.int64(value))
 
 

@@ -21,8 +21,8 @@ from operators.aggregates.sums import unit_of
 from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, FloatSum, Options, merge_by_adding
 from operators.kernels.sums.float_sums import add_float
-from operators.kernels.sums.word_products import add_float_product, add_integer_product
 from operators.kernels.sums.windowed_sums import add_int, add_integer_square, add_square
+from operators.kernels.sums.word_products import add_float_product, add_integer_product
 from operators.signatures import Arguments, Arranged, Option, Signature, integer
 from operators.sums import rounding
 from operators.sums.double_word import (
@@ -182,9 +182,7 @@ Nearly = Callable[[_PairTotals], tuple[Twofold, Floats]]
 Exactly = Callable[..., float | None]
 
 
-def _results(
-    state: Arrays, crossed: tuple[str, ...], nearly: Nearly, exactly: Exactly, least: int = 1
-) -> Finished:
+def _results(state: Arrays, crossed: tuple[str, ...], nearly: Nearly, exactly: Exactly, least: int = 1) -> Finished:
     """``exactly(unit, n, *cross)`` of each group, None if there is none, as over fewer than ``least`` pairs; ``nearly``
     where that decides it."""
     sums = _PairTotals(state)
@@ -248,15 +246,18 @@ def _finish_correlation(ddof: int, up: int, down: int) -> Callable[[Arrays], Fin
     return lambda state: _results(state, ("yx", "xx", "yy"), nearly, exactly)
 
 
-_KINDS = {
-    "covariance": (("yx",), _float_covariance, _int_covariance, _finish_covariance),
-    "slope": (("yx", "xx"), _float_slope, _int_slope, _finish_slope),
-    "correlation": (("yx", "xx", "yy"), _float_correlation, _int_correlation, _finish_correlation),
+_KINDS: dict[
+    str, tuple[tuple[str, ...], tuple[Callable[..., None], ...], Callable[..., Callable[[Arrays], Finished]]]
+] = {
+    "covariance": (("yx",), (_float_covariance, _int_covariance), _finish_covariance),
+    "slope": (("yx", "xx"), (_float_slope, _int_slope), _finish_slope),
+    "correlation": (("yx", "xx", "yy"), (_float_correlation, _int_correlation), _finish_correlation),
 }
+"""The sums of products of each, its steps over floats and integers, and its results."""
 
 
 def _of_pairs(name: str, of: Type, ddof: int = 1, up: int = 1, down: int = 1) -> Aggregate:
-    products, float_step, int_step, finish = _KINDS[name]
+    products, steps, finish = _KINDS[name]
     whole = of is not Type.FLOAT
 
     def configured(options: Options) -> Aggregate:
@@ -264,7 +265,7 @@ def _of_pairs(name: str, of: Type, ddof: int = 1, up: int = 1, down: int = 1) ->
 
     sums: tuple[ExactSum | FloatSum, ...] = tuple(ExactSum(p, *((0, 7) if whole else (-2148, 9))) for p in products)
     return Aggregate(
-        name, of, Type.FLOAT, _PAIRS if whole else (Field("n"),), ("value", "other"), int_step if whole else float_step,
+        name, of, Type.FLOAT, _PAIRS if whole else (Field("n"),), ("value", "other"), steps[whole],
         merge_by_adding, finish(ddof, up, down), _settle if whole else None, Flags(additive=False),
         sums=sums if whole else (FloatSum("y"), FloatSum("x"), *sums), other=of, configured=configured,
     )  # fmt: skip

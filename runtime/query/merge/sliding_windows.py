@@ -132,7 +132,9 @@ def _missing(keys: Ints, j: int, highest: int) -> Ints:
     np.minimum.at(firsts, which.ravel(), keys[:, j])
     lengths = highest + 1 - firsts
     if int(lengths.sum()) > LIMIT:
-        raise CardinalityExceeded(f"more than {LIMIT:,} windows with the empty ones; use longer ones or a shorter range")
+        raise CardinalityExceeded(
+            f"more than {LIMIT:,} windows with the empty ones; use longer ones or a shorter range"
+        )
     out = np.repeat(distinct, lengths, axis=0)
     starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
     out[:, j] = np.repeat(firsts, lengths) + np.arange(len(out)) - starts

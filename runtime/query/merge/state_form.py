@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from runtime.query.task.partial import Partial
 
 _HIGHEST = 300
-"""Upper bound of the positions of 32-bit digits in a sum: floats, their fourth powers and 64-bit integers stay below."""
+"""Upper bound of the positions of 32-bit digits in a sum: fourth powers of floats and integers stay below."""
 
 _LARGEST = 1 << 41
 """Upper bound of the digits of a normalised sum."""

@@ -74,7 +74,8 @@ def fill(step: Json, rows: list[Row], types: dict[str, str | None], keyed: bool)
             before = [(t, v) for t, j, v in series if (t, j) <= (at(row), i)]
             if keyed:
                 known = row.values[f"$left {name}"] is not None
-                before = [(row.values[f"$when {name}"], row.values[f"$left {name}"])] if known else []
+                last: Any = (row.values[f"$when {name}"], row.values[f"$left {name}"])
+                before = [last] if known else []
             after = [(t, v) for t, j, v in series if (t, j) > (at(row), i)]
             if value is None and before and not linear:
                 value = before[-1][1]

@@ -80,10 +80,15 @@ class PlainAggregate:
     def _along_lines(self, in_order: list[int]) -> Any:
         """Trapezoids between a key's reports, each where its later one is."""
         assert self.argument is not None
-        lines = [(b, self.argument[i], self.rows[i].time) for i in in_order if (b := self.before[i]) is not None]
-        lines = [line for line in lines if line[2] - line[0][1] <= (self.options.get("hold") or math.inf)]
-        area = sum(((Fraction(b[0]) + Fraction(v)) / 2 * (t - b[1]) for b, v, t in lines), Fraction())
-        time = sum(t - b[1] for b, _, t in lines)
+        area, time = Fraction(), 0
+        for i in in_order:
+            before: Any = self.before[i]
+            value: Any = self.argument[i]
+            if before is None or self.rows[i].time - before[1] > (self.options.get("hold") or math.inf):
+                continue
+            length = self.rows[i].time - before[1]
+            area += (Fraction(before[0]) + Fraction(value)) / 2 * length
+            time += length
         if time == 0:
             return None
         exact = area / (time if self.fn == "time_weighted_mean" else many_values.SECOND)
@@ -234,7 +239,8 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
             prepared.append(_by_clock(entry, table, params))
             continue
         argument = evaluate(args[0], table, params) if args else None
-        before = reported_before(table, argument, args[0], params) if argument and (fn in LOOKING_BACK or along_lines) else []
+        looks = argument is not None and (fn in LOOKING_BACK or along_lines)
+        before = reported_before(table, argument or [], args[0], params) if looks else []
         prepared.append(
             PlainAggregate(
                 entry["name"],

@@ -43,13 +43,12 @@ def listed(values: Sequence[Any], first: int) -> list[Any]:
 
 def paired(fn: str, pairs: Sequence[tuple[Any, Any]], kinds: tuple[str, str], agg: dict[str, Any]) -> Fraction | None:
     """The exact slope or covariance of (y, x), or the correlation's square with its sign."""
-    y, x = ([_number(pair[i], kinds, i) for pair in pairs] for i in (0, 1))
     n = len(pairs)
     if n == 0:
         return None
-    mean_y, mean_x = sum(y) / n, sum(x) / n
-    both = sum(((a - mean_y) * (b - mean_x) for a, b in zip(y, x, strict=True)), Fraction())
-    squares_y, squares_x = (sum(((v - mean) ** 2 for v in part), Fraction()) for part, mean in ((y, mean_y), (x, mean_x)))
+    y, x = (_from_mean([_number(pair[i], kinds, i) for pair in pairs]) for i in (0, 1))
+    both = sum((a * b for a, b in zip(y, x, strict=True)), Fraction())
+    squares_y, squares_x = (sum((v * v for v in part), Fraction()) for part in (y, x))
     if fn == "covariance":
         return both / (n - agg["ddof"]) if n > agg["ddof"] else None
     if squares_x == 0 or (fn == "correlation" and squares_y == 0):
@@ -57,6 +56,11 @@ def paired(fn: str, pairs: Sequence[tuple[Any, Any]], kinds: tuple[str, str], ag
     if fn == "slope":
         return both / squares_x * (1 if kinds[1] not in ("time", "duration") else agg["per"] or 1_000_000)
     return both * abs(both) / (squares_x * squares_y)
+
+
+def _from_mean(values: list[Fraction]) -> list[Fraction]:
+    mean = sum(values, Fraction()) / len(values)
+    return [v - mean for v in values]
 
 
 def signed_root(square: Fraction) -> float:
@@ -75,13 +79,14 @@ def _number(value: Any, kinds: tuple[str, str], i: int) -> Fraction:
 
 def moment(fn: str, values: Sequence[Any], ddof: int) -> float | None:
     """The skewness or the excess kurtosis, of a sample if ``ddof`` is 1."""
-    n, exact = len(values), [Fraction(v) for v in values]
-    mean = sum(exact) / n
-    m2, m3, m4 = (sum(((v - mean) ** k for v in exact), Fraction()) / n for k in (2, 3, 4))
+    n, parts = len(values), _from_mean([Fraction(v) for v in values])
+    m2 = sum((v * v for v in parts), Fraction()) / n
+    m3 = sum((v * v * v for v in parts), Fraction()) / n
+    m4 = sum((v * v * v * v for v in parts), Fraction()) / n
     if m2 == 0 or (ddof == 1 and n < (3 if fn == "skewness" else 4)):
         return None
     if fn == "skewness":
-        square = m3 * abs(m3) / m2**3
-        return signed_root(square * n * (n - 1) / (n - 2) ** 2 if ddof else square)
-    excess = m4 / m2**2 - 3
+        square = m3 * abs(m3) / (m2 * m2 * m2)
+        return signed_root(square * Fraction(n * (n - 1), (n - 2) * (n - 2)) if ddof else square)
+    excess = m4 / (m2 * m2) - 3
     return float(Fraction(n - 1, (n - 2) * (n - 3)) * ((n + 1) * excess + 6) if ddof else excess)
