@@ -82,7 +82,7 @@ class _Cell:
         self.fields: State = {f.name: f.new(capacity) for f in aggregate.fields}
         self.sums = {s.name: _accumulator(s, capacity) for s in aggregate.sums}
         t = aggregate.tally
-        self.tally = None if t is None else Tally(t.words, t.largest, is_dated=t.is_dated)
+        self.tally = None if t is None else Tally(t.words, t.largest, t.is_dated)
         self._coarse = None if t is None else t.coarse
 
     def argument(self, part: str, name: str) -> NDArray[Any]:

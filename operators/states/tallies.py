@@ -37,7 +37,7 @@ class Tally:
     If ``is_dated``, ``at`` and ``tied`` are the time and the key's hash of each entry's first row.
     """
 
-    def __init__(self, words: int, largest: bool, capacity: int = 64, is_dated: bool = False) -> None:
+    def __init__(self, words: int, largest: bool, is_dated: bool, capacity: int = 64) -> None:
         self.largest, self.is_dated = largest, is_dated
         self.keys = np.zeros((capacity, 1 + words), np.int64)
         self.counts = np.zeros(capacity, np.int64)

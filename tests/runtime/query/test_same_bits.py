@@ -46,9 +46,12 @@ METRICS = {
     "chosen": P.group_by("firmware").agg(
         hottest=df.max_by("device", by="temp"), coldest=df.min_by("temp", by="temp"), usual=df.mode("status"),
         some=df.collect("device", first=5), drift=df.slope("temp", df.time(), per="1d"), skew=df.skewness("temp"),
-        tails=df.kurtosis("temp", ddof=0), both=df.correlation("temp", df.time()), line=df.integral("temp", between="linear"),
+        tails=df.kurtosis("temp", ddof=0), both=df.correlation("temp", df.time()),
+        line=df.integral("temp", between="linear"),
     ),
-    "across": P.window("6h", size="1d", by="firmware", n=df.count(), hot=df.max_by("device", by="temp"), temp=df.mean("temp")),
+    "across": P.window(
+        "6h", size="1d", by="firmware", n=df.count(), hot=df.max_by("device", by="temp"), temp=df.mean("temp")
+    ),
     "filled": P.window("1h", fill="linear", heat=df.mean("temp")).group_by("start").agg(heat=df.sum("heat")),
     "weighed": P.group_by("firmware", day=df.time().truncate("1d")).agg(
         mean=df.time_weighted_mean("temp", "1h"), area=df.integral("temp", "1h")
