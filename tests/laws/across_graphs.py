@@ -26,22 +26,18 @@ MANY = {
 }
 
 ACROSS_GRAPHS: dict[str, b.Json] = {
-    "across_keys": b.graph(across("1h", ["firmware"], **MANY)),
     "sliding_across_keys": b.graph(across("30m", ["status"], size=5, **MANY)),
-    "sliding_by_the_clock": b.graph(
-        across("1h", ["status", "ok"], zone=b.LONDON, size=4, n=b.agg("sum", b.OK), grown=b.agg("increase", b.TEMP))
-    ),
     "sliding_over_all_keys": b.graph(
         b.where(b.fn("is_not_null", b.TEMP)),
-        across("6h", [], zone=b.LONDON, size=3, empty=True, temp=b.agg("max", b.TEMP)),
+        across("6h", [], zone=b.LONDON, size=3, empty=True, temp=b.agg("max", b.TEMP), grown=b.agg("increase", b.TEMP)),
         b.where(b.fn("gt", b.col("count"), b.lit(1))),
     ),
     "days_across_keys": b.graph(
-        across("1d", ["status"], zone=b.LONDON, size=2, empty=True, temp=b.agg("sum", b.TEMP)),
-        fill("linear", "temp", by=["status"]),
+        across("1d", ["status", "ok"], zone=b.LONDON, size=2, empty=True, temp=b.agg("sum", b.TEMP)),
+        fill("linear", "temp", by=["status", "ok"]),
     ),
     "filled_across_keys": b.graph(
-        across("1h", ["status"], empty=True, n=b.agg("max", b.N), text=b.agg("mode", b.FIRMWARE)),
+        across("1h", ["status"], empty=True, n=b.agg("max", b.N), text=b.agg("mode", b.FIRMWARE), **MANY),
         fill("last", "n", "text", by=["status"]),
         b.group(b.BY_STATUS, n=b.agg("max", b.col("n")), texts=b.agg("count_distinct", b.col("text"))),
     ),
@@ -49,9 +45,5 @@ ACROSS_GRAPHS: dict[str, b.Json] = {
         b.windows("30m", empty=True, temp=b.agg("mean", b.TEMP), n=b.agg("min", b.N), long=b.agg("count")),
         fill("linear", "temp", "n", "long"),
     ),
-    "windows_filled_with_the_last": b.graph(
-        b.windows("2h", empty=True, temp=b.agg("mean", b.TEMP), text=b.agg("mode", b.FIRMWARE)),
-        fill("last", "temp", "text"),
-    ),
-    "filled_points": b.graph(fill("linear", "temp", "n")),
+    "filled_points": b.graph(fill("last", "temp", "firmware")),
 }

@@ -50,16 +50,11 @@ STATISTICS_GRAPHS: dict[str, b.Json] = {
             whole=b.agg("covariance", b.OK, b.N, ddof=0),
             correlation=b.agg("correlation", b.TEMP, b.N),
             of_integers=b.agg("correlation", b.N, b.OK),
-        )
-    ),
-    "shapes_overall": b.graph(
-        b.group(
-            [],
             skew=b.agg("skewness", b.TEMP, ddof=1),
             skew_of_all=b.agg("skewness", b.N, ddof=0),
             tails=b.agg("kurtosis", b.TEMP, ddof=0),
             tails_of_sample=b.agg("kurtosis", b.N, ddof=1, where=b.OK),
-            ok=b.agg("skewness", b.OK, ddof=1),
+            of_conditions=b.agg("skewness", b.OK, ddof=1),
         )
     ),
     "along_lines": b.graph(
