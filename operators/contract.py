@@ -124,13 +124,13 @@ class Aggregate:
 
     ``step(g, *fields, *sums, *tally, *inputs)`` is a Numba function. A sum takes three arguments (rows, log, used), a
     tally five (keys, counts, slots, used, words), and if it is dated two more (at, tied). ``inputs`` names its inputs
-    in order: ``value`` (never null: null values are skipped), ``other`` (a second argument, likewise) and ``before``
-    (the key's value before it, likewise), ``cond`` (bool), ``hash`` (of the value, equal for equal values in all
-    dictionaries), ``time`` and ``tie`` (the row's event time and its key's hash), ``duration`` and ``known`` (for
-    intervals). ``merge(into, at, part)`` folds row j of the fields of ``part`` into row ``at[j]`` of ``into``; the
-    ``at`` are distinct; the engine merges sums and tallies. ``settle`` brings fields into canonical form, in place;
-    states are settled before they are merged, compared or stored. ``configured(options)`` is the aggregate with other
-    options.
+    in order: ``value`` (never null: null values are skipped), ``other`` (a second argument, likewise), ``before`` (the
+    key's value before it, likewise; only of built-in ones), ``cond`` (bool), ``hash`` (of the value, equal for equal
+    values in all dictionaries), ``time`` and ``tie`` (the row's event time and its key's hash), ``duration`` and
+    ``known`` (for intervals). ``merge(into, at, part)`` folds row j of the fields of ``part`` into row ``at[j]`` of
+    ``into``; the ``at`` are distinct; the engine merges sums and tallies. ``settle`` brings fields into canonical form,
+    in place; states are settled before they are merged, compared or stored. ``configured(options)`` is the aggregate
+    with other options.
     """
 
     name: str
