@@ -22,8 +22,10 @@ from dataflow.expressions.aggregate_calls import Agg  # noqa: E402
 from dataflow.expressions.expr import Expr, When, all_of, any_of, col, concat, lit, session, since, time, until, when  # noqa: E402
 from dataflow.expressions.param_calls import param  # noqa: E402
 from dataflow.language import aggregates as _aggregates  # noqa: E402
+from dataflow.language import statistics as _statistics  # noqa: E402
 from dataflow.language.aggregates import *  # noqa: E402, F403
 from dataflow.language.own_functions import scan, scanned  # noqa: E402
+from dataflow.language.statistics import *  # noqa: E402, F403
 from dataflow.language.stream import Grouped, Stream, stream  # noqa: E402
 from dataflow.language.timelines import at_least, combine, join  # noqa: E402
 from dataflow.metrics.json_form import from_json as _steps_from_json  # noqa: E402
@@ -67,4 +69,4 @@ __all__ = [
     "merge_by_adding", "param", "scan", "scanned", "session", "since", "stream", "table", "time", "until",
     "when",
 ]  # fmt: skip
-__all__ += _aggregates.__all__
+__all__ += [*_aggregates.__all__, *_statistics.__all__]

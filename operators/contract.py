@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from operators.types import Type
 
 Arrays: TypeAlias = Mapping[str, Any]
-"""A state: field name to array of shape (groups,) or (groups, width). ``finish`` also finds its exact sums here
+"""A state: field name to array of shape (groups,) or (groups, width). ``finish`` also finds here the text of each
+string code (``strings``), its exact sums
 
 (``Totals`` of ``operators.sums.windowed``, ``FloatTotals`` of ``operators.sums.floats``) and, under ``entries``, its
 tally (``operators.states.tallies.Entries``)."""
@@ -71,9 +72,15 @@ LEFT = "left"
 """The field with the number of words that a tally's group may still add before they become coarse."""
 
 
+DATES = ("at", "tied")
+"""The arrays of a dated tally with the time and the key's hash of each entry's first row."""
+
+
 @dataclass(frozen=True)
 class TallySpec:
     """A table of (group, words) -> number per aggregate. ``largest``: numbers merge by their maximum, else they add.
+
+    ``is_dated``: each entry also has the ``time`` and ``tie`` of its first row, which merge by their minimum.
 
     ``is_code``: words are values of the argument, so string codes are translated when states with different
     dictionaries are merged. ``coarse`` maps words to fewer ones of the same order, and these to themselves; it is
@@ -84,6 +91,7 @@ class TallySpec:
     words: int = 1
     largest: bool = False
     is_code: bool = False
+    is_dated: bool = False
     coarse: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None
 
 
@@ -115,9 +123,10 @@ class Aggregate:
     """A lawful aggregate over arguments of one type.
 
     ``step(g, *fields, *sums, *tally, *inputs)`` is a Numba function. A sum takes three arguments (rows, log, used), a
-    tally five (keys, counts, slots, used, words). ``inputs`` names its inputs in order: ``value`` (never null: null
-    values are skipped) and ``other`` (a second argument, likewise), ``cond`` (bool), ``hash`` (of the value, equal for
-    equal values in all dictionaries), ``time`` and ``tie`` (the row's event time and its key's hash), ``duration`` and
+    tally five (keys, counts, slots, used, words), and if it is dated two more (at, tied). ``inputs`` names its inputs
+    in order: ``value`` (never null: null values are skipped), ``other`` (a second argument, likewise), ``before`` (the
+    key's value before it, likewise; only of built-in ones), ``cond`` (bool), ``hash`` (of the value, equal for equal
+    values in all dictionaries), ``time`` and ``tie`` (the row's event time and its key's hash), ``duration`` and
     ``known`` (for intervals). ``merge(into, at, part)`` folds row j of the fields of ``part`` into row ``at[j]`` of
     ``into``; the ``at`` are distinct; the engine merges sums and tallies. ``settle`` brings fields into canonical form,
     in place; states are settled before they are merged, compared or stored. ``configured(options)`` is the aggregate

@@ -82,8 +82,16 @@ def _check(op: Aggregate) -> None:
     names = [f.name for f in op.fields] + [s.name for s in op.sums]
     if not all(n.isidentifier() for n in names) or len(set(names)) < len(names):
         raise RegistrationError(f"{what}: its fields and sums must have different identifiers as names")
-    if op.result is Type.STRING or (op.argument is Type.STRING and "value" in op.inputs and not op.tally):
-        raise RegistrationError(f"{what}: strings are codes, which differ between tasks; take the hash, or tally")
+    coded = any(f.is_code for f in op.fields)
+    if op.argument is Type.STRING and "value" in op.inputs and not op.tally and not coded:
+        raise RegistrationError(
+            f"{what}: strings are codes, which differ between tasks; take the hash, tally, or keep codes in a field "
+            "with is_code=True"
+        )
+    if coded and "n" not in names:
+        raise RegistrationError(f"{what}: a field of codes needs a field 'n' that counts the values in it")
+    if coded and Type.STRING not in (op.argument, op.other):
+        raise RegistrationError(f"{what}: it keeps codes of strings, and takes none")
 
 
 def mark_of_code(step: Callable[..., Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isfinite
 from typing import Any, Protocol
@@ -34,8 +34,12 @@ class Arguments(Protocol):
         """The first argument."""
 
     @property
+    def second(self) -> Any:
+        """The second argument, of an aggregate that takes two."""
+
+    @property
     def kind(self) -> Type:
-        """Its type."""
+        """The type of the first argument."""
 
     @property
     def options(self) -> Mapping[str, object]:
@@ -61,13 +65,16 @@ class Arguments(Protocol):
 
 @dataclass(frozen=True)
 class Arranged:
-    """The name under which an aggregate is registered, the type that it goes by there, and what its step is given."""
+    """The name under which an aggregate is registered, the type that it goes by there, what its step is given, and
+    options besides those that were written."""
 
     fn: str
     kind: Type | None
     argument: Any
     other: Any = None
     where: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    before: Any = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,12 @@ class Signature:
     arity: tuple[int, ...] = (1,)
     options: tuple[Option, ...] = ()
     of_intervals: bool = False
+    of_points: tuple[str, object] | None = None
+    """The option with which it is about points, and not intervals."""
+
+    in_tables: bool = False
+    """Whether rows of a table, which have no time, count in the table's order."""
+
     arrange: Callable[[Arguments], Arranged] | None = None
 
 
@@ -130,6 +143,13 @@ def truth(value: object) -> object:
     """True or False."""
     if not isinstance(value, bool):
         raise ValueError("True or False")
+    return value
+
+
+def micros(value: object) -> object:
+    """A length in microseconds, or 0 for none."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**62:
+        raise ValueError("a length in microseconds")
     return value
 
 

@@ -19,12 +19,22 @@ class TypedArguments:
     rows; ``fail`` makes errors.
     """
 
-    first: Typed
+    args: Sequence[Typed]
     kind: Type
     options: Mapping[str, object]
     begin: Typed | None
     sites: Iterator[int]
     fail: Callable[[str], Exception]
+
+    @property
+    def first(self) -> Typed:
+        """See Arguments."""
+        return self.args[0]
+
+    @property
+    def second(self) -> Typed:
+        """See Arguments."""
+        return self.args[1]
 
     @property
     def first_piece(self) -> tuple[Typed, ...]:
@@ -57,9 +67,9 @@ def arranged(
     argument = args[0] if args else None
     kind = None if argument is None else argument.type
     signature = SIGNATURES.get(fn)
-    if len(args) == 2 or argument is None or kind is None or signature is None or signature.arrange is None:
+    if argument is None or kind is None or signature is None or signature.arrange is None:
         return Arranged(fn, kind, argument, args[1] if len(args) == 2 else None)
-    return signature.arrange(TypedArguments(argument, kind, options, begin, sites, fail))
+    return signature.arrange(TypedArguments(args, kind, options, begin, sites, fail))
 
 
 def types_taken(kinds: Sequence[Type]) -> str:

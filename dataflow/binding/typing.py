@@ -330,7 +330,10 @@ class Expressions:
                 f"{name}: there is no aggregate {a.fn!r}; {meant(a.fn, SIGNATURES, 'a')}"
                 " custom aggregate must be registered first: df.register(...)"
             )
-        if form.of_intervals and shape.kind != "intervals":
+        if form.of_points in a.options:
+            if shape.kind == "intervals":
+                raise self.fail(f"{name}: {a!r} is about points; use it without state_duration or heartbeat")
+        elif form.of_intervals and shape.kind != "intervals":
             raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
         if a.fn == "duration" and shape.kind in ("points", "transitions", "table"):
             raise self.fail(
@@ -355,19 +358,19 @@ class Expressions:
             takes = types_taken(argument_types(given.fn))
             raise self.fail(f"{name}: {a.fn} cannot take {given.kind}; it takes {takes}")
         if isinstance(found, Aggregate):
-            if found.configured is not None and options:
-                found = found.configured(options)
+            if found.configured is not None and (options or given.options):
+                found = found.configured({**options, **given.options})
             if found.other is not None and (given.other is None or given.other.type is not found.other):
                 raise self.fail(f"{name}: the second argument of {a.fn} must be {found.other}")
-            if shape.kind == "table" and needs_order(found.inputs):
+            if shape.kind == "table" and needs_order(found.inputs) and not form.in_tables:
                 raise self.fail(f"{name}: {a.fn} needs rows in time order; use it before group_by")
         conditions = (*where, *given.where)
-        used = [e for e in (given.argument, given.other, *conditions) if e is not None]
+        used = [e for e in (given.argument, given.other, given.before, *conditions) if e is not None]
         if any(s.fn in STATEFUL for e in used for s in e.walk() if s.site >= 0):
             if shape.kind == "table":
                 raise self.fail(f"{name}: {a.fn} needs the rows of a key in time order; use it before group_by")
             self.fix_all(used, shape)
-        return BoundAgg(name, found, given.argument, conditions, given.other)
+        return BoundAgg(name, found, given.argument, conditions, given.other, given.before)
 
     def tally_reports(self, exprs: Sequence[Typed], shape: Shape, grouped: bool = False) -> None:
         """Count the points at this step that do not report the columns in ``exprs``, by which they are ``grouped`` or

@@ -10,6 +10,9 @@ from dataflow.expressions.functions import Function, decimal_rule
 from dataflow.typed.nodes import Typed
 from operators.types import MAX_PLACES, Type
 
+MIDDLE = 3_500_000_000_000_000
+"""A time, from which that of every calendar year is a float without rounding."""
+
 
 def _float(x: Emitter, value: float) -> str:
     """A scalar argument with this value."""
@@ -44,6 +47,23 @@ def decimal_float_source(x: Emitter, e: Typed) -> Value:
     """The float nearest to a decimal."""
     v, k = x.emit(e.args[0])
     return x.name(f"decimal_float({v}, {_float(x, float(10 ** _places(e.args[0].type)))})", k)
+
+
+@source("in_order")
+def _in_order(x: Emitter, e: Typed) -> Value:
+    """A value that is no string as an integer: the count of its unit, or for floats one of the same order."""
+    v, k = x.emit(e.args[0])
+    return x.name(f"float_order({v} + 0.0)" if e.args[0].type is Type.FLOAT else f"np.int64({v})", k)
+
+
+@source("nearest_float")
+def _nearest_float(x: Emitter, e: Typed) -> Value:
+    """The float nearest to a number or a duration, or to a time counted from ``MIDDLE``."""
+    kind = e.args[0].type
+    if kind is not None and kind.places is not None:
+        return decimal_float_source(x, e)
+    v, k = x.emit(e.args[0])
+    return x.name(f"np.float64({v} - np.int64({MIDDLE}))" if kind is Type.TIME else f"np.float64({v})", k)
 
 
 @source("bin")

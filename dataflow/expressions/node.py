@@ -55,6 +55,7 @@ _POSITIONAL: Mapping[str, str] = {
 """The option that is written without its name, by function."""
 _USUAL: Mapping[str, object] = {
     "zone": "UTC", "rounding": "exact", "ddof": 1, "cap": 10_000, "hold": None, "edges": None, "width": None,
+    "per": None,
 }  # fmt: skip
 """Defaults of options, which are not written."""
 
@@ -220,7 +221,7 @@ def is_usual(name: str, value: object) -> bool:
 
 def option_text(name: str, value: object) -> str:
     """The text of the value of an option."""
-    if name in ("hold", "gap", "within", "timeout", "tolerance", "length") and isinstance(value, int):
+    if name in ("hold", "gap", "within", "timeout", "tolerance", "length", "per") and isinstance(value, int):
         return quoted(written_duration(value))
     if isinstance(value, Node):
         return operand(value)

@@ -241,19 +241,35 @@ def mttr(condition: Operand, *, where: Operand | None = None) -> Agg:
     return _agg("mttr", condition, where=where)
 
 
-def time_weighted_mean(value: Operand, hold: Length | None = None, *, where: Operand | None = None) -> Agg:
+def time_weighted_mean(
+    value: Operand,
+    hold: Length | None = None,
+    *,
+    between: Literal["steps", "linear"] = "steps",
+    where: Operand | None = None,
+) -> Agg:
     """The mean of values, weighted by the time for which each lasts, over the time in which the value is known.
 
     For intervals, a value lasts for the interval's duration. For points, give ``hold``: each value lasts until the
     key's next one, at most ``hold``, and until the end of the range, the same as ``state_duration(value, hold)`` before
     ``group_by``. All aggregates of that ``agg`` must then have the same value and hold.
+
+    ``between="linear"``, for points: along the straight lines between a key's reports. Each line counts where its later
+    report is, as an increment of ``increase`` does; the earlier one may lie before the range. Nothing is known before a
+    key's first report, after its last, or between two that are more than ``hold`` apart. Null if there is no line.
     """
-    return _with_hold(_agg("time_weighted_mean", value, where=where), hold)
+    return _over_time("time_weighted_mean", value, hold, between, where)
 
 
-def integral(value: Operand, hold: Length | None = None, *, where: Operand | None = None) -> Agg:
+def integral(
+    value: Operand,
+    hold: Length | None = None,
+    *,
+    between: Literal["steps", "linear"] = "steps",
+    where: Operand | None = None,
+) -> Agg:
     """The sum of the values times the seconds for which each lasts; otherwise like ``time_weighted_mean``."""
-    return _with_hold(_agg("integral", value, where=where), hold)
+    return _over_time("integral", value, hold, between, where)
 
 
 def aggregate(name: str, *values: Operand, where: Operand | None = None) -> Agg:
@@ -292,13 +308,14 @@ def register(op: Aggregate) -> Callable[..., Agg]:
 _HOLD = "hold"
 
 
-def _with_hold(a: Agg, hold: Length | None) -> Agg:
-    return a if hold is None else replace(a, options=((_HOLD, parse_duration(hold, f"{a.fn}(hold)")),))
+def _over_time(fn: str, value: Operand, hold: Length | None, between: str, where: Operand | None) -> Agg:
+    length = 0 if hold is None else parse_duration(hold, f"{fn}(hold)")
+    return _agg(fn, value, where=where, between=between, hold=length)
 
 
 def hold_of(a: Agg) -> int | None:
     """The ``hold`` of an aggregate that makes its own intervals; None for others."""
-    found = dict(a.options).get(_HOLD)
+    found = None if ("between", "linear") in a.options else dict(a.options).get(_HOLD)
     return found if isinstance(found, int) else None
 
 

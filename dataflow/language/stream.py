@@ -12,6 +12,7 @@ from dataflow.expressions.aggregate_calls import named_columns as _named
 from dataflow.expressions.call_text import chained
 from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.language.aggregates import count, hold_of, over_intervals
+from dataflow.language.filled_series import FilledSeries, column_list
 from dataflow.language.finished_tables import FinishedTables
 from dataflow.language.funnels import Funnels
 from dataflow.language.line_numbers import note_line
@@ -27,6 +28,7 @@ from dataflow.steps import (
     Source,
     StateDuration,
     Window,
+    WindowAcross,
     WithColumns,
 )
 from dataflow.steps.base import Step
@@ -69,7 +71,7 @@ class Explains(Protocol):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Stream(Sequences, Funnels, FinishedTables):
+class Stream(Sequences, Funnels, FinishedTables, FilledSeries):
     """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
 
     _no_expression = "a stream is not an expression: {text}; columns are df.col('name')"
@@ -149,6 +151,8 @@ class Stream(Sequences, Funnels, FinishedTables):
         empty: bool = False,
         week_start: str | None = None,
         offset: Length | None = None,
+        by: str | Sequence[str] | None = None,
+        fill: object = None,
         **aggs: Agg,
     ) -> Stream:
         """Calendar buckets of each key that hold a point: ``"10m"``, ``"1d"``, ``"1mo"`` in a time zone; ``week_start``
@@ -163,10 +167,23 @@ class Stream(Sequences, Funnels, FinishedTables):
         Rows: the key, start, end, duration, count, ``partial`` (the range or the stream's beginning cuts the window),
         the named aggregates, and the other columns as last reported at the window's first point (at the window's end,
         if it has none).
+
+        ``by``, one or more columns (``[]``: none): windows across keys. The points of all keys with equal values in
+        them are aggregated into one row, and the rows are a table: the columns of ``by``, start, end, duration, the
+        aggregates, count and ``partial``. ``empty`` then adds windows from the first one of the range that has a point.
+
+        ``fill``, for windows in which a named aggregate is null, empty ones included: a value, ``"last"``, the value of
+        the window before, or ``"linear"``, along the straight line from the window before to the window after, between
+        their starts. Short for ``empty=True`` and ``fill_null``, ``last`` or ``fill``; see there.
         """
         every = placed_every(every, week_start, offset, "window")
         n = 1 if size is None else buckets_of(size, every)
-        return self._then(Window(every, text_of(zone, "window(zone)"), _aggs(aggs, "window"), n, bool(empty)))
+        clock, named, also_empty = text_of(zone, "window(zone)"), _aggs(aggs, "window"), bool(empty) or fill is not None
+        if by is None:
+            return self._then(Window(every, clock, named, n, also_empty))._filled(fill, list(aggs), None)
+        across = column_list(by, "window(by)")
+        made = self._then(WindowAcross(every, clock, across, named, n, also_empty))
+        return made._filled(fill, list(aggs), across)
 
     def retention(
         self,

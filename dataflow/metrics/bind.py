@@ -46,6 +46,7 @@ def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, obje
         b.where = f"step {number} ({step.method})"
         number += step.is_numbered
         if step.takes_table and not shape.stands:
+            step.prepare(b, shape)
             write_rows()
         if step.takes_windows:
             windows, shape = add_windows(b, shape, step)

@@ -21,6 +21,16 @@ Reach: TypeAlias = int | None
 """Microseconds before the range; None: everything."""
 
 
+@dataclass(frozen=True)
+class Slide:
+    """Windows of ``size`` calendar buckets; one starts at every bucket. ``empty``: those without a row, too."""
+
+    every: str
+    zone: str
+    size: int
+    empty: bool
+
+
 class Grouping(Protocol):
     """A sink that folds rows into groups."""
 
@@ -39,6 +49,10 @@ class Grouping(Protocol):
     @property
     def bucket(self) -> Typed | None:
         """That column."""
+
+    @property
+    def windows(self) -> Slide | None:
+        """The windows that are made of the buckets of that column after the merge."""
 
 
 class Segmenting(Protocol):
@@ -217,6 +231,7 @@ class Sink(ABC):
 
     def joined(self) -> JoinedValues | None:
         """The column of joined values that its rows have; None if there is none."""
+        return None
 
     def trailing(self) -> MovingWindows | None:
         """Itself, if its rows have aggregates of the rows before them."""

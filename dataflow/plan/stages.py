@@ -197,6 +197,26 @@ class StepRows(TableFunction):
 
 
 @dataclass(frozen=True)
+class FillGaps(TableFunction):
+    """Fills nulls of ``columns`` (name and type afterwards) of a table's series, the rows with equal ``by`` in order of
+    the time ``at``: along straight lines (``linear``), or with the ``last`` value.
+
+    A table that has, for a column ``x``, ``$left x`` and ``$when x``, the last value up to the row and its time, has
+    them of rows before it, too.
+    """
+
+    by: tuple[str, ...]
+    at: str
+    columns: tuple[tuple[str, Type], ...]
+    method: str
+
+    def describe(self) -> str:
+        """In words."""
+        names = ", ".join(n for n, _ in self.columns)
+        return f"nulls of {names} filled {'along straight lines' if self.method == 'linear' else 'with the last value'}"
+
+
+@dataclass(frozen=True)
 class Plan:
     """A bound metric: ``stages`` run in the tasks, ``after`` on the merged table.
 

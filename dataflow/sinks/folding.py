@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.writer import I4, I8, SourceWriter, both
 from dataflow.typed.aggregates_bound import BoundAgg
-from operators.contract import Aggregate, FloatSum
+from operators.contract import DATES, Aggregate, FloatSum
 from operators.kernels.sums.float_sums import FILLED
 from operators.kernels.sums.windowed_sums import LOGGED
 from operators.types import Type
@@ -32,6 +32,8 @@ def agg_arguments(w: SourceWriter, j: int, a: BoundAgg) -> list[str]:
         out += declared(s.name, {"rows": rows, "log": "i8[:,::1]", "used": I8}, f"{s.name}_")
     if a.aggregate.tally is not None:
         out += declared("tally", _TALLY, "tally_")
+        if a.aggregate.tally.is_dated:
+            out += declared("tally", dict.fromkeys(DATES, I8), "tally_")
     return out
 
 
@@ -70,7 +72,7 @@ def fold(w: SourceWriter, x: Emitter, j: int, a: BoundAgg, g: str) -> None:
         given = {"time": x.time, "tie": "slot_hash[slot]", "duration": f"{x.end} - {x.time}", "known": "known"}
         if "tie" in inputs:
             w.arg("slot_hash", I8, "slot_hash")
-        for e, name, flag in ((a.argument, "value", "cond"), (a.other, "other", "flag")):
+        for e, name, flag in ((a.argument, "value", "cond"), (a.other, "other", "flag"), (a.before, "before", "")):
             if e is None:
                 continue
             v, k = x.emit(e)

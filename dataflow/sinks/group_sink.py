@@ -9,7 +9,7 @@ from dataflow.codegen.cuts import pieces
 from dataflow.codegen.emitter import Emitter, Value
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import I8, NO_PIECE, PIECE, VIEW, SourceWriter, both
-from dataflow.plan.sink import Memory, Sink
+from dataflow.plan.sink import Memory, Sink, Slide
 from dataflow.sinks.folding import fold, least, rooms
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.clock import is_moving
@@ -49,7 +49,7 @@ class GroupEmitter(SinkEmitter):
         w, sink = self.w, self.sink
         depth = w.depth
         if sink.in_range:
-            w.put("if t >= since:")
+            w.put(f"if {self.in_range(x)}:")
             w.depth += 1
         if self.views:
             w.put(f"back = piece\npiece = np.int64({NO_PIECE})")
@@ -76,6 +76,10 @@ class GroupEmitter(SinkEmitter):
             with w.block(f"if (flags[0] | flags[1]) != 0 and flags[2] == 0 and ({failed}):"):
                 w.put("flags[2] = pg + 1")
         w.depth = depth
+
+    def in_range(self, x: Emitter) -> str:
+        """The condition that a point is in the range."""
+        return "t >= since"
 
     def _fold(self, x: Emitter, j: int, a: BoundAgg, lead: list[int]) -> None:
         if self.sink.intervals and j not in lead and lead:
@@ -180,6 +184,11 @@ class Group(Sink):
     any_order = True
     gathers = False
     rows_per_second = 60e6
+
+    @property
+    def windows(self) -> Slide | None:
+        """See Grouping."""
+        return None
 
     def expressions(self) -> Iterator[Typed]:
         """See Sink."""

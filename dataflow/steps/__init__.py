@@ -7,6 +7,7 @@ from dataflow.steps.answers.side_by_side import BesideAnswer, SideBySide
 from dataflow.steps.concurrent import Concurrent
 from dataflow.steps.dedupe import Dedupe
 from dataflow.steps.during import During
+from dataflow.steps.filling import Fill
 from dataflow.steps.funnels.funnel import Funnel
 from dataflow.steps.funnels.funnel_table import FunnelTable
 from dataflow.steps.groups import GroupBy
@@ -26,11 +27,12 @@ from dataflow.steps.pivot import Pivot
 from dataflow.steps.rows import ColumnStep, Filter, Held, Select, WithColumns
 from dataflow.steps.source import Source
 from dataflow.steps.top import Top
+from dataflow.steps.windows_across import WindowAcross
 
 __all__ = [
     "Activity", "BesideAnswer", "Cohorts", "ColumnStep", "Compare", "ComparedAnswer", "Concurrent", "Dedupe",
-    "During", "Filter", "Funnel", "FunnelTable", "GroupBy", "Heartbeat", "Held", "Join", "JoinAnswer",
+    "During", "Fill", "Filter", "Funnel", "FunnelTable", "GroupBy", "Heartbeat", "Held", "Join", "JoinAnswer",
     "JoinMetric", "KeyBy", "Limit", "Match", "Pivot", "Select", "Sessionize", "SideBySide", "Sort", "Source",
     "StateDuration", "Subpaths", "Timeline", "Top", "Track", "Transitions", "ValueSequence", "Window",
-    "WithColumns",
+    "WindowAcross", "WithColumns",
 ]  # fmt: skip

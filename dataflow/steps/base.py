@@ -54,6 +54,8 @@ class StepGroups:
     at_once: bool = False
     """Whether it counts keys at one time, in intervals of equal numbers."""
 
+    spans: bool = False
+    """Whether each of its rows has the rows of the group from its ``start`` to its ``end``."""
     counted_from: tuple[str, Expr] | None = None
     """If one group makes several rows: a column of the result, and an expression of the grouped rows. A row of the
     result is about those in which the expression is at least the value of the column."""
@@ -191,6 +193,9 @@ class Step(ABC):
         return [*parts, *self.calls()]
 
     # ---- validation
+
+    def prepare(self, b: Expressions, shape: Shape) -> None:  # noqa: B027 (most need nothing)
+        """Of a step that takes a table: add what it needs to the rows that are written as one for it."""
 
     @abstractmethod
     def bind(self, b: Expressions, shape: Shape) -> Bound:

@@ -19,6 +19,8 @@ class BoundAgg:
     argument: Typed | None
     where: tuple[Typed, ...]
     other: Typed | None = None
+    before: Typed | None = None
+    """The argument's report before the row's, of the same key."""
 
     @property
     def before_first(self) -> bool:
@@ -27,5 +29,5 @@ class BoundAgg:
 
     def expressions(self) -> Iterator[Typed]:
         """Its arguments and conditions."""
-        yield from (e for e in (self.argument, self.other) if e is not None)
+        yield from (e for e in (self.argument, self.other, self.before) if e is not None)
         yield from self.where

@@ -1,9 +1,9 @@
-"""Every aggregate, declared once: each module of this folder declares some, with how they are written."""
+"""Every aggregate, declared once: each module here, and in folders here, declares some, and how they are written."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
 from operators.contract import Aggregate, SetAggregate
 from operators.signatures import Signature
@@ -11,7 +11,7 @@ from operators.types import Type
 
 AnyAggregate = Aggregate | SetAggregate
 
-_MODULES = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
+_MODULES = [import_module(found.name) for found in walk_packages(__path__, f"{__name__}.")]
 
 REGISTRY: dict[tuple[str, Type | None], AnyAggregate] = {
     (a.name, a.argument): a for module in _MODULES for a in getattr(module, "AGGREGATES", ())

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.aggregates.sums import settle_low_high, unit_of
+from operators.aggregates.trapezoids import BETWEEN, LINES, along_lines, lines_or_steps
 from operators.compiler.loops import F64, I64, inline
-from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, merge_by_adding
+from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, Options, merge_by_adding
 from operators.kernels.sums.windowed_sums import add_int, add_product, add_scaled
-from operators.signatures import Arguments, Arranged, Signature
+from operators.signatures import Arguments, Arranged, Option, Signature, micros, one_of
 from operators.sums import rounding
 from operators.types import DECIMALS, Type
 
@@ -151,11 +152,16 @@ def _finish_mean_duration(state: Arrays) -> Finished:
 def _area(name: str, of: Type) -> Aggregate:
     whole, lasting = of is not Type.FLOAT, of is Type.DURATION
     finish = _finish_mean_duration if lasting else _finish_area(of, name == "time_weighted_mean")
-    return Aggregate(
+
+    def configured(options: Options) -> Aggregate:
+        return along_lines(name, of, options, by_steps)
+
+    by_steps = Aggregate(
         name, of, of if lasting else Type.FLOAT, _SUM, ("value", "duration", "known"),
         _int_area if whole else _float_area, merge_by_adding, finish, settle_low_high, _FLAGS,
-        sums=(ExactSum("area", 0 if whole else -1074, 8),),
+        sums=(ExactSum("area", 0 if whole else -1074, 8),), configured=configured,
     )  # fmt: skip
+    return by_steps
 
 
 AGGREGATES = (
@@ -203,11 +209,17 @@ def _failures_of(works: bool) -> Callable[[Arguments], Arranged]:
     return arrange
 
 
+_LINES = (Option(BETWEEN, one_of("steps", LINES), "steps"), Option("hold", micros, 0))
+
 SIGNATURES = {
     "duration": Signature((0, 1)),
     "known_time": Signature((0, 1), of_intervals=True, arrange=_whether_known("known_time")),
     "unknown_time": Signature((0, 1), of_intervals=True, arrange=_whether_known("unknown_time")),
     "mtbf": Signature(of_intervals=True, arrange=_failures_of(works=True)),
     "mttr": Signature(of_intervals=True, arrange=_failures_of(works=False)),
-    **{name: Signature(of_intervals=True) for name in ("share_of_time", "time_weighted_mean", "integral")},
+    "share_of_time": Signature(of_intervals=True),
+    **{
+        name: Signature((1,), _LINES, of_intervals=True, of_points=(BETWEEN, LINES), arrange=lines_or_steps(name))
+        for name in ("time_weighted_mean", "integral")
+    },
 }

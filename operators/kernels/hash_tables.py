@@ -93,6 +93,22 @@ def tally(
 
 
 @inline
+def tally_dated(
+    g: I64, word: I64, time: I64, tie: I64,
+    keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
+    words: NDArray[np.int64], at: NDArray[np.int64], tied: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Add 1 to the count of (g, word), and keep the least (time, tie) of its rows in ``at`` and ``tied``."""
+    words[0] = g
+    words[1] = word
+    e = find_group(words, np.int64(2), keys, slots, used)
+    if counts[e] == 0 or time < at[e] or (time == at[e] and tie < tied[e]):
+        at[e] = time
+        tied[e] = tie
+    counts[e] += 1
+
+
+@inline
 def tally_pair(
     g: I64, first: I64, second: I64, n: I64,
     keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],

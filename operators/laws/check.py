@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from operators.aggregates import REGISTRY, AnyAggregate
 from operators.compiler.loops import Inlined, inline
-from operators.contract import Aggregate, Finished, SetAggregate
+from operators.contract import DATES, Aggregate, Finished, SetAggregate
 from operators.errors import CardinalityExceeded, DataflowError
 from operators.kernels.bits import float_bits
 from operators.kernels.hash_tables import add_pair
@@ -277,7 +277,9 @@ def _tables(op: AnyAggregate, arrays: State) -> tuple[list[NDArray[np.int64]], l
             digits = others.pop(f"{exact.name}_digits").astype(np.int64)
             tables += [spans, np.stack([np.repeat(spans[:, 0], spans[:, 2]), digits], axis=1)]
     if "keys" in arrays:
-        tables.append(np.concatenate([others.pop("keys"), others.pop("counts")[:, None]], axis=1))
+        dates = DATES if isinstance(op, Aggregate) and op.tally is not None and op.tally.is_dated else ()
+        columns = [others.pop(name)[:, None] for name in ("counts", *dates)]
+        tables.append(np.concatenate([others.pop("keys"), *columns], axis=1))
     if "groups" in arrays:
         tables.append(np.stack([others.pop("groups"), others.pop("values")], axis=1))
     return tables, list(others.items())

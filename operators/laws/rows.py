@@ -99,6 +99,7 @@ def given_rows(
     inputs = {
         "value": value,
         "other": other,
+        "before": np.roll(value, 1),
         "cond": value != 0,
         "flag": other != 0,
         "hash": _mixed(bits),

@@ -82,7 +82,7 @@ class _Cell:
         self.fields: State = {f.name: f.new(capacity) for f in aggregate.fields}
         self.sums = {s.name: _accumulator(s, capacity) for s in aggregate.sums}
         t = aggregate.tally
-        self.tally = None if t is None else Tally(t.words, t.largest)
+        self.tally = None if t is None else Tally(t.words, t.largest, t.is_dated)
         self._coarse = None if t is None else t.coarse
 
     def argument(self, part: str, name: str) -> NDArray[Any]:
@@ -98,6 +98,7 @@ class _Cell:
         sums: list[NDArray[Any]] = [a for s in self.sums.values() for a in (s.rows, s.log, s.used)]
         t = self.tally
         table: list[NDArray[Any]] = [] if t is None else [t.keys, t.counts, t.slots, t.used, t.words]
+        table += [] if t is None or not t.is_dated else [t.at, t.tied]
         return (*self.fields.values(), *sums, *table)
 
     def make_room(self, rows: int) -> None:
@@ -140,6 +141,9 @@ class _Cell:
         if self.tally is not None:
             keys, counts = self.tally.entries()
             out |= {"keys": keys.copy(), "counts": counts.copy()}
+            if self.tally.is_dated:
+                at, tied = self.tally.dates()
+                out |= {"at": at.copy(), "tied": tied.copy()}
         return out
 
     def merge(self, at: NDArray[np.intp], part: State) -> None:
@@ -150,6 +154,8 @@ class _Cell:
         if self.tally is not None:
             keys = part["keys"].copy()
             keys[:, 0] = at[keys[:, 0]]
+            if self.tally.is_dated:
+                self.tally.date(keys, part["at"], part["tied"])
             if self._coarse is None:
                 self.tally.add(keys, part["counts"])
             else:
@@ -159,7 +165,7 @@ class _Cell:
         state: dict[str, Any] = {name: values[rows] for name, values in self.fields.items()}
         if self.aggregate.settle is not None:
             self.aggregate.settle(state)
-        state |= {name: s.totals(rows) for name, s in self.sums.items()}
+        state = {"strings": strings, **state, **{name: s.totals(rows) for name, s in self.sums.items()}}
         if self.tally is not None:
             state |= {"entries": self.tally.of_groups(place, strings), "groups": len(rows)}
         return self.aggregate.finish(state)
@@ -293,7 +299,7 @@ class AggregateStates:
             except GroupError as error:
                 error.aggregate = number
                 raise
-            if a.result is Type.JSON:
+            if a.result is Type.JSON or values.dtype.kind in "OU":
                 values = words.codes(values.tolist()).astype(np.int64)
             out.append((values, valid))
         return out
@@ -312,7 +318,8 @@ def each_code(
             continue
         for f in a.fields:
             if f.is_code:
-                visit(state[f.name], state["n"] > 0)
+                n = state["n"]
+                visit(state[f.name], np.arange(f.width) < n[:, None] if f.width else n > 0)
         if a.tally is not None and a.tally.is_code and a.argument is Type.STRING:
             for j in range(a.tally.words):
                 visit(state["keys"][:, 1 + j], np.ones(len(state["keys"]), np.bool_))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.aggregates import AnyAggregate
-from operators.contract import ExactSum, SetAggregate
+from operators.contract import DATES, ExactSum, SetAggregate
 from operators.states.aggregate_states import State
 from operators.states.groups import GroupState
 from operators.types import Type
@@ -63,7 +63,7 @@ def _part(aggregate: AnyAggregate, state: State, index: NDArray[np.intp], place:
             out[f"{s.name}_digits"] = state[f"{s.name}_digits"][np.repeat(mine, spans[:, 2])]
     if aggregate.tally is not None:
         out["keys"], mine = _renumbered(state["keys"], place)
-        out["counts"] = state["counts"][mine]
+        out |= {name: state[name][mine] for name in ("counts", *(DATES if aggregate.tally.is_dated else ()))}
     return out
 
 

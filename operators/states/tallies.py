@@ -26,14 +26,22 @@ class Entries:
     strings: list[str]
     """The string of every code."""
 
+    at: NDArray[np.int64]
+    tied: NDArray[np.int64]
+    """The time and the key's hash of the first row of each; empty unless the tally is dated."""
+
 
 class Tally:
-    """One table; entries 0 to ``used[0] - 1`` are filled. ``keys`` has (group, words...)."""
+    """One table; entries 0 to ``used[0] - 1`` are filled. ``keys`` has (group, words...).
 
-    def __init__(self, words: int, largest: bool, capacity: int = 64) -> None:
-        self.largest = largest
+    If ``is_dated``, ``at`` and ``tied`` are the time and the key's hash of each entry's first row.
+    """
+
+    def __init__(self, words: int, largest: bool, is_dated: bool, capacity: int = 64) -> None:
+        self.largest, self.is_dated = largest, is_dated
         self.keys = np.zeros((capacity, 1 + words), np.int64)
         self.counts = np.zeros(capacity, np.int64)
+        self.at, self.tied = (np.zeros(capacity if is_dated else 0, np.int64) for _ in range(2))
         self.slots = np.zeros(2 * capacity, np.int32)
         self.used = np.zeros(1, np.int64)
         self.words = np.zeros(1 + words, np.int64)
@@ -49,12 +57,28 @@ class Tally:
     def _resize(self, capacity: int) -> None:
         check_limit(capacity, _WHAT)
         self.keys, self.counts = grown(self.keys, capacity), grown(self.counts, capacity)
+        if self.is_dated:
+            self.at, self.tied = grown(self.at, capacity), grown(self.tied, capacity)
         self.slots = np.zeros(2 * capacity, np.int32)
         enter_all(self.keys, self.slots, len(self))
 
     def entries(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Keys and counts, in order of entry."""
         return self.keys[: len(self)], self.counts[: len(self)]
+
+    def dates(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """``at`` and ``tied`` of a dated tally, in order of entry."""
+        return self.at[: len(self)], self.tied[: len(self)]
+
+    def date(self, keys: NDArray[np.int64], at: NDArray[np.int64], tied: NDArray[np.int64]) -> None:
+        """Take these times and hashes for the entries with distinct ``keys`` that are new, or whose own are later; to
+        be called before they are added."""
+        while len(self) + len(keys) > len(self.keys):
+            self._resize(2 * len(self.keys))
+        e = find_all(keys, self.keys, self.slots, self.used)
+        sooner = (at < self.at[e]) | ((at == self.at[e]) & (tied < self.tied[e]))
+        wins = (self.counts[e] == 0) | sooner
+        self.at[e[wins]], self.tied[e[wins]] = at[wins], tied[wins]
 
     def add(self, keys: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         """Add entries with distinct ``keys``."""
@@ -78,6 +102,9 @@ class Tally:
         keep = ~gone[keys[:, 0]]
         n = int(keep.sum())
         self.keys[:n], self.counts[:n] = keys[keep], counts[keep]
+        if self.is_dated:
+            at, tied = (part[: len(keep)][keep] for part in (self.at, self.tied))
+            self.at[:n], self.tied[:n] = at, tied
         self.counts[n:] = 0
         self.used[0] = n
         self.slots[:] = 0
@@ -90,7 +117,8 @@ class Tally:
         mine = groups >= 0
         groups, words, counts = groups[mine], keys[mine, 1:], counts[mine]
         order = _order(groups, words)
-        return Entries(groups[order], words[order], counts[order], strings)
+        at, tied = (part[mine][order] if self.is_dated else part for part in self.dates())
+        return Entries(groups[order], words[order], counts[order], strings, at, tied)
 
 
 def _order(groups: NDArray[np.int64], words: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from dataflow.plan.sink import Grouping
 from dataflow.plan.stages import Plan
-from operators.contract import Aggregate
+from operators.contract import DATES, Aggregate
 from operators.errors import DataflowError
 from operators.states.groups import GroupState
 from operators.states.strings import Words
@@ -199,5 +199,6 @@ def canonical(sink: Grouping, state: GroupState) -> GroupState:
     for aggregate, arrays in zip(groups.cells.aggregates, out.states, strict=True):
         if isinstance(aggregate, Aggregate) and aggregate.tally is not None:
             order = np.lexsort(arrays["keys"].T)
-            arrays |= {"keys": arrays["keys"][order], "counts": arrays["counts"][order]}
+            dates = DATES if aggregate.tally.is_dated else ()
+            arrays |= {name: arrays[name][order] for name in ("keys", "counts", *dates)}
     return out

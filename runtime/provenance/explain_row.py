@@ -137,10 +137,17 @@ def _explained(asked: Asked, result: Result, index: int, values: Mapping[str, Va
         )
     group = {name: values[shown[name]] for name in by}
     span = None
-    if grouping.at_once:
+    if grouping.at_once or grouping.spans:
         span = _span_of(values)
         if span is None:
             raise QueryError("explain: the result's rows lack their start and end; keep these columns")
+    if grouping.spans and span is not None:
+        if span[0] < asked.prepared.since and asked.prepared.history:
+            raise QueryError(
+                "explain: the window begins before the range, as may points in it; query a range that begins earlier"
+            )
+        # The end is exclusive.
+        span = (span[0], span[1] - 1)
     grouping = narrowed(grouping, values)
     behind = _behind(asked, grouping, [group], span)
     if grouping.table or grouping.intervals:

@@ -48,6 +48,8 @@ class MetricGrouping:
 
     counted_from: tuple[str, Expr] | None = None
     """See ``StepGroups``."""
+    spans: bool = False
+    """Whether each of its rows has the points of the group from its ``start`` to its ``end``."""
 
     @property
     def made_by(self) -> Step:
@@ -69,7 +71,9 @@ def groupings(steps: Sequence[Step]) -> list[tuple[int, MetricGrouping]]:
     """The groupings of a metric, first to last, each with its place among the steps."""
     found = ((i, tuple(steps[:i]), step.groups()) for i, step in enumerate(steps))
     return [
-        (i, MetricGrouping(before, g.by, g.aggs, g.at_once, g.counted_from)) for i, before, g in found if g is not None
+        (i, MetricGrouping(before, g.by, g.aggs, g.at_once, g.counted_from, g.spans))
+        for i, before, g in found
+        if g is not None
     ]
 
 

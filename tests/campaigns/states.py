@@ -34,6 +34,8 @@ METRICS = {
     "groups over 4": P.filter(df.col("v") > 4).group_by("state").agg(m=df.mean("v"), n=df.count()),
     "groups over 5": P.filter(df.col("v") > 5).group_by("state").agg(m=df.mean("v"), n=df.count()),
     "tallies": P.agg(t=df.top_k("state", 2), h=df.histogram("v", width=0.5), q=df.median("v")),
+    "dated tallies": P.agg(m=df.mode("state"), c=df.collect("state", first=3), k=df.kurtosis("v")),
+    "across": P.window("1d", size="2d", by="state", n=df.count(), m=df.mean("v")),
     "rows": P.filter(df.col("v") > 9),
     "states": P.state_duration("state", hold="5h").group_by("state").agg(t=df.known_time()),
     "sessions": P.sessionize("3h", m=df.mean("v"), n=df.count()).agg(n=df.count(), m=df.max("m")),

@@ -7,6 +7,7 @@ time ``ts``.
 
 from __future__ import annotations
 
+from tests.laws.across_graphs import ACROSS_GRAPHS
 from tests.laws.aggregate_graphs import AGGREGATE_GRAPHS
 from tests.laws.clock_graphs import CLOCK_GRAPHS
 from tests.laws.flow_graphs import FLOW_GRAPHS
@@ -15,6 +16,7 @@ from tests.laws.lasting_graphs import LASTING_GRAPHS
 from tests.laws.looking_graphs import LOOKING_GRAPHS
 from tests.laws.row_graphs import ROW_GRAPHS
 from tests.laws.sequence_graphs import DEDUPE_GRAPHS, SEQUENCE_GRAPHS
+from tests.laws.statistics_graphs import STATISTICS_GRAPHS
 from tests.laws.table_graphs import TABLE_GRAPHS
 from tests.laws.timeline_graphs import TIMELINE_GRAPHS
 from tests.laws.trailing_graphs import TRAILING_GRAPHS
@@ -22,4 +24,5 @@ from tests.laws.trailing_graphs import TRAILING_GRAPHS
 GRAPHS = (
     ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | FUNNEL_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS
     | LOOKING_GRAPHS | TABLE_GRAPHS | SEQUENCE_GRAPHS | DEDUPE_GRAPHS | TRAILING_GRAPHS
+    | STATISTICS_GRAPHS | ACROSS_GRAPHS
 )  # fmt: skip

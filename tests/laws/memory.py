@@ -21,6 +21,7 @@ from operators.states.strings import Words
 from operators.types import Type
 from runtime.columns import Column, Dictionary
 from runtime.query.merge.merging import merged
+from runtime.query.merge.sliding_windows import Range
 from runtime.query.plan.notes import taken_out
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.pipeline import Pipeline
@@ -53,8 +54,9 @@ def run_in_memory(
     keys = sorted({point[KEY] for point in points})
     # A scan never hands on what is at or after ``until``.
     seen = [point for point in points if point[TIME] < until]
+    beginning = min((point[TIME] for point in points), default=since)
     partials = [_task(asked, str(i), seen, set(keys[i::tasks]), since, until, rows) for i in range(tasks)]
-    columns = taken_out(merged(plan, partials, until))[0].result_columns()
+    columns = taken_out(merged(plan, partials, Range(since, until, beginning)))[0].result_columns()
     lists = {name: column.to_list() for name, column in columns.items()}
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 

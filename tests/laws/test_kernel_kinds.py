@@ -22,6 +22,7 @@ from operators.compiler.targets import TARGETS, host, worker
 from operators.errors import DataflowError
 from runtime.query.merge.conclude import _result_digest
 from runtime.query.merge.merging import merged
+from runtime.query.merge.sliding_windows import Range
 from runtime.query.task import state_bytes
 from runtime.query.task.task import Compiled
 from runtime.testing.oracle.strategies import BASE, FIRMWARES, GAP, HOUR, KEY, STATUSES, TIME, Point
@@ -69,7 +70,7 @@ def outcome(name: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> tuple[lis
     try:
         partials = [_task(asked, str(i), points, set(keys[i::2]), SINCE, UNTIL, 0) for i in range(2)]
         return [state_bytes.pack(p) for p in partials], _result_digest(
-            merged(asked.plan, partials, UNTIL).result_columns()
+            merged(asked.plan, partials, Range(SINCE, UNTIL, SINCE)).result_columns()
         )
     except DataflowError as error:
         return [], str(error)

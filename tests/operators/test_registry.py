@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import dataflow as df
@@ -192,7 +193,8 @@ OWN = Aggregate(
         (replace(OWN, fields=(Field("n", "f4"),)), "must be of dtype i8 or f8"),
         (replace(OWN, fields=(Field("n"), Field("n"))), "different identifiers"),
         (replace(OWN, argument=Type.STRING), "strings are codes"),
-        (replace(OWN, result=Type.STRING), "strings are codes"),
+        (replace(OWN, fields=(Field("n"), Field("kept", is_code=True))), "keeps codes of strings, and takes none"),
+        (replace(OWN, argument=Type.STRING, fields=(Field("kept", is_code=True),)), "needs a field 'n'"),
         ("own", "takes an Aggregate, got 'own'"),
     ],
 )
@@ -230,6 +232,35 @@ def test_strings_may_be_tallied() -> None:
     df.register(replace(OWN, argument=Type.STRING, inputs=("hash",)))
     df.register(replace(OWN, name="tallied", argument=Type.STRING, tally=TallySpec(is_code=True)))
     assert {r.argument for r in df.check_laws("own", cases=64)} == {Type.STRING}
+
+
+def _keep(g: Any, kept: Any, n: Any, value: Any) -> None:
+    if n[g] == 0:
+        kept[g] = value
+    n[g] = 1
+
+
+def _keep_any(into: Any, at: Any, part: Any) -> None:
+    new = (part["n"] > 0) & (into["n"][at] == 0)
+    for name in ("kept", "n"):
+        into[name][at[new]] = part[name][new]
+
+
+def test_strings_may_be_results(store: Store) -> None:
+    """As codes of the argument, kept in a field; or as texts."""
+    kept = replace(
+        OWN, name="some_key", argument=Type.STRING, result=Type.STRING, step=_keep, merge=_keep_any,
+        fields=(Field("kept", is_code=True), Field("n")), finish=lambda s: (s["kept"], s["n"] > 0),
+    )  # fmt: skip
+    texts = replace(OWN, name="sized", result=Type.STRING, finish=lambda s: (np.where(s["n"] > 3, "many", "few"), None))
+    upper = replace(
+        kept, name="upper", finish=lambda s: (np.array([s["strings"][c].upper() for c in s["kept"]], object), None)
+    )
+    some, sized, loud = df.register(kept), df.register(texts), df.register(upper)
+    metric = df.stream("telemetry").group_by("device").agg(k=some("device"), s=sized("temp"), u=loud("device"))
+    assert rows(store, metric) == [("a", "a", "many", "A"), ("b", "b", "few", "B")]
+    assert rows(store, metric.filter(df.col("s") == "few").select("u")) == [("B",)]
+    df.check_laws("sized", cases=64)
 
 
 @pytest.mark.parametrize("name", ["json", "decimal(10)", "complex", None])

@@ -306,13 +306,13 @@ class Segments(Sink):
         """See Sink: everything, if the key's first point or the session's start decides."""
         if self.empty or self.max_length is not None or (self.held and not first):
             return None
-        return self.gap or (self._extent() if self.size > 1 else 0)
+        return self.gap or (extent_of(self.bucket, self.size) if self.bucket is not None and self.size > 1 else 0)
 
     def needs_before(self, needed: Reach, first: bool) -> Reach:
         """See Sink."""
         if needed is None or self.empty or self.bucket is None or (self.held and not first):
             return None
-        return needed + self._extent()
+        return needed + extent_of(self.bucket, self.size)
 
     def memory(self) -> Memory | None:
         """See Sink: sessions cut by length depend on when theirs began, windows that slide on all points in them."""
@@ -320,17 +320,17 @@ class Segments(Sink):
             return None
         return Memory(values=tuple(e for _, e in self.held))
 
-    def _extent(self) -> int:
-        """An upper bound of a window's length."""
-        assert self.bucket is not None
-        shown = self.size * (longest_bucket(str(self.bucket.option("every"))) - _DAY)
-        # Clocks other than UTC may change within the window, by up to a day at either end.
-        return shown if self.bucket.option("zone") == "UTC" else shown + 2 * _DAY
-
     def describe(self) -> str:
         """See Sink."""
         what = "sessions" if self.gap is not None else f"windows of {self.size} buckets" if self.size > 1 else "windows"
         return f"{what}{', empty ones too,' if self.empty else ''} with {len(self.aggs)} aggregates"
+
+
+def extent_of(bucket: Typed, size: int) -> int:
+    """An upper bound of the length of a window of ``size`` buckets."""
+    shown = size * (longest_bucket(str(bucket.option("every"))) - _DAY)
+    # Clocks other than UTC may change within the window, by up to a day at either end.
+    return shown if bucket.option("zone") == "UTC" else shown + 2 * _DAY
 
 
 def segment_columns(

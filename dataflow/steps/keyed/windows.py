@@ -56,8 +56,7 @@ class Window(KeyedStep, op="window"):
         """See KeyedStep."""
         aggs, columns = segment_columns(b, shape, self.aggs, own, ("partial",))
         check_zone(self.zone, b.where)
-        if self.size > 1 and self.size * longest_bucket(self.every) > _LONGEST:
-            raise b.fail("the window is longer than a century; use a shorter one")
+        check_length(b, self.every, self.size)
         bucket = Typed("truncate", Type.TIME, (Typed("time", Type.TIME),), (("every", self.every), ("zone", self.zone)))
 
         def sink(held: NamedTyped, needed: set[str]) -> Segments:
@@ -69,11 +68,22 @@ class Window(KeyedStep, op="window"):
 
     def calls(self) -> list[str]:
         """See Step."""
-        size: object = None
-        if isinstance(self.size, Setting):
-            size = self.size
-        elif self.size != 1:
-            every = parse_every(self.every, "window")
-            size = f"{self.size * every.count}{every.unit}"
-        options = given({"zone": (self.zone, "UTC"), "size": (size, None), "empty": (self.empty, False)})
+        size = window_text(self.every, self.size)
+        options = given({"zone": (self.zone, "UTC"), "size": size, "empty": (self.empty, False)})
         return [call("window", [quoted(self.every), *options, *aggs_text(self.aggs)])]
+
+
+def check_length(b: Expressions, every: str, size: int) -> None:
+    """GraphError if a window of ``size`` buckets is too long."""
+    if size > 1 and size * longest_bucket(every) > _LONGEST:
+        raise b.fail("the window is longer than a century; use a shorter one")
+
+
+def window_text(every: str, size: int) -> tuple[object, None]:
+    """The length of a window of ``size`` buckets as text, None for one, or the parameter; and the usual one."""
+    if isinstance(size, Setting):
+        return size, None
+    if size == 1:
+        return None, None
+    bucket = parse_every(every, "window")
+    return f"{size * bucket.count}{bucket.unit}", None

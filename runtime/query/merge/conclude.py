@@ -13,6 +13,7 @@ from runtime.catalogue import set_hash
 from runtime.columns import Column
 from runtime.errors import IncompleteResult
 from runtime.query.merge.merging import Merging, merged
+from runtime.query.merge.sliding_windows import Range
 from runtime.query.merge.spilling import Spill
 from runtime.query.merge.state_form import checked
 from runtime.query.plan.notes import floor_notes, order_notes, sparse_notes, taken_out, twin_notes
@@ -48,9 +49,9 @@ def conclude(
         check_coverage(prepared.files, covered, prepared.plan.stream)
         if part := next((path for path, ranges in total.cells.items() if ranges != WHOLE), None):
             raise IncompleteResult(f"stream {prepared.plan.stream}: not all keys of {part} were read; repeat the query")
-    merging = Merging()
+    merging, of = Merging(), Range(prepared.since, prepared.until, prepared.beginning)
     with memory_of(prepared.plan.stages[-1].step), checked(prepared.plan, partials):
-        table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging, spent, spill))
+        table, partial_windows = taken_out(merged(prepared.plan, partials, of, merging, spent, spill))
         size = table.nbytes
         columns = table.result_columns(spent=True)
     freed(size)

@@ -10,7 +10,18 @@ import numpy as np
 
 from dataflow.kernels.compile import compile_stage
 from dataflow.plan.sink import Grouping
-from dataflow.plan.stages import JoinedAnswer, Plan, SortBy, Stage, StepRows, Sweep, TableFunction, TableStep, Take
+from dataflow.plan.stages import (
+    FillGaps,
+    JoinedAnswer,
+    Plan,
+    SortBy,
+    Stage,
+    StepRows,
+    Sweep,
+    TableFunction,
+    TableStep,
+    Take,
+)
 from dataflow.typed.hidden_columns import END, KNOWN
 from dataflow.typed.nodes import column
 from operators.states.groups import Groups, GroupState
@@ -20,9 +31,11 @@ from operators.types import Type
 from runtime.query.merge.beside import applied
 from runtime.query.merge.concurrency import swept
 from runtime.query.merge.empty_buckets import bucket_keys
+from runtime.query.merge.filled_gaps import filled
 from runtime.query.merge.finish import finished_groups
 from runtime.query.merge.funnel_steps import step_rows
 from runtime.query.merge.joined_answers import beside
+from runtime.query.merge.sliding_windows import Range, windows_table
 from runtime.query.merge.spilling import Spill, in_parts, parts_of
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.overflow import in_table
@@ -62,12 +75,14 @@ def _gathered(sink: Grouping, states: Sequence[GroupState]) -> tuple[Groups, Wor
     return groups, words
 
 
-def finished_table(sink: Grouping, states: Sequence[GroupState], until: int, step: str) -> QueryTable:
+def finished_table(sink: Grouping, states: Sequence[GroupState], of: Range, step: str) -> QueryTable:
     """The results of all states together, one row per group, in the order of the group columns."""
     groups, words = _gathered(sink, states)
+    if sink.windows is not None:
+        return windows_table(sink, groups, words, of, merge_states, step)
     groups.ensure_one()
     if sink.filled is not None:
-        groups.ensure(bucket_keys(sink, groups.keys[: len(groups)], until))
+        groups.ensure(bucket_keys(sink, groups.keys[: len(groups)], of.until))
     return finished_groups(sink, groups, words, step)
 
 
@@ -96,12 +111,12 @@ _EXTENT = ((_START, Type.TIME), (END, Type.TIME), (KNOWN, Type.INT))
 def merged(
     plan: Plan,
     partials: Sequence[Partial],
-    until: int,
+    of: Range,
     merging: Merging | None = None,
     spent: bool = False,
     spill: Spill | None = None,
 ) -> QueryTable:
-    """The plan's table from the partial states of all its tasks; ``until`` is the end of the range. ``spent``: the
+    """The plan's table from the partial states of all its tasks, ``of`` this range. ``spent``: the
     partial states are not used afterwards, so the memory of their rows is reused."""
     merging = Merging() if merging is None else merging
     last = plan.stages[-1].sink.grouping()
@@ -111,7 +126,7 @@ def merged(
         if is_spilled or (in_parts(last) and sum(map(nbytes, states)) > _LARGE):
             table = _finished_in_parts(last, states, spill, plan.stages[-1].step)
         else:
-            table = finished_table(last, states, until, plan.stages[-1].step)
+            table = finished_table(last, states, of, plan.stages[-1].step)
     else:
         tables = [p.table for p in partials if p.table is not None]
         table = joined(tables, spent) if tables else _no_rows(plan)
@@ -141,6 +156,8 @@ def _apply(step: TableStep, table: QueryTable, merging: Merging, by: Sequence[st
         return table.take(np.arange(min(step.n, table.rows)))
     if isinstance(step, Sweep):
         return swept(step, table)
+    if isinstance(step, FillGaps):
+        return filled(step, table)
     if isinstance(step, StepRows):
         return step_rows(step, table)
     if isinstance(step, JoinedAnswer):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dataflow.plan.sink import Sink
 from dataflow.plan.stages import Plan
 from operators.aggregates import AnyAggregate
-from operators.contract import ExactSum, SetAggregate
+from operators.contract import DATES, ExactSum, SetAggregate
 from operators.kernels.sums.windowed_sums import BASE, FIRST, SPECIAL, UNSET
 from operators.states.aggregate_states import State, each_code
 from operators.states.groups import Groups, GroupState
@@ -30,8 +30,8 @@ from runtime.query.stages.query_table import QueryTable
 if TYPE_CHECKING:
     from runtime.query.task.partial import Partial
 
-_HIGHEST = 256
-"""Upper bound of the positions of 32-bit digits in a sum: floats, their products and 64-bit integers stay below."""
+_HIGHEST = 300
+"""Upper bound of the positions of 32-bit digits in a sum: fourth powers of floats and integers stay below."""
 
 _LARGEST = 1 << 41
 """Upper bound of the digits of a normalised sum."""
@@ -152,7 +152,8 @@ def _check_aggregate(aggregate: AnyAggregate, arrays: State, empty: State, n: in
         if len(arrays[name]) != n:
             raise ValueError(f"the array {name} of {aggregate.name} does not have {n} groups")
     if aggregate.tally is not None:
-        if len(arrays["keys"]) != len(arrays["counts"]):
+        dates = DATES if aggregate.tally.is_dated else ()
+        if any(len(arrays["keys"]) != len(arrays[name]) for name in ("counts", *dates)):
             raise ValueError(f"the entries of {aggregate.name} differ in length")
         _below(arrays["keys"][:, 0], n, f"groups of {aggregate.name}")
     for s in aggregate.sums:

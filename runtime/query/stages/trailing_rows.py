@@ -42,8 +42,10 @@ APART, OF_BEFORE = 1, 2
 class WindowsRunner(Runner):
     """Runs the kernel over whole batches."""
 
-    def __init__(self, stage: Stage, kernel: Kernel, context: TaskContext, number: int) -> None:
-        super().__init__(stage, kernel, context, number)
+    def __init__(
+        self, stage: Stage, kernel: Kernel, context: TaskContext, number: int, place: int | None = None
+    ) -> None:
+        super().__init__(stage, kernel, context, number, place=place)
         self._scratch: dict[str, NDArray[Any]] = {}
         self._longest = 1
         if self.cells is not None:

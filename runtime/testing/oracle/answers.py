@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from runtime.testing.oracle.across_keys import fill, types_of_windows, window_across
 from runtime.testing.oracle.buckets import bucket
 from runtime.testing.oracle.clock import asks_clock, cut
 from runtime.testing.oracle.combined_timelines import concurrent, during, join, timeline
@@ -175,6 +176,14 @@ def _apply(step: Json, table: Table, scope: Scope) -> Table:
         for entry in reversed(step["by"]):
             rows = _sorted_by(rows, [entry["column"]], descending=entry.get("descending", False))
         return Table("plain", rows, table.types)
+    if op == "window_across":
+        types = types_of_windows(step, table, scope)
+        return Table("plain", _sorted_by(window_across(step, table, scope), [*step["by"], "start"]), types)
+    if op == "fill":
+        keyed = table.kind != "plain"
+        if keyed:
+            table = _apply({"op": "with_columns", "columns": _last_values(step["columns"])}, table, scope)
+        return fill(step, _visible(table, scope.since), table.types, keyed)
     if op == "limit":
         return Table("plain", _visible(table, scope.since)[: step["n"]], table.types)
     if op == "top":
@@ -294,6 +303,17 @@ def _group_by(step: Json, table: Table, scope: Scope) -> Table:
     return Table("plain", _sorted_by(rows, names), types)
 
 
+def _last_values(names: list[str]) -> list[Json]:
+    """Hidden columns: the last value of each of these, and its time."""
+    found = []
+    for name in names:
+        known = {"fn": "is_not_null", "args": [{"col": name}]}
+        when = {"fn": "when", "args": [known, {"fn": "time", "args": []}, {"lit": None, "type": "null"}]}
+        for hidden, expr in ((f"$left {name}", {"col": name}), (f"$when {name}", when)):
+            found.append({"name": hidden, "expr": {"fn": "last", "args": [expr], "hold": None}})
+    return found
+
+
 def _fill(groups: dict[tuple[Value, ...], list[int]], by: list[Json], until: int) -> None:
     """Every bucket of time from the first of each tuple of the other columns' values to the end of the range."""
     (j,) = (j for j, expr in enumerate(by) if expr.get("fn") == "truncate" and expr["args"][0].get("fn") == "time")
@@ -325,7 +345,7 @@ def _held_columns(step: Json, later: list[Json], key: str) -> list[str]:
     for after in later:
         found = [name for name in _references(after) if name.partition(".")[0] not in conditions]
         held |= dict.fromkeys(name for name in found if name not in own)
-        if after["op"] in ("group_by", "select", "concurrent", "funnel_table"):
+        if after["op"] in ("group_by", "select", "concurrent", "funnel_table", "fill"):
             break
         if "metric" in after:
             own |= columns_of_metric(after["metric"])

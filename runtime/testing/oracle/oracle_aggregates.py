@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from runtime.testing.oracle import many_values
+from runtime.testing.oracle import many_values, oracle_statistics
 from runtime.testing.oracle import oracle_decimals as decimals
 from runtime.testing.oracle.clock import asks_clock, cut, remembered
 from runtime.testing.oracle.expressions import checked, evaluate, in_range, type_of
@@ -18,7 +18,7 @@ OF_TIME = {"share_of_time", "duration", "known_time", "unknown_time"}
 WEIGHED = {"time_weighted_mean", "integral"}
 FAILURES = {"mtbf", "mttr"}
 LOOKING_BACK = {"increase", "rate", "transitions", *FAILURES}
-JSON = {"histogram", "top_k", "transitions", "candlestick"}
+JSON = {"histogram", "top_k", "transitions", "candlestick", "collect"}
 SIMPLE: dict[str, Callable[[list[Any]], Any]] = {"min": min, "max": max, "any_true": any, "all_true": all}
 
 
@@ -39,6 +39,10 @@ class PlainAggregate:
     parts: list[list[int]] | None = None
     """Where ``rows`` are pieces that the aggregate alone makes of the table's: for each of these its pieces."""
 
+    second: list[Value] | None = None
+    second_type: str | None = None
+    """The second argument, of aggregates that take two."""
+
     def over(self, members: list[int]) -> Any:
         """The aggregate of the table's rows with these indices."""
         if self.parts is not None:
@@ -55,6 +59,8 @@ class PlainAggregate:
             return len(chosen)
         in_order = sorted(chosen, key=lambda i: (self.rows[i].time, i))
         in_order = [i for i in in_order if self.argument[i] is not None]
+        if _is_along_lines(self.options):
+            return self._along_lines(in_order)
         if self.fn in WEIGHED:
             known = [i for i in in_order if self.rows[i].known]
             total = sum(self.rows[i].length for i in known)
@@ -65,7 +71,28 @@ class PlainAggregate:
             return round(exact) if self.argument_type == "duration" else in_range(exact)
         if self.fn in LOOKING_BACK:
             return self._of_steps(in_order)
+        if self.second is not None:
+            return self._of_pairs([(self.argument[i], self.second[i]) for i in in_order if self.second[i] is not None])
+        if self.fn == "mode" and in_order:
+            return oracle_statistics.mode([(self.rows[i].time, self.argument[i]) for i in in_order])
         return self._of_values([self.argument[i] for i in in_order])
+
+    def _along_lines(self, in_order: list[int]) -> Any:
+        """Trapezoids between a key's reports, each where its later one is."""
+        assert self.argument is not None
+        area, time = Fraction(), 0
+        for i in in_order:
+            before: Any = self.before[i]
+            value: Any = self.argument[i]
+            if before is None or self.rows[i].time - before[1] > (self.options.get("hold") or math.inf):
+                continue
+            length = self.rows[i].time - before[1]
+            area += (Fraction(before[0]) + Fraction(value)) / 2 * length
+            time += length
+        if time == 0:
+            return None
+        exact = area / (time if self.fn == "time_weighted_mean" else many_values.SECOND)
+        return round(exact) if self.argument_type == "duration" else in_range(exact)
 
     def _of_failures(self, chosen: list[int]) -> Any:
         """The time in which the condition held, per time that it ceased to; for mttr, of its opposite."""
@@ -114,6 +141,17 @@ class PlainAggregate:
     def _true(self, i: int) -> bool:
         return self.argument is None or self.argument[i] is True
 
+    def _of_pairs(self, pairs: list[tuple[Any, Any]]) -> Any:
+        if not pairs:
+            return None
+        if self.fn in oracle_statistics.PICKED:
+            return oracle_statistics.picked(self.fn, pairs)
+        kinds = self.argument_type or "", self.second_type or ""
+        exact = oracle_statistics.paired(self.fn, pairs, kinds, self.options)
+        if exact is None:
+            return None
+        return oracle_statistics.signed_root(exact) if self.fn == "correlation" else in_range(exact)
+
     def _of_values(self, values: list[Any]) -> Any:
         if self.fn == "count":
             return len(values)
@@ -125,8 +163,12 @@ class PlainAggregate:
             return many_values.histogram(values, self.options["width"], self.options["edges"], self.argument_type or "")
         if self.fn == "top_k":
             return many_values.top_k(values, self.options["k"])
+        if self.fn == "collect":
+            return oracle_statistics.listed(values, self.options["first"])
         if not values:
             return None
+        if self.fn in oracle_statistics.MOMENTS:
+            return oracle_statistics.moment(self.fn, values, self.options["ddof"])
         if self.fn == "candlestick":
             return many_values.candlestick(values)
         if self.fn in ("quantile", "median"):
@@ -170,11 +212,17 @@ class PlainAggregate:
             return "duration"
         if self.fn in ("mean", "share_of_time", "variance", "stddev", "rate", *WEIGHED):
             return "float64"
+        if self.fn in oracle_statistics.PAIRED | oracle_statistics.MOMENTS:
+            return "float64"
         if self.options.get("interpolation") == "linear":
             return "duration" if self.argument_type == "duration" else "float64"
         if self.fn in ("any_true", "all_true"):
             return "bool"
         return "duration" if self.fn in OF_TIME | FAILURES else self.argument_type
+
+
+def _is_along_lines(agg: Json) -> bool:
+    return agg.get("between") == "linear"
 
 
 def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> list[PlainAggregate]:
@@ -184,13 +232,15 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
         fn, args, where = entry["agg"]["fn"], entry["agg"].get("args", []), entry["agg"].get("where")
         timed = OF_TIME | WEIGHED | FAILURES
         allowed = {"intervals": timed, "sessions": {"duration"}}.get(table.kind, set())
-        if fn in timed and fn not in allowed:
+        along_lines = _is_along_lines(entry["agg"]) and table.kind != "intervals"
+        if fn in timed and fn not in allowed and not along_lines:
             raise ValueError(f"{fn} has no meaning over {table.kind}")
         if table.kind == "intervals" and any(map(asks_clock, [*args, where])):
             prepared.append(_by_clock(entry, table, params))
             continue
         argument = evaluate(args[0], table, params) if args else None
-        before = reported_before(table, argument, args[0], params) if argument and fn in LOOKING_BACK else []
+        looks = argument is not None and (fn in LOOKING_BACK or along_lines)
+        before = reported_before(table, argument or [], args[0], params) if looks else []
         prepared.append(
             PlainAggregate(
                 entry["name"],
@@ -201,6 +251,9 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
                 None if where is None else evaluate(where, table, params),
                 entry["agg"],
                 before,
+                None,
+                evaluate(args[1], table, params) if len(args) > 1 else None,
+                type_of(args[1], table.types) if len(args) > 1 else None,
             )
         )
     return prepared

@@ -45,6 +45,10 @@ EVERYTHING = POINTS.group_by("status", "status2").agg(
     about=df.approx_distinct("device"),
     top=df.top_k("status2", 3),
     shape=df.histogram("x", width=10.0),
+    usual=df.mode("status2"),
+    hottest=df.max_by("device", by="x"),
+    some=df.collect("x", first=4),
+    drift=df.slope("x", df.time()),
 )
 ROWS = POINTS.filter(df.col("x") > 95).select("x", "status")
 KEYS = POINTS.state_duration("status", hold="1h").group_by("device").agg(held=df.duration())

@@ -43,6 +43,8 @@ METRICS: dict[str, df.Stream] = {
     "ends": P.group_by("status", day=df.time().truncate("1d")).agg(
         first=df.first("temp"), last=df.last("temp"), top=df.top_k("firmware", 2)
     ),
+    "usual": P.group_by("firmware").agg(usual=df.mode("status"), drift=df.slope("temp", df.time()), n=df.count()),
+    "across": P.window("6h", size="1d", by="firmware", hot=df.max("temp"), usual=df.mode("status")),
     "per_device": P.group_by("device").agg(n=df.count(), mean=df.mean("temp"), grown=df.increase("temp")),
     "points": P.filter(df.col("temp") > 35),
     "balances": P.window("1d", zone="Europe/London", empty=True, heat=df.sum("temp")).with_columns(

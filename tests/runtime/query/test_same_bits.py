@@ -43,6 +43,16 @@ METRICS = {
         grown=df.increase("temp"), rate=df.rate("temp"), candle=df.candlestick("temp"),
         cents=df.sum(df.col("temp").decimal(2, rounding="half_even"), where=df.col("temp").between(-1e9, 1e9)),
     ),
+    "chosen": P.group_by("firmware").agg(
+        hottest=df.max_by("device", by="temp"), coldest=df.min_by("temp", by="temp"), usual=df.mode("status"),
+        some=df.collect("device", first=5), drift=df.slope("temp", df.time(), per="1d"), skew=df.skewness("temp"),
+        tails=df.kurtosis("temp", ddof=0), both=df.correlation("temp", df.time()),
+        line=df.integral("temp", between="linear"),
+    ),
+    "across": P.window(
+        "6h", size="1d", by="firmware", n=df.count(), hot=df.max_by("device", by="temp"), temp=df.mean("temp")
+    ),
+    "filled": P.window("1h", fill="linear", heat=df.mean("temp")).group_by("start").agg(heat=df.sum("heat")),
     "weighed": P.group_by("firmware", day=df.time().truncate("1d")).agg(
         mean=df.time_weighted_mean("temp", "1h"), area=df.integral("temp", "1h")
     ),

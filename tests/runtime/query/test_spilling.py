@@ -29,6 +29,7 @@ METRICS: dict[str, Any] = {
     "sets": POINTS.group_by("word").agg(a=df.count_distinct("user"), b=df.count_distinct("other")),
     "bins": POINTS.group_by("user").agg(q=df.quantile("v", 0.5), h=df.histogram("n", width=1)),
     "top": POINTS.group_by("user").agg(top=df.top_k("other", 3)),
+    "dated": POINTS.group_by("user").agg(m=df.mode("other"), b=df.covariance("v", "n"), k=df.kurtosis("n")),
     "booleans and floats": POINTS.group_by(f=col("v") > 0, g=(col("n") % 3) * 0.5).agg(n=df.count(), s=df.sum("v")),
     "after it": POINTS.group_by("user").agg(n=df.count()).group_by("n").agg(users=df.count()),
     "states": POINTS.state_duration("word", hold="5m").group_by("word").agg(t=df.duration(), n=df.count()),

@@ -1,0 +1,60 @@
+"""The DSL of series: nulls filled from the values around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from dataflow.expressions.aggregate_calls import distinct_names
+from dataflow.expressions.expr import Expr, col, expr
+from dataflow.language.timelines import Chain
+from dataflow.steps import Fill, WithColumns
+from dataflow.steps.filling import METHODS
+from dataflow.values.mistaken import listed_values, shown
+from operators.errors import DataflowError
+
+
+def column_list(columns: object, where: str) -> tuple[str, ...]:
+    """Names of columns, given as one text or a list; DataflowError naming ``where`` for anything else."""
+    names = [columns] if isinstance(columns, str) else listed_values(columns, f"{where}: columns are names, or a list")
+    if wrong := [n for n in names if not isinstance(n, str) or not n]:
+        raise DataflowError(f"{where} takes names of columns, got {shown(wrong[0])}")
+    if (twice := distinct_names(names)) is not None:
+        raise DataflowError(f"{where}: the column {twice!r} is given twice")
+    return tuple(map(str.__str__, names))
+
+
+class FilledSeries(Chain):
+    """Steps over series: the rows of a key, or of a table those with equal values of some columns."""
+
+    def fill(self, *columns: str, method: Literal["linear", "last"], by: str | Sequence[str] | None = None) -> Self:
+        """Fill nulls of these columns from the values around them, in every series: the rows of a key, or of a table
+        those with equal values of ``by``, ordered by ``start``. The rows become a table.
+
+        ``"linear"``: along the straight line over time from the value before to the value after, exact and rounded
+        once: a float, or for durations a duration to the microsecond, ties to even. ``"last"``: the value before. Of
+        rows of a key the value before may lie before the range. A null without a value before, or for ``"linear"``
+        after, stays null.
+        """
+        if method not in METHODS:
+            raise DataflowError(f"fill: method is 'linear' or 'last', got {shown(method)}")
+        names = column_list(columns, "fill")
+        if not names:
+            raise DataflowError("fill takes the columns to fill, e.g. fill('temp', method='linear')")
+        return self._then(Fill(names, method, None if by is None else column_list(by, "fill(by)")))
+
+    def _filled(self, fill: object, names: Sequence[str], by: tuple[str, ...] | None) -> Self:
+        """The windows with their aggregates ``names`` filled, as ``window(fill=)`` says."""
+        if fill is None or not names:
+            return self
+        if not isinstance(fill, str):
+            value = expr(fill)  # type: ignore[arg-type]
+            return self._computed(names, [col(name).fill_null(value) for name in names])
+        if fill not in METHODS:
+            raise DataflowError(f"window(fill) is 'linear', 'last' or a value, like df.lit({fill!r}); got {fill!r}")
+        if fill == "last" and by is None:
+            return self._computed(names, [col(name).last() for name in names])
+        return self.fill(*names, method="last" if fill == "last" else "linear", by=by)
+
+    def _computed(self, names: Sequence[str], new: Sequence[Expr]) -> Self:
+        return self._then(WithColumns(tuple(zip(names, new, strict=True))))

@@ -1,0 +1,1 @@
+"""Aggregates of how values are spread, and of how two columns vary together."""

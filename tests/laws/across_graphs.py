@@ -1,0 +1,49 @@
+"""Metrics with windows across keys, and with nulls filled."""
+
+from __future__ import annotations
+
+from tests.laws import builders as b
+
+
+def across(
+    every: str, by: list[str], *, zone: str = "UTC", size: int = 1, empty: bool = False, **parts: b.Json
+) -> b.Json:
+    more = ({"size": size} if size > 1 else {}) | ({"empty": True} if empty else {})
+    return {"op": "window_across", "every": every, "zone": zone, "by": by, "aggs": b.aggs(**parts), **more}
+
+
+def fill(method: str, *names: str, by: list[str] | None = None) -> b.Json:
+    return {"op": "fill", "columns": list(names), "fill_method": method, "by": by}
+
+
+MANY = {
+    "temp": b.agg("mean", b.TEMP),
+    "devices": b.agg("count_distinct", b.DEVICE),
+    "spread": b.agg("stddev", b.TEMP, ddof=1),
+    "middle": b.agg("median", b.N),
+    "states": b.agg("top_k", b.STATUS, k=2, cap=9),
+    "least": b.agg("min", b.N),
+}
+
+ACROSS_GRAPHS: dict[str, b.Json] = {
+    "sliding_across_keys": b.graph(across("30m", ["status"], size=5, **MANY)),
+    "sliding_over_all_keys": b.graph(
+        b.where(b.fn("is_not_null", b.TEMP)),
+        across("6h", [], zone=b.LONDON, size=3, empty=True, temp=b.agg("max", b.TEMP), grown=b.agg("increase", b.TEMP)),
+        b.where(b.fn("gt", b.col("count"), b.lit(1))),
+    ),
+    "days_across_keys": b.graph(
+        across("1d", ["status", "ok"], zone=b.LONDON, size=2, empty=True, temp=b.agg("sum", b.TEMP)),
+        fill("linear", "temp", by=["status", "ok"]),
+    ),
+    "filled_across_keys": b.graph(
+        across("1h", ["status"], empty=True, n=b.agg("max", b.N), text=b.agg("mode", b.FIRMWARE), **MANY),
+        fill("last", "n", "text", by=["status"]),
+        b.group(b.BY_STATUS, n=b.agg("max", b.col("n")), texts=b.agg("count_distinct", b.col("text"))),
+    ),
+    "filled_windows": b.graph(
+        b.windows("30m", empty=True, temp=b.agg("mean", b.TEMP), n=b.agg("min", b.N), long=b.agg("count")),
+        fill("linear", "temp", "n", "long"),
+    ),
+    "filled_points": b.graph(fill("last", "temp", "firmware")),
+}
