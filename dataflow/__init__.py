@@ -22,6 +22,7 @@ from dataflow.expressions.aggregate_calls import Agg  # noqa: E402
 from dataflow.expressions.expr import Expr, When, all_of, any_of, col, lit, param, time, when  # noqa: E402
 from dataflow.language import aggregates as _aggregates  # noqa: E402
 from dataflow.language.aggregates import *  # noqa: E402, F403
+from dataflow.language.several_streams import union  # noqa: E402
 from dataflow.language.stream import Grouped, Stream, stream  # noqa: E402
 from dataflow.language.timelines import at_least, combine  # noqa: E402
 from dataflow.metrics.json_form import from_json as _steps_from_json  # noqa: E402
@@ -62,6 +63,6 @@ __all__ = [
     "Agg", "Aggregate", "Calendar", "DataflowError", "ExactSum", "Expr", "Field", "Flags", "FloatSum",
     "Grouped", "LawBroken", "ReferenceTable", "Stream", "TallySpec", "Type", "When", "all_of", "any_of",
     "at_least", "calendar", "check_laws", "col", "combine", "from_json", "lit", "merge_by_adding", "param",
-    "stream", "table", "time", "when",
+    "stream", "table", "time", "union", "when",
 ]  # fmt: skip
 __all__ += _aggregates.__all__

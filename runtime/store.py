@@ -322,7 +322,7 @@ class Store(KeptStore):
         for latest in versions.latest(self.objects):
             for found in versions.versions(self.objects, latest.name):
                 folders = {f"cache/{named_in_cache(found.digest)}/", f"results/{found.name}/"}
-                (mine if found.stream == stream else others).update(folders)
+                (mine if stream in found.streams else others).update(folders)
         states, answers = super().kept_of(stream)
 
         def of_it(info: ObjectInfo) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from dataflow.binding.aggregate_arguments import arranged as prepared
 from dataflow.binding.aggregate_arguments import needs_order, types_taken
 from dataflow.binding.parameters import converted, guessed
+from dataflow.binding.sources import Sources, StreamColumns
 from dataflow.expressions.aggregate_calls import Agg, NamedAggs
 from dataflow.expressions.aggregate_signatures import signature_of
 from dataflow.expressions.expr import Expr
@@ -34,18 +35,11 @@ _MEASURED = ("add", "sub", "div", "floordiv", "mod")
 """Arithmetic of two durations, or of a time and a duration."""
 
 
+__all__ = ["Expressions", "GraphError", "Shape", "StreamColumns"]
+
+
 class GraphError(DataflowError):
     """A metric that does not fit its stream; the message names the step."""
-
-
-@dataclass(frozen=True)
-class StreamColumns:
-    """A stream as a metric sees it: its key, its event time and its typed columns."""
-
-    key: str
-    key_type: Type
-    time: str
-    columns: Mapping[str, Type]
 
 
 @dataclass
@@ -67,6 +61,9 @@ class Shape:
     filtered: str = ""
     """The last step that dropped rows, if any."""
 
+    apart: Mapping[str, str] = field(default_factory=dict)
+    """Columns that several streams have with different types, and what is wrong with them."""
+
     @property
     def stands(self) -> bool:
         """Whether the rows are a finished table with exactly these columns."""
@@ -77,8 +74,11 @@ class Shape:
 class Expressions:
     """Gives types to the expressions and aggregates of one metric, step by step; ``where`` is the current step."""
 
-    def __init__(self, stream: StreamColumns, params: Mapping[str, object]) -> None:
+    def __init__(
+        self, stream: StreamColumns, params: Mapping[str, object], sources: Sources | None = None
+    ) -> None:
         self.stream = stream
+        self.sources = sources or Sources({})
         self.params = dict(params)
         self.sites = itertools.count()
         self.sparse: list[Sparse] = []
@@ -93,6 +93,8 @@ class Expressions:
         if name in shape.env:
             shape.referred.add(name)
             return shape.env[name]
+        if name in shape.apart:
+            raise self.fail(shape.apart[name])
         there = sorted(shape.env)
         raise self.fail(f"there is no column {name!r}; {meant(name, there, 'available')} columns: {listed(there, 100)}")
 

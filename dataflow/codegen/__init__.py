@@ -3,6 +3,6 @@
 The modules imported here put their functions into the tables of ``emitter`` and of ``dataflow.expressions.functions``.
 """
 
-from dataflow.codegen import arithmetic, clocks, leaves, logic, lookups, memory, numbers
+from dataflow.codegen import arithmetic, clocks, leaves, logic, lookups, memory, numbers, row_code
 
-__all__ = ["arithmetic", "clocks", "leaves", "logic", "lookups", "memory", "numbers"]
+__all__ = ["arithmetic", "clocks", "leaves", "logic", "lookups", "memory", "numbers", "row_code"]

@@ -100,6 +100,16 @@ def optional_length() -> Any:
     return field_of(_same, lambda r, v, where: r.micros(v, where, optional=True))
 
 
+def optional_length_or_none() -> Any:
+    """A duration; None is written as no field."""
+    return field_of(_same, lambda r, v, where: r.micros(v, where), None)
+
+
+def optional_text() -> Any:
+    """A string that is not empty; None is written as no field."""
+    return field_of(_same, lambda r, v, where: r.text(v, where), None)
+
+
 def every() -> Any:
     """Calendar buckets, for example "10m"."""
     return field_of(_same, lambda r, v, where: parse_every(r.text(v, where), where).text)

@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 from dataflow.codegen.emitter import Emitter, scalar_loads
+from dataflow.codegen.row_code import pass_operations
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import (  # fmt: skip
     BEGIN,
@@ -27,12 +28,10 @@ from dataflow.codegen.writer import (  # fmt: skip
     Arg,
     SourceWriter,
     Tables,
-    both,
 )
 from dataflow.plan.stages import Stage
 from dataflow.typed.described import described_uses
 from dataflow.typed.hidden_columns import CUT, EARLY
-from dataflow.typed.row_operations import Keep, NullTally
 from operators.contract import Aggregate
 from operators.registry import mark_of
 
@@ -183,15 +182,7 @@ def _row(stage: Stage, sink: SinkEmitter, w: SourceWriter, x: Emitter) -> None:
         sink.advance(x)
         _stop_if(sink.full, "i", sink, w)
     _hidden(stage, w, x)
-    for op in stage.ops:
-        if isinstance(op, NullTally):
-            x.tally(op)
-        elif isinstance(op, Keep):
-            v, k = x.emit(op.condition)
-            with w.block(f"if not ({both(k, v)}):"):
-                w.put("continue")
-        else:
-            x.emit(op.value)
+    pass_operations(x, stage.ops)
     if x.has_early:
         # Sinks that follow a key through time treat rows before the range like points: by their time.
         out = f"early == {CUT} and t < since" if stage.sink.follows_keys else "early & 1 != 0"

@@ -15,6 +15,7 @@ from dataflow.language.aggregates import count, hold_of, over_intervals
 from dataflow.language.finished_tables import FinishedTables
 from dataflow.language.line_numbers import note_line
 from dataflow.language.sequences import Sequences
+from dataflow.language.several_streams import StreamJoins
 from dataflow.metrics.json_form import to_json
 from dataflow.steps import (
     Filter,
@@ -65,7 +66,7 @@ class Explains(Protocol):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Stream(Sequences, FinishedTables):
+class Stream(Sequences, FinishedTables, StreamJoins):
     """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
 
     _no_expression = "a stream is not an expression: {text}; columns are df.col('name')"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dataflow.binding.parameters import params_in
+from dataflow.binding.sources import Sources
 from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumns
-from dataflow.plan.carried import carried_of
-from dataflow.plan.history import history_of, with_early_rows
+from dataflow.plan.carried import Carried, carried_of
+from dataflow.plan.history import history_of, history_of_input, with_early_rows
+from dataflow.plan.inputs import Input
 from dataflow.plan.properties import has_whole_keys, is_sliceable, laws_of, stage_of_inputs
 from dataflow.plan.stages import Deferred, Plan, SortBy, Stage, Sweep, TableStep, Take
 from dataflow.sinks.row_sink import Rows
 from dataflow.steps.base import Step
+from dataflow.steps.union import order_of_uses
 from dataflow.typed.hidden_columns import PARTIAL
 from dataflow.typed.nodes import Typed, column
 from operators.nearest import listed, meant
@@ -20,11 +24,18 @@ from operators.types import Type
 __all__ = ["GraphError", "StreamColumns", "bind"]
 
 
-def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, object] | None = None) -> Plan:
-    """Check ``steps`` against a stream and make the plan; GraphError names the wrong step."""
+def bind(
+    steps: Sequence[Step],
+    stream: StreamColumns,
+    params: Mapping[str, object] | None = None,
+    others: Mapping[str, StreamColumns] | None = None,
+) -> Plan:
+    """Check ``steps`` against a stream (the first that they name) and perhaps ``others``, by name, and make the plan;
+    GraphError names the wrong step."""
     # First, since a misspelled parameter is also a missing one.
     _check_params(steps, params or {})
-    b = Expressions(stream, params or {})
+    sources = Sources({**(others or {}), stream_of(steps): stream}, order_of_uses(steps))
+    b = Expressions(stream, params or {}, sources)
     shape = Shape("points", {}, {})
     deferred: list[Deferred] = []
     stages: list[Stage] = []
@@ -68,8 +79,13 @@ def _check_params(steps: Sequence[Step], params: Mapping[str, object]) -> None:
 
 
 def stream_of(steps: Sequence[Step]) -> str:
-    """The name of the metric's stream."""
-    return str(steps[0].name)  # type: ignore[attr-defined]
+    """The name of the metric's stream, the first if there are several."""
+    return next(steps[0].streams())
+
+
+def streams_of(steps: Sequence[Step]) -> list[str]:
+    """The names of all streams of the metric, in the order of the text."""
+    return list(dict.fromkeys(name for step in steps for name in step.streams()))
 
 
 def _rows_stage(b: Expressions, shape: Shape) -> tuple[Stage, Shape]:
@@ -118,9 +134,14 @@ def _finished(
         passed = {"$lead"} & needed if chain[0].sink.passes_lead else set()
         needed = {n for n, _ in chain[0].inputs} | passed
     found = history_of(chain)
-    columns = tuple(n for n, _ in chain[0].inputs if n in b.stream.columns)
+    columns = tuple(n for n, _ in chain[0].inputs if n in b.sources.columns)
     early = with_early_rows(chain, found.looks)
-    carried = carried_of(early, found.whole)
+    carried, inputs = carried_of(early, found.whole), ()
+    if b.sources.several:
+        # A column that is held may have been reported by any of the streams, at any time.
+        inputs = _inputs(b.sources, chain, columns, everything=bool(found.held_columns))
+        found = replace(found, history=None if found.held_columns else found.history, held_columns=())
+        carried = Carried(None)
     return Plan(
         stream,
         columns,
@@ -137,7 +158,18 @@ def _finished(
         tuple(b.sparse),
         carried.carried,
         carried.plain,
+        inputs,
     )
+
+
+def _inputs(sources: Sources, chain: Sequence[Stage], columns: Sequence[str], everything: bool) -> tuple[Input, ...]:
+    """What is read of each use of a stream, in merging order."""
+    out = []
+    for number in sources.order:
+        taken = sources.taken[number]
+        read = tuple((m, own, taken.columns.columns[own]) for own, m in taken.merged.items() if m in columns)
+        out.append(Input(number, taken.name, read, None if everything else history_of_input(chain, number)))
+    return tuple(out)
 
 
 def _resolved(after: Sequence[TableStep | Deferred]) -> tuple[TableStep, ...]:

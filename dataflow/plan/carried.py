@@ -17,7 +17,7 @@ from dataflow.plan.sink import Sink
 from dataflow.plan.stages import Stage
 from dataflow.typed.hidden_columns import EARLY
 from dataflow.typed.nodes import Typed
-from dataflow.typed.row_operations import Keep, NullTally, RowOp
+from dataflow.typed.row_operations import AsOf, Keep, Merge, NullTally, RowOp
 from operators.types import Type
 
 _STRICT = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "between", "not", "is_in", "starts_with", "contains"})
@@ -173,6 +173,8 @@ class _Needs:
         for op in ops:
             if isinstance(op, NullTally):
                 continue
+            if isinstance(op, Merge | AsOf):
+                return False
             e = op.condition if isinstance(op, Keep) else op.value
             if not _all_harmless(e) or not self.remember(n for n in e.walk() if n.fn in STATEFUL):
                 return False

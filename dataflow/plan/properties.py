@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dataflow.plan.stages import Stage
-from dataflow.typed.hidden_columns import END
-from dataflow.typed.row_operations import RowOp
+from dataflow.typed.hidden_columns import END, INPUT
+from dataflow.typed.row_operations import RowOp, without_unused
 from operators.types import Type
 
 
 def stage_of_inputs(inputs: Mapping[str, Type], ops: Sequence[RowOp], sink: object, step: str) -> Stage:
     """A stage with only the inputs that it reads."""
-    stage = Stage((), tuple(ops), sink, step)  # type: ignore[arg-type]
+    stage = Stage((), without_unused(ops, sink.expressions()), sink, step)  # type: ignore[attr-defined, arg-type]
     used = {str(n.option("name")) for e in stage.expressions() for n in e.walk() if n.fn == "in"}
     if any(n.fn == "end" for e in stage.expressions() for n in e.walk()):
         used.add(END)
+    if any(n.fn == "from_input" for e in stage.expressions() for n in e.walk()):
+        used.add(INPUT)
     used |= stage.sink.hidden()
     return replace(stage, inputs=tuple((n, t) for n, t in inputs.items() if n in used))
 

@@ -4,6 +4,7 @@ from dataflow.steps.concurrent import Concurrent
 from dataflow.steps.during import During
 from dataflow.steps.groups import GroupBy
 from dataflow.steps.join import Join
+from dataflow.steps.join_asof import JoinAsof
 from dataflow.steps.keyed.cohorts import Cohorts
 from dataflow.steps.keyed.funnel import Funnel
 from dataflow.steps.keyed.sessions import Sessionize
@@ -14,9 +15,10 @@ from dataflow.steps.keyed.windows import Window
 from dataflow.steps.order import Limit, Sort
 from dataflow.steps.rows import ColumnStep, Filter, Held, Select, WithColumns
 from dataflow.steps.source import Source
+from dataflow.steps.union import Streams, Union
 
 __all__ = [
     "Cohorts", "ColumnStep", "Concurrent", "During", "Filter", "Funnel", "GroupBy", "Heartbeat", "Held", "Join",
-    "Limit", "Select", "Sessionize", "Sort", "Source", "StateDuration", "Timeline", "Track", "Transitions", "Window",
-    "WithColumns",
+    "JoinAsof", "Limit", "Select", "Sessionize", "Sort", "Source", "StateDuration", "Streams", "Timeline", "Track",
+    "Transitions", "Union", "Window", "WithColumns",
 ]  # fmt: skip

@@ -12,5 +12,8 @@ IN_RANGE, BEFORE, CUT, WHOLE = 0, 1, 2, 3
 before that part, the whole row, as it is without the range. Odd: not a row of the result."""
 
 
+INPUT = "$input"
+"""Hidden column of points of several streams: the number of the input that a row comes from (uint8)."""
+
 PARTIAL = "$partial"
 """Hidden column of windows in the result: whether the window is cut."""

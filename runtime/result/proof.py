@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 from runtime.catalogue import FileEntry
 from runtime.errors import IncompleteResult
+
+
+@dataclass(frozen=True)
+class StreamProof:
+    """What was read of one of several streams: its commit, the files and rows planned, the rows read, its first and
+    last event time (microseconds UTC, both inclusive; None without points), and its retention floor."""
+
+    stream: str
+    snapshot: int
+    files_planned: int
+    rows_catalogued: int
+    rows_scanned: int
+    first_time: int | None
+    last_time: int | None
+    retention_floor: int | None
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,9 @@ class Proof:
     nulls were compared, no digest. ``carried`` says which rows before the range a carry snapshot stands for (None:
     there is none); its files and rows are counted like those of points, and duplicates before it are not. ``notes`` are
     sentences that a reader of the result should know.
+
+    Of a metric over several streams, ``streams`` says the same of each, ``stream`` has all names, ``snapshot`` is that
+    of the first, and other numbers are sums (``retention_floor``: the latest).
     """
 
     stream: str
@@ -57,6 +75,13 @@ class Proof:
     notes: tuple[str, ...] = ()
     carried: str | None = None
     dismissed: int = 0
+    streams: tuple[StreamProof, ...] = ()
+
+    @property
+    def watermark(self) -> int | None:
+        """Of several streams, the last event time that all have reached (microseconds UTC, inclusive)."""
+        last = [s.last_time for s in self.streams]
+        return None if None in last else min((t for t in last if t is not None), default=None)
 
     @property
     def complete(self) -> bool:
@@ -69,8 +94,11 @@ class Proof:
 
     def to_dict(self) -> dict[str, object]:
         """The proof as plain JSON values; times are microseconds UTC."""
-        out = {f.name: getattr(self, f.name) for f in fields(self)}
-        return out | {"notes": list(self.notes), "complete": self.complete}
+        out = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "streams"}
+        out |= {"notes": list(self.notes), "complete": self.complete}
+        if self.streams:
+            out |= {"streams": [asdict(s) for s in self.streams], "watermark": self.watermark}
+        return out
 
 
 def check_coverage(files: Sequence[FileEntry], covered: Mapping[str, int], stream: str) -> None:

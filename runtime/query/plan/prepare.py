@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from dataflow.metrics.json_form import to_dict
 from dataflow.plan.stages import Plan
-from dataflow.steps import Source
 from dataflow.steps.base import Step
 from dataflow.times.calendar_tables import known_time
 from operators.types import Type
@@ -20,7 +19,7 @@ from runtime.catalogue.snapshot import unknown_stream
 from runtime.errors import QueryError
 from runtime.progress import count_of
 from runtime.query.plan.absent_columns import bound
-from runtime.query.task.task import Compiled
+from runtime.query.task.task import Compiled, Schemas, id_of
 from runtime.result.proof import digest
 
 
@@ -54,6 +53,16 @@ class CarriedIn:
 
 
 @dataclass(frozen=True)
+class StreamRead:
+    """One of the streams that a query reads: its snapshot, its schema with absent columns that the metric names, and
+    how much before the range matters (None: everything)."""
+
+    snapshot: Snapshot
+    schema: StreamSchema
+    history: int | None
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A planned query: everything decided before points are read."""
 
@@ -75,6 +84,34 @@ class Prepared:
     carried: CarriedIn | None = None
     """The snapshot that comes first in ``files``, and what it stands for."""
 
+    several: tuple[StreamRead, ...] = ()
+    """The streams, if there are several: ``snapshot`` and ``schema`` are those of the first, ``history`` the longest."""
+
+    @property
+    def streams(self) -> tuple[StreamRead, ...]:
+        """The streams that are read."""
+        return self.several or (StreamRead(self.snapshot, self.schema, self.history),)
+
+    @property
+    def schemas(self) -> Schemas:
+        """Their schemas by name."""
+        return {s.snapshot.stream: s.schema for s in self.streams}
+
+    @property
+    def names(self) -> str:
+        """Their names as text."""
+        return ", ".join(self.schemas)
+
+    @property
+    def id_column(self) -> str | None:
+        """An id column of one of them, if there is one: files of a UTC day then belong together."""
+        return id_of(self.schemas)
+
+    @property
+    def unordered(self) -> bool:
+        """Whether the commit order of some files was unknown once."""
+        return any(s.unordered > 0 for s in self.schemas.values())
+
     @property
     def point_files(self) -> tuple[FileEntry, ...]:
         """The files of points, also those that a snapshot stands for."""
@@ -95,67 +132,92 @@ def now_micros() -> int:
 
 def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     """Validate the metric, take a snapshot and choose the files."""
-    source = request.steps[0]
-    assert isinstance(source, Source)
-    schema = catalogue.schema(source.name)
-    if schema is None:
-        raise QueryError(f"step 1 (stream): {unknown_stream(source.name, catalogue.streams())}")
+    schemas = _schemas(catalogue, request.steps)
     graph, params = to_dict(request.steps), dict(request.params)
-    named, compiled = bound(schema, graph, params)
-    plan = compiled.plan
-    # The files of the range suffice only if rows do not depend on earlier rows.
-    alone = plan.history == 0 and not plan.held_columns
-    snapshot = catalogue.snapshot(source.name, request.since if alone else None, request.until)
-    if snapshot.schema != schema:
-        named, compiled = bound(snapshot.schema, graph, params)
-        plan = compiled.plan
+    named, compiled = bound(schemas, graph, params)
+    snapshots = {}
+    for name in schemas:
+        # The files of the range suffice only if rows do not depend on earlier rows.
+        alone = _history(compiled.plan, name) == 0 and not compiled.plan.held_columns
+        snapshots[name] = catalogue.snapshot(name, request.since if alone else None, request.until)
+    if any(snapshots[name].schema != schema for name, schema in schemas.items()):
+        named, compiled = bound({name: s.schema for name, s in snapshots.items()}, graph, params)
     for name, t in (("since", request.since), ("until", request.until)):
         if t is not None:
             known_time(t, name)
-    since, until, clipped = _range(snapshot, request)
-    prepared = _prepared(graph, params, compiled, snapshot, named, (since, until, clipped), request.below_floor)
-    if snapshot.floor is not None and not request.below_floor:
-        _check_floor(prepared, snapshot.floor, request.until)
+    span = _range(list(snapshots.values()), request)
+    prepared = _prepared(graph, params, compiled, snapshots, named, span, request.below_floor)
+    if not request.below_floor:
+        for read in prepared.streams:
+            if read.snapshot.floor is not None:
+                _check_floor(prepared, read, read.snapshot.floor, request.until)
     return prepared
+
+
+def _schemas(catalogue: Catalogue, steps: tuple[Step, ...]) -> dict[str, StreamSchema]:
+    """The schemas of the metric's streams; QueryError for one that does not exist."""
+    out: dict[str, StreamSchema] = {}
+    for i, step in enumerate(steps):
+        for name in step.streams():
+            schema = out.get(name) or catalogue.schema(name)
+            if schema is None:
+                unknown = unknown_stream(name, catalogue.streams())
+                raise QueryError(f"step {i + 1} ({step.method}): {unknown}")
+            out[name] = schema
+    return out
+
+
+def _history(plan: Plan, stream: str) -> int | None:
+    """How much before the range matters of the points of a stream."""
+    if not plan.inputs:
+        return plan.history
+    found = [i.history for i in plan.inputs if i.stream == stream]
+    return None if None in found else max(h for h in found if h is not None)
 
 
 def prepare_again(asked: Prepared, steps: tuple[Step, ...], params: Mapping[str, object]) -> Prepared:
     """Plan another metric over the same files and range; it must not need more history than the first."""
     graph, given = to_dict(steps), dict(params)
     span = (asked.since, asked.until, asked.clipped)
-    named, compiled = bound(asked.schema, graph, given)
-    return _prepared(graph, given, compiled, asked.snapshot, named, span, asked.below_floor)
+    named, compiled = bound(asked.schemas, graph, given)
+    snapshots = {s.snapshot.stream: s.snapshot for s in asked.streams}
+    return _prepared(graph, given, compiled, snapshots, named, span, asked.below_floor)
 
 
 def _prepared(
     graph: dict[str, Any],
     params: dict[str, Any],
     compiled: Compiled,
-    snapshot: Snapshot,
-    schema: StreamSchema,
+    snapshots: Mapping[str, Snapshot],
+    schemas: Schemas,
     span: tuple[int, int, bool],
     below_floor: bool,
 ) -> Prepared:
     since, until, clipped = span
-    files, history = _files(compiled.plan, snapshot, schema, since, until)
-    if not _takes_carried(compiled.plan, snapshot, schema, since):
-        files = tuple(f for f in files if not snapshot.is_carried(f))
+    plan, files, reads = compiled.plan, list[FileEntry](), list[StreamRead]()
+    for name, snapshot in snapshots.items():
+        found, history = _files(plan, _history(plan, name), snapshot, schemas[name], since, until)
+        takes = _takes_carried(plan, snapshot, schemas[name], since)
+        files += (f for f in found if takes or not snapshot.is_carried(f))
+        reads.append(StreamRead(snapshot, schemas[name], history))
+    histories = [read.history for read in reads]
     text = json.dumps([graph, params, since, until], sort_keys=True, separators=(",", ":"), default=str)
-    plan_digest, beginning = digest(text.encode()), _beginning(snapshot)
+    plan_digest, beginning = digest(text.encode()), _beginning(list(snapshots.values()))
     return Prepared(
         graph,
         params,
         compiled,
-        snapshot,
-        schema,
-        files,
+        reads[0].snapshot,
+        reads[0].schema,
+        tuple(files),
         since,
         until,
         clipped,
-        history,
+        None if None in histories else max(h for h in histories if h is not None),
         plan_digest,
         beginning,
         below_floor,
+        several=tuple(reads) if plan.inputs else (),
     )
 
 
@@ -169,26 +231,32 @@ def _takes_carried(plan: Plan, snapshot: Snapshot, schema: StreamSchema, since: 
     return not plan.plain and all(schema.columns[c] is not Type.TIME for c in columns)
 
 
-def _check_floor(p: Prepared, floor: int, until: int | None) -> None:
-    """QueryError if the query needs rows that are retired, and that nothing stands for."""
-    retired = f"the points of {p.plan.stream} before {day_name(floor)} are retired"
+def _check_floor(p: Prepared, read: StreamRead, floor: int, until: int | None) -> None:
+    """QueryError if the query needs rows of a stream that are retired, and that nothing stands for."""
+    retired = f"the points of {read.snapshot.stream} before {day_name(floor)} are retired"
     if p.since < floor * DAY or (until is not None and until < floor * DAY):
         raise QueryError(f"{retired}: ask from that day on, or take what is left (--below-floor)")
-    if _takes_carried(p.plan, p.snapshot, p.schema, p.since):
+    if _takes_carried(p.plan, read.snapshot, read.schema, p.since):
         return
     needs = "looks back at all points before the range"
-    if p.history is not None:
-        first = p.since - p.history
-        if (first // DAY if p.schema.id is not None else first / DAY) >= floor:
+    if read.history is not None:
+        first = p.since - read.history
+        if (first // DAY if read.schema.id is not None else first / DAY) >= floor:
             return
-        needs = f"looks back {p.history / 1e6:,g} s before the range"
+        needs = f"looks back {read.history / 1e6:,g} s before the range"
     raise QueryError(
         f"{retired}, and this metric {needs}: each key's last values, which are kept, are not enough for it. Begin the "
         "range later if that helps, or take what is left (--below-floor)"
     )
 
 
-def _beginning(snapshot: Snapshot) -> int:
+def _beginning(snapshots: Sequence[Snapshot]) -> int:
+    """The time before which there are no points, or no longer any."""
+    begun = [s for s in snapshots if s.first_time is not None] or snapshots
+    return min(_begins(s) for s in begun)
+
+
+def _begins(snapshot: Snapshot) -> int:
     first = 0 if snapshot.first_time is None else snapshot.first_time
     return first if snapshot.floor is None else max(first, snapshot.floor * DAY)
 
@@ -197,9 +265,10 @@ def _iso(micros: int) -> str:
     return datetime.fromtimestamp(micros // 1_000_000, UTC).isoformat()
 
 
-def _range(snapshot: Snapshot, request: Request) -> tuple[int, int, bool]:
-    first = _beginning(snapshot)
-    last = first if snapshot.last_time is None else snapshot.last_time + 1
+def _range(snapshots: Sequence[Snapshot], request: Request) -> tuple[int, int, bool]:
+    # Of several streams, from where all that is there of each is kept.
+    first = max([_beginning(snapshots), *(s.floor * DAY for s in snapshots if s.floor is not None)])
+    last = max([first, *(s.last_time + 1 for s in snapshots if s.last_time is not None)])
     since = first if request.since is None else request.since
     until = last if request.until is None else request.until
     if request.since is not None and request.until is not None and since > until:
@@ -213,13 +282,13 @@ def _range(snapshot: Snapshot, request: Request) -> tuple[int, int, bool]:
 
 
 def _files(
-    plan: Plan, snapshot: Snapshot, schema: StreamSchema, since: int, until: int
+    plan: Plan, history: int | None, snapshot: Snapshot, schema: StreamSchema, since: int, until: int
 ) -> tuple[tuple[FileEntry, ...], int | None]:
-    """The files to read, and how far before ``since`` rows matter (None: from the start)."""
+    """The files to read of a stream, and how far before ``since`` its rows matter (None: from the start)."""
     candidates = [f for f in snapshot.files if f.t_min < until]
-    if plan.history is None:
+    if history is None:
         return tuple(candidates), None
-    first = since - plan.history
+    first = since - history
     if schema.id is not None:
         # Which of the rows with one id counts depends on the whole day.
         first = first // DAY * DAY
@@ -228,5 +297,5 @@ def _files(
     times = any(schema.columns[c] is Type.TIME for c in plan.held_columns)
     if not times and all(f.nulls.get(c, 1) == 0 for f in near for c in plan.held_columns):
         # Every first row reports all held columns itself, so nothing earlier matters.
-        return tuple(near), plan.history
+        return tuple(near), history
     return tuple(candidates), None

@@ -25,6 +25,7 @@ class Gathered:
 
     def __init__(self, dtypes: Mapping[str, np.dtype[Any]], by_seq: bool, most: int, buffers: Buffers) -> None:
         self._runs: list[tuple[NDArray[np.int32], Integers]] = []
+        self._ranks: list[int] = []
 
         def gathering(what: str, dtype: Any, in_full: bool = False) -> _Gathering:
             return _Gathering(what, np.dtype(dtype), most, buffers, in_full)
@@ -38,10 +39,15 @@ class Gathered:
         }
 
     def add(
-        self, batch: RowBatch, of: NDArray[np.bool_], cut: tuple[int, int] | None = None, order: int | None = None
+        self,
+        batch: RowBatch,
+        of: NDArray[np.bool_],
+        cut: tuple[int, int] | None = None,
+        order: int | None = None,
+        rank: int = 0,
     ) -> None:
         """Copy the rows of the keys marked in ``of``, and in [lo, hi) if ``cut`` says so; ``order`` is their ``$seq``,
-        unless it is a column."""
+        unless it is a column. Without ``$seq``, rows of one time are in order of ``rank`` first."""
         marked, slots, lengths = of[batch.run_slot], batch.run_slot, batch.run_len
         index = None
         if cut is not None:
@@ -57,6 +63,7 @@ class Gathered:
             return
         left = lengths > 0
         self._runs.append((slots[left], lengths[left]))
+        self._ranks.append(rank)
         self._time.add(batch.time, index, rows)
         if self._seq is not None:
             seq = batch.columns[SEQ][0] if order is None else np.array([order], np.int64)
@@ -67,13 +74,14 @@ class Gathered:
             valid.add(there, index, rows)
 
     def merged(self) -> RowBatch | None:
-        """The rows by (slot, time, ``$seq``, order of adding), a run for each slot; None if there are none."""
+        """The rows by (slot, time, ``$seq``, rank, order of adding), a run for each slot; None if there are none."""
         if not self._runs:
             return None
         slots = np.concatenate([slots for slots, _ in self._runs])
         lengths = np.concatenate([lengths for _, lengths in self._runs])
         ends = np.cumsum(lengths)
-        by_slot = np.argsort(slots, kind="stable")
+        ranks = np.repeat(np.array(self._ranks, np.int64), [len(slots) for slots, _ in self._runs])
+        by_slot = np.lexsort((ranks, slots)) if any(self._ranks) else np.argsort(slots, kind="stable")
         edges = np.flatnonzero(np.diff(slots[by_slot], prepend=np.int32(-1), append=np.int32(-1)))
         time = self._time.given()
         seq = np.zeros(0, np.int64) if self._seq is None else self._seq.given()
