@@ -31,7 +31,7 @@ from dataflow.codegen.writer import (  # fmt: skip
 )
 from dataflow.plan.stages import Stage
 from dataflow.typed.described import described_uses
-from dataflow.typed.hidden_columns import CUT, EARLY
+from dataflow.typed.hidden_columns import CUT, EARLY, ORDER
 from operators.contract import Aggregate
 from operators.registry import mark_of
 
@@ -172,7 +172,12 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, KernelFunction]:
 def _row(stage: Stage, sink: SinkEmitter, w: SourceWriter, x: Emitter) -> None:
     """The row ``following``."""
     # Unsigned indices: Numba then omits the test for negative ones.
-    w.put("i = following\nu = np.uint64(i)")
+    w.put("i = following")
+    if ORDER in dict(stage.inputs):
+        w.arg("order", I4, "column", ORDER)
+        w.put("u = np.uint64(order[np.uint64(i)])")
+    else:
+        w.put("u = np.uint64(i)")
     if sink.full and not sink.advances:
         _stop_if(sink.full, "i", sink, w)
     w.put("following += 1\nt = time[u & mt]")
@@ -189,7 +194,7 @@ def _row(stage: Stage, sink: SinkEmitter, w: SourceWriter, x: Emitter) -> None:
         with w.block(f"if {out}:"):
             w.put("continue")
     sink.row(x)
-    if not stage.ops:
+    if not stage.ops and ORDER not in dict(stage.inputs):
         sink.skip_ahead(w.tables)
 
 

@@ -11,12 +11,12 @@ from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumn
 from dataflow.plan.carried import Carried, carried_of
 from dataflow.plan.history import history_of, history_of_input, with_early_rows
 from dataflow.plan.inputs import Input
-from dataflow.plan.properties import has_whole_keys, is_sliceable, laws_of, stage_of_inputs
+from dataflow.plan.properties import has_whole_keys, is_sliceable, laws_of, stage_of_inputs, takes_any_order
 from dataflow.plan.stages import Deferred, Plan, SortBy, Stage, Sweep, TableStep, Take
 from dataflow.sinks.row_sink import Rows
 from dataflow.steps.base import Step
 from dataflow.steps.union import order_of_uses
-from dataflow.typed.hidden_columns import PARTIAL
+from dataflow.typed.hidden_columns import ORDER, PARTIAL
 from dataflow.typed.nodes import Typed, column
 from operators.nearest import listed, meant
 from operators.types import Type
@@ -142,6 +142,8 @@ def _finished(
         inputs = _inputs(b.sources, chain, columns, everything=bool(found.held_columns))
         found = replace(found, history=None if found.held_columns else found.history, held_columns=())
         carried = Carried(None)
+        if not takes_any_order(early):
+            early = (replace(early[0], inputs=(*early[0].inputs, (ORDER, Type.INT))), *early[1:])
     return Plan(
         stream,
         columns,

@@ -9,7 +9,7 @@ from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.call_text import call, given
 from dataflow.json import fields as json
 from dataflow.steps.base import Bound, Step
-from dataflow.steps.union import Part, Steps, bound_part, check_keys, order_of_uses, steps_in, steps_out, steps_text
+from dataflow.steps.union import StreamPart, Steps, bound_part, check_keys, order_of_uses, steps_in, steps_out, steps_text
 from dataflow.tables.reference_tables import ReferenceTable
 from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import AsOf, Branch
@@ -56,7 +56,7 @@ class JoinAsof(Step, op="join_asof"):
             raise b.fail("it joins the points of streams; use it before windows, sessions, states and group_by")
         mine, where = b.stream, b.where
         names = list(dict.fromkeys(t.name for t in b.sources.taken))
-        left = Part(" and ".join(names), (), mine, shape)
+        left = StreamPart(" and ".join(names), (), mine, shape)
         other = bound_part(b, self.other)
         b.stream, b.where = mine, where
         check_keys(b, left, other)
@@ -80,7 +80,7 @@ class JoinAsof(Step, op="join_asof"):
         return Bound(shape)
 
     def _name(
-        self, b: Expressions, name: str, shape: Shape, columns: dict[str, Typed], left: Part, other: Part
+        self, b: Expressions, name: str, shape: Shape, columns: dict[str, Typed], left: StreamPart, other: StreamPart
     ) -> str:
         """The name of one of the other rows' columns."""
         taken = {*shape.env, b.stream.key, b.stream.time}

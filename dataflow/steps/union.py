@@ -136,7 +136,7 @@ class Streams(Step, op="streams"):
         parts = []
         for name in self.names:
             taken = b.sources.take(name)
-            parts.append(Part(name, (taken.number,), taken.columns, points_of(taken, True)))
+            parts.append(StreamPart(name, (taken.number,), taken.columns, points_of(taken, True)))
         found, wrong = _united(b, parts)
         return Bound(found if not wrong else _with_apart(found, wrong))
 
@@ -147,7 +147,7 @@ def _with_apart(shape: Shape, wrong: Mapping[str, str]) -> Shape:
 
 
 @dataclass(frozen=True)
-class Part:
+class StreamPart:
     """A bound part: its streams for messages, the numbers of its inputs, and its rows."""
 
     name: str
@@ -161,7 +161,7 @@ class Part:
         return {n: t for n, t in self.shape.env.items() if own.get(n) != t.fn}
 
 
-def bound_part(b: Expressions, steps: Sequence[Step]) -> Part:
+def bound_part(b: Expressions, steps: Sequence[Step]) -> StreamPart:
     """Bind the steps of a part of a union, or of the other rows of a join."""
     where, first = b.where, len(b.sources.taken)
     shape = Shape("points", {}, {})
@@ -171,10 +171,10 @@ def bound_part(b: Expressions, steps: Sequence[Step]) -> Part:
     b.where = where
     taken = b.sources.taken[first:]
     names = list(dict.fromkeys(t.name for t in taken))
-    return Part(" and ".join(names), tuple(t.number for t in taken), b.stream, shape)
+    return StreamPart(" and ".join(names), tuple(t.number for t in taken), b.stream, shape)
 
 
-def check_keys(b: Expressions, one: Part, two: Part) -> None:
+def check_keys(b: Expressions, one: StreamPart, two: StreamPart) -> None:
     """GraphError if the keys of two parts have different types."""
     if one.stream.key_type is not two.stream.key_type:
         raise b.fail(
@@ -183,7 +183,7 @@ def check_keys(b: Expressions, one: Part, two: Part) -> None:
         )
 
 
-def _united(b: Expressions, parts: Sequence[Part]) -> tuple[Shape, dict[str, str]]:
+def _united(b: Expressions, parts: Sequence[StreamPart]) -> tuple[Shape, dict[str, str]]:
     """The rows of all parts; and the columns that cannot be among theirs, with the reason."""
     first = parts[0]
     for part in parts[1:]:
@@ -191,7 +191,7 @@ def _united(b: Expressions, parts: Sequence[Part]) -> tuple[Shape, dict[str, str
     key, time = first.stream.key, first.stream.time
     columns: dict[str, list[Typed | None]] = {}
     wrong: dict[str, str] = {}
-    of: dict[str, Part] = {}
+    of: dict[str, StreamPart] = {}
     for i, part in enumerate(parts):
         for name, found in part.columns().items():
             if name in (key, time) and i:
@@ -236,7 +236,7 @@ def _united(b: Expressions, parts: Sequence[Part]) -> tuple[Shape, dict[str, str
     return shape, wrong
 
 
-def _as_stored(sources: Sources, parts: Sequence[Part], each: Sequence[Typed | None]) -> Typed | None:
+def _as_stored(sources: Sources, parts: Sequence[StreamPart], each: Sequence[Typed | None]) -> Typed | None:
     """The stored column that a column is in all parts, null where a part does not have it; None if there is none."""
     found = {repr(t): t for t in each if t is not None}
     one = next(iter(found.values()))

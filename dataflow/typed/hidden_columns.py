@@ -15,5 +15,8 @@ before that part, the whole row, as it is without the range. Odd: not a row of t
 INPUT = "$input"
 """Hidden column of points of several streams: the number of the input that a row comes from (uint8)."""
 
+ORDER = "$order"
+"""Hidden column of points of several streams: the places of the rows in order (int32), where the order matters."""
+
 PARTIAL = "$partial"
 """Hidden column of windows in the result: whether the window is cut."""

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflow.typed.hidden_columns import ORDER
 from operators.compiler.loops import I64, inline, loop
 from runtime.catalogue.items.entries import SEQ
 from runtime.pointfile import Buffers
-from runtime.query.stages.row_batch import RowBatch, Values
+from runtime.query.scan.row_order import MOST_RANKS, find_order
+from runtime.query.stages.row_batch import VALID, RowBatch, Values
 
 Integers = NDArray[np.int64]
 
@@ -47,7 +49,7 @@ class Gathered:
         rank: int = 0,
     ) -> None:
         """Copy the rows of the keys marked in ``of``, and in [lo, hi) if ``cut`` says so; ``order`` is their ``$seq``,
-        unless it is a column. Without ``$seq``, rows of one time are in order of ``rank`` first."""
+        unless it is a column. ``rank`` is that of their input (``in_place``)."""
         marked, slots, lengths = of[batch.run_slot], batch.run_slot, batch.run_len
         index = None
         if cut is not None:
@@ -74,14 +76,13 @@ class Gathered:
             valid.add(there, index, rows)
 
     def merged(self) -> RowBatch | None:
-        """The rows by (slot, time, ``$seq``, rank, order of adding), a run for each slot; None if there are none."""
+        """The rows by (slot, time, ``$seq``, order of adding), a run for each slot; None if there are none."""
         if not self._runs:
             return None
         slots = np.concatenate([slots for slots, _ in self._runs])
         lengths = np.concatenate([lengths for _, lengths in self._runs])
         ends = np.cumsum(lengths)
-        ranks = np.repeat(np.array(self._ranks, np.int64), [len(slots) for slots, _ in self._runs])
-        by_slot = np.lexsort((ranks, slots)) if any(self._ranks) else np.argsort(slots, kind="stable")
+        by_slot = np.argsort(slots, kind="stable")
         edges = np.flatnonzero(np.diff(slots[by_slot], prepend=np.int32(-1), append=np.int32(-1)))
         time = self._time.given()
         seq = np.zeros(0, np.int64) if self._seq is None else self._seq.given()
@@ -94,6 +95,25 @@ class Gathered:
             np.add.reduceat(lengths[by_slot], edges[:-1]),
             self._time.taken(segments),
             columns,
+        )
+
+    def in_place(self) -> RowBatch | None:
+        """The rows as they were added, a run for each slot, with the order of (slot, time, rank, order of adding) in
+        the column ``$order``; None if there are none. The runs of one rank must follow each other in time."""
+        if not self._runs:
+            return None
+        slots = np.concatenate([slots for slots, _ in self._runs])
+        lengths = np.concatenate([lengths for _, lengths in self._runs])
+        ranks = np.repeat(np.array(self._ranks, np.int64), [len(slots) for slots, _ in self._runs])
+        ends = np.cumsum(lengths)
+        by = np.lexsort((ranks, slots))
+        edges = np.flatnonzero(np.diff(slots[by], prepend=np.int32(-1), append=np.int32(-1)))
+        time, heads = self._time.given(), np.empty(3 * MOST_RANKS, np.int64)
+        order = self._buffers.array("order", "<i4", len(time)).view(np.int32)
+        find_order((ends - lengths)[by], ends[by], edges, ranks[by], time, heads, order)
+        columns = {name: (values.given(), valid.given()) for name, (values, valid) in self._columns.items()}
+        return RowBatch(
+            slots[by[edges[:-1]]], np.add.reduceat(lengths[by], edges[:-1]), time, {**columns, ORDER: (order, VALID)}
         )
 
     def _segments(

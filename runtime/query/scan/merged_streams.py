@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dataflow.plan.inputs import Input
-from dataflow.typed.hidden_columns import INPUT
+from dataflow.typed.hidden_columns import INPUT, ORDER
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.catalogue import FileEntry
@@ -121,7 +121,7 @@ class MergedScan:
                     gathered.add(self._renamed(batch, use), every, span, rank=rank)
             if span is not None:
                 self.coverage.dropped += scan.coverage.dropped
-        return gathered.merged()
+        return gathered.in_place()
 
     def _renamed(self, batch: RowBatch, use: Input) -> RowBatch:
         """A stream's batch as rows of one input: the columns of the merged rows."""
@@ -134,6 +134,8 @@ class MergedScan:
             else missing_column(kind)
             for name, kind in self.spec.columns.items()
         }
+        if not self.spec.any_order:
+            columns[ORDER] = (np.arange(batch.rows, dtype=np.int32), VALID)
         return RowBatch(batch.run_slot, batch.run_len, batch.time, columns, batch.size, batch.bridged)
 
 

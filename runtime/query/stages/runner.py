@@ -14,6 +14,7 @@ from dataflow.codegen.writer import (  # fmt: skip
     BEGIN,
     BRIDGE_MASK,
     FIXED,
+    I4,
     NO_PIECE,
     OUT_CAPACITY,
     OUT_ROWS,
@@ -34,6 +35,7 @@ from dataflow.plan.sink import Segmenting
 from dataflow.plan.stages import Stage, all_ops
 from dataflow.times.calendar_tables import YEARS, bucket_table, offset_table
 from dataflow.typed.hidden_columns import END as ROW_END
+from dataflow.typed.hidden_columns import ORDER
 from dataflow.typed.row_operations import NullTally
 from operators.compiler.cache import caller
 from operators.errors import DataflowError, GroupError
@@ -116,7 +118,7 @@ class Runner:
         self._tables = tables
         self._luts = [Lut(p, o) for p, o in tables.luts]
         self._lookups = [Lookup(t, context.words) for t in tables.lookups]
-        self._dtypes = {name: _dtype(column_array(kind)) for name, kind in stage.inputs}
+        self._dtypes = {n: _dtype(I4 if n == ORDER else column_array(kind)) for n, kind in stage.inputs}
         self._slot_arrays: dict[str, NDArray[Any]] = {}
         self._slot_capacity = 0
         self._out: dict[Arg, NDArray[Any]] = {}

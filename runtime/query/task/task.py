@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from dataflow.expressions.functions import STATEFUL
 from dataflow.kernels.compile import Kernel, compile_stage
 from dataflow.metrics.bind import StreamColumns, bind
 from dataflow.metrics.json_form import from_dict
+from dataflow.plan.properties import takes_any_order
 from dataflow.plan.stages import Plan
 from dataflow.times.zones import TZDATA_VERSION
 from dataflow.typed.hidden_columns import INPUT
-from dataflow.typed.row_operations import AsOf, nested
 from operators import forking
 from operators.registry import registrations
 from operators.states.strings import Words
@@ -244,7 +243,7 @@ def scan_specs(task: Task, schemas: Schemas, plan: Plan) -> dict[str, ScanSpec]:
     """What the task reads of the files of each stream, by name."""
     if not plan.inputs:
         return {task.stream: _scan_spec(task, schemas[task.stream], plan)}
-    any_order = _takes_any_order(plan)
+    any_order = takes_any_order(plan.stages)
     out = {}
     for name, schema in schemas.items():
         history = task.others[name]["history"] if name in task.others else task.history
@@ -264,9 +263,9 @@ def scan_specs(task: Task, schemas: Schemas, plan: Plan) -> dict[str, ScanSpec]:
 
 
 def _merged_spec(plan: Plan, specs: Mapping[str, ScanSpec]) -> MergedSpec:
-    hidden = (INPUT,) if INPUT in dict(plan.stages[0].inputs) else ()
     inputs = dict(plan.stages[0].inputs)
-    return MergedSpec(plan.inputs, specs, {n: inputs[n] for n in (*plan.columns, *hidden)}, _takes_any_order(plan))
+    columns = {n: inputs[n] for n in (*plan.columns, INPUT) if n in inputs}
+    return MergedSpec(plan.inputs, specs, columns, takes_any_order(plan.stages))
 
 
 def _scan_spec(task: Task, schema: StreamSchema, plan: Plan) -> ScanSpec:
@@ -282,17 +281,8 @@ def _scan_spec(task: Task, schema: StreamSchema, plan: Plan) -> ScanSpec:
         id_column=schema.id,
         all_columns=schema.columns,
         elision=_elision(plan),
-        any_order=_takes_any_order(plan),
+        any_order=takes_any_order(plan.stages),
     )
-
-
-def _takes_any_order(plan: Plan) -> bool:
-    """Whether the rows of a key may come in any order: none needs earlier ones, and groups are folded in any order."""
-    first = plan.stages[0]
-    plain = len(plan.stages) == 1 and first.sink.any_order and first.sink.grouping() is not None
-    follows = any(n.fn in STATEFUL for e in first.expressions() for n in e.walk())
-    follows = follows or any(isinstance(op, AsOf) for op in nested(first.ops))
-    return plain and not follows and not any(a.aggregate.flags.ordered for a in first.sink.aggregates)
 
 
 def _elision(plan: Plan) -> Elision | None:
