@@ -15,6 +15,7 @@ from runtime.testing.oracle.lasting import Scope, heartbeat, sessionize, state_d
 from runtime.testing.oracle.oracle_aggregates import prepare
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 from runtime.testing.oracle.rows_before import paired, rows_of_both
+from runtime.testing.oracle.several_streams import as_of, united
 
 DAY = 86_400_000_000
 LASTING = {
@@ -49,19 +50,62 @@ def answer(
     other columns to values (missing or None: not reported). ``types`` names the columns' types; those it leaves out
     are taken from the values. The answer's rows are in order; times and durations are integer microseconds.
     """
-    steps = graph["steps"]
     table = _points(points, key, time, dict(types or {}))
     table = replace(table, rows=_without_duplicates(table.rows, duplicates, id))
-    beginning = min((row.time for row in table.rows), default=since)
-    table = replace(table, rows=[row for row in table.rows if row.time < until])
+    name = next((step["name"] for step in graph["steps"] if step["op"] == "stream"), "")
+    return _answer(graph["steps"], {name: table}, Scope(key, time, since, until, dict(params), []))
+
+
+def answer_of_streams(
+    graph: Json,
+    streams: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    key: str,
+    time: str,
+    since: int,
+    until: int,
+    types: Mapping[str, str],
+    params: Mapping[str, Value] = NO_PARAMS,
+    duplicates: Mapping[str, str] | None = None,
+) -> list[dict[str, Value]]:
+    """The same for a metric over several streams, by name, with the same types of columns and names of key and time;
+    ``duplicates`` are the policies of those that do not keep them."""
+    tables = {}
+    for name, points in streams.items():
+        table = _points(points, key, time, dict(types))
+        policy = (duplicates or {}).get(name, "keep")
+        tables[name] = replace(table, rows=_without_duplicates(table.rows, policy, None))
+    return _answer(graph["steps"], tables, Scope(key, time, since, until, dict(params), []))
+
+
+def _answer(steps: list[Json], tables: Mapping[str, Table], scope: Scope) -> list[dict[str, Value]]:
+    key, since, until = scope.key, scope.since, scope.until
+    beginning = min((row.time for table in tables.values() for row in table.rows), default=since)
+    tables = {n: replace(t, rows=[row for row in t.rows if row.time < until]) for n, t in tables.items()}
+    scope = replace(scope, streams=tables, beginning=beginning)
+    table = _start(steps[0], scope)
     for i, step in enumerate(steps[1:], start=1):
         held: list[str] = []
         if step["op"] in LASTING or step["op"] == "timeline":
             held = _held_columns(step, steps[i + 1 :], key)
         if step["op"] == "with_columns" and table.kind == "intervals":
             step = step | {"columns": [c for c in step["columns"] if _is_read(c, steps[i + 1 :])]}
-        table = _apply(step, table, Scope(key, time, since, until, dict(params), held, beginning))
+        table = _apply(step, table, replace(scope, held=held))
     return [{name: row.values[name] for name in table.types} for row in _visible(table, since)]
+
+
+def _start(step: Json, scope: Scope) -> Table:
+    """The points of a stream, or of several."""
+    if step["op"] == "stream":
+        return scope.streams[step["name"]]
+    if step["op"] == "streams":
+        return united([scope.streams[name] for name in step["names"]])
+    return united([_rows_of(part, scope) for part in step["parts"]])
+
+
+def _rows_of(steps: list[Json], scope: Scope) -> Table:
+    """The points of a stream after the steps of a part."""
+    return _all_steps(steps[1:], _start(steps[0], scope), scope)
 
 
 def _points(points: Sequence[Mapping[str, Any]], key: str, time: str, types: dict[str, str]) -> Table:
@@ -126,11 +170,16 @@ def _apply(step: Json, table: Table, scope: Scope) -> Table:
             step, table, scope.since, scope.until, scope.beginning,
         )  # fmt: skip
     if op == "timeline":
-        tracks = {t["name"]: (t["steps"][-1], _all_steps(t["steps"][:-1], table, scope)) for t in step["tracks"]}
+        tracks = {
+            t["name"]: (t["steps"][-1], _all_steps(t["steps"][:-1], scope.streams.get(t.get("stream"), table), scope))
+            for t in step["tracks"]
+        }
         return rows_of_both(
             lambda rows, since: timeline(step, tracks, rows, replace(scope, since=since)),
             step, table, scope.since, scope.until, scope.beginning,
         )  # fmt: skip
+    if op == "join_asof":
+        return as_of(step, table, _rows_of(step["other"], scope), (scope.key, scope.time))
     if op == "concurrent":
         return concurrent(step, table, scope)
     if op == "group_by":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from runtime.testing.oracle.buckets import bucket
@@ -28,6 +28,9 @@ class Scope:
 
     is_whole: bool = False
     """Whether the range is that of all points."""
+
+    streams: Mapping[str, Table] = field(default_factory=dict)
+    """The points of all streams, by name."""
 
 
 def last_reported(values: list[Value]) -> list[Value]:
