@@ -74,9 +74,7 @@ class Shape:
 class Expressions:
     """Gives types to the expressions and aggregates of one metric, step by step; ``where`` is the current step."""
 
-    def __init__(
-        self, stream: StreamColumns, params: Mapping[str, object], sources: Sources | None = None
-    ) -> None:
+    def __init__(self, stream: StreamColumns, params: Mapping[str, object], sources: Sources | None = None) -> None:
         self.stream = stream
         self.sources = sources or Sources({})
         self.params = dict(params)

@@ -44,9 +44,8 @@ class StreamJoins(Chain):
             on = str(on.option("name"))
         if on is not None:
             text_of(on, "join_asof(on)")
-        if suffix is not None:
-            if not text_of(suffix, "join_asof(suffix)"):
-                raise DataflowError("join_asof(suffix) is a text that is not empty")
+        if suffix is not None and not text_of(suffix, "join_asof(suffix)"):
+            raise DataflowError("join_asof(suffix) is a text that is not empty")
         age = None if tolerance is None else parse_duration(tolerance, "join_asof(tolerance)")
         return _few(self._then(JoinAsof(rows, age, suffix, on)), "join_asof")  # type: ignore[arg-type]
 

@@ -136,7 +136,7 @@ def _finished(
     found = history_of(chain)
     columns = tuple(n for n, _ in chain[0].inputs if n in b.sources.columns)
     early = with_early_rows(chain, found.looks)
-    carried, inputs = carried_of(early, found.whole), ()
+    carried, inputs = carried_of(early, found.whole), tuple[Input, ...]()
     if b.sources.several:
         # A column that is held may have been reported by any of the streams, at any time.
         inputs = _inputs(b.sources, chain, columns, everything=bool(found.held_columns))

@@ -9,7 +9,16 @@ from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.call_text import call, given
 from dataflow.json import fields as json
 from dataflow.steps.base import Bound, Step
-from dataflow.steps.union import StreamPart, Steps, bound_part, check_keys, order_of_uses, steps_in, steps_out, steps_text
+from dataflow.steps.union import (
+    Steps,
+    StreamPart,
+    bound_part,
+    check_keys,
+    order_of_uses,
+    steps_in,
+    steps_out,
+    steps_text,
+)
 from dataflow.tables.reference_tables import ReferenceTable
 from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import AsOf, Branch

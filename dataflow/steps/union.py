@@ -21,7 +21,6 @@ from dataflow.steps.source import points_of
 from dataflow.tables.reference_tables import ReferenceTable
 from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import Branch, Merge
-from operators.types import Type
 
 MAX_STREAMS = 32
 """The maximum number of streams in one metric, each as often as it is named."""
@@ -219,11 +218,11 @@ def _united(b: Expressions, parts: Sequence[StreamPart]) -> tuple[Shape, dict[st
     inputs = {n: kind for part in parts for n, kind in part.shape.inputs.items()}
     env: dict[str, Typed] = {}
     for part in parts:
-        for name, found in part.shape.env.items():
+        for name, typed in part.shape.env.items():
             if name in columns:
                 env.setdefault(name, stored.get(name) or computed[name])
             elif part is first and name in (key, time):
-                env[name] = found
+                env[name] = typed
     shape = Shape("points", env, inputs)
     shape.filtered = next((p.shape.filtered for p in parts if p.shape.filtered), "")
     if computed or any(p.shape.ops for p in parts):

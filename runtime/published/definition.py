@@ -46,9 +46,9 @@ class Parameter:
 class Published:
     """Version ``version`` (1, 2, ...) of the query ``name``.
 
-    ``graph`` is the metric's canonical JSON form, ``stream`` the stream it reads, or the names of several. ``kernels`` refer to its compiled
-    stages in the store. ``by`` is the version of antfold that published it, at ``time`` (ISO-8601, UTC); ``mac`` its
-    signature.
+    ``graph`` is the metric's canonical JSON form, ``stream`` the stream it reads, or the names of several. ``kernels``
+    refer to its compiled stages in the store. ``by`` is the version of antfold that published it, at ``time``
+    (ISO-8601, UTC); ``mac`` its signature.
     """
 
     name: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,8 +90,8 @@ class Streams:
         """A store with these points, each stream from so many sources."""
         self._number += 1
         store = Store(str(self._folder / f"{self._number}"), create=True)
-        for name, given, duplicates in (("a", a, "keep"), ("b", b, policy)):
-            for part in parts(given, sources):
+        for name, all_of_it, duplicates in (("a", a, "keep"), ("b", b, policy)):
+            for part in parts(all_of_it, sources):
                 store.ingest(name, as_columns(part), key=KEY, time=TIME, unit="us", duplicates=duplicates)
         return store
 
@@ -103,20 +102,17 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> Streams:
 
 
 @pytest.fixture
-def small_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks are split however few rows they have."""
     monkeypatch.setattr(make_tasks, "_SMALL", 1)
     monkeypatch.setattr(make_tasks, "_FILE", 1)
-    yield
 
 
 @pytest.mark.usefixtures("small_tasks")
 @pytest.mark.parametrize("kind", ["union", "asof", "timelines"])
 @few
 @given(drawn=of_two(), policy=st.sampled_from(["keep", "exact", "latest"]), sources=st.integers(1, 3))
-def test_every_metric(
-    streams: Streams, kind: str, drawn: tuple[Case, list[Point]], policy: str, sources: int
-) -> None:
+def test_every_metric(streams: Streams, kind: str, drawn: tuple[Case, list[Point]], policy: str, sources: int) -> None:
     case, other = drawn
     store = streams.store(case.points, other, policy, sources)
     for name, metric in METRICS.items():

@@ -27,8 +27,8 @@ from dataflow.plan.properties import stage_of_inputs
 from dataflow.plan.sink import Memory, Reach, Sink, with_held
 from dataflow.plan.stages import Stage
 from dataflow.steps.base import INTERVALS, Bound, Step, from_object, to_object
-from dataflow.steps.source import points_of
 from dataflow.steps.keyed.states import NEVER, Heartbeat, StateDuration
+from dataflow.steps.source import points_of
 from dataflow.tables.reference_tables import ReferenceTable
 from dataflow.typed.hidden_columns import END, KNOWN
 from dataflow.typed.nodes import Typed, column

@@ -58,7 +58,7 @@ def bound(schemas: Schemas, graph: dict[str, Any], params: dict[str, Any]) -> tu
 
 def _twins(schema: StreamSchema, named: set[str]) -> dict[str, Type]:
     """Those of the named columns that are twins of columns of a stream."""
-    known, twins = {*schema.columns, *schema.empty}, {}
+    known, twins = {*schema.columns, *schema.empty}, dict[str, Type]()
     for name in sorted(named):
         base, _, suffix = name.rpartition("#")
         if base in known and suffix in _TWINS:

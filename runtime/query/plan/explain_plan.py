@@ -61,7 +61,10 @@ def explain(
     if before := before_range(plan):
         lines.append("before the range")
         lines += [f"  {text}" for text in before]
-    if notes := [*cut_windows(plan, prepared), *([] if prepared.several else sparse_columns(plan, prepared.point_files))]:
+    if notes := [
+        *cut_windows(plan, prepared),
+        *([] if prepared.several else sparse_columns(plan, prepared.point_files)),
+    ]:
         lines.append("notes")
         lines += [f"  {text}" for text in notes]
     if plan.laws:

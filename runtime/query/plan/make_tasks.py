@@ -47,9 +47,7 @@ def make_tasks(
     slices = len(parts)
     # A power of two: writers end blocks at the edges of such shards, so that no block is decoded twice.
     shards = 1 << (max(1, -(-wanted // slices)) - 1).bit_length()
-    others = {
-        s.snapshot.stream: {"schema": s.schema.to_dict(), "history": s.history} for s in prepared.streams[1:]
-    }
+    others = {s.snapshot.stream: {"schema": s.schema.to_dict(), "history": s.history} for s in prepared.streams[1:]}
     out = []
     for i, part in enumerate(parts):
         for j in range(shards):

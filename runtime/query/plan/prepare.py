@@ -85,7 +85,7 @@ class Prepared:
     """The snapshot that comes first in ``files``, and what it stands for."""
 
     several: tuple[StreamRead, ...] = ()
-    """The streams, if there are several: ``snapshot`` and ``schema`` are those of the first, ``history`` the longest."""
+    """The streams, if there are several: ``snapshot`` and ``schema`` are the first's, ``history`` the longest."""
 
     @property
     def streams(self) -> tuple[StreamRead, ...]:

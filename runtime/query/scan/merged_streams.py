@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -55,7 +56,9 @@ class MergedScan:
         self.spec, self.coverage, self._keys = spec, Coverage(), keys
         # One for what a stream's scan yields, one for what is gathered of that.
         self._buffers = buffers[1]
-        self._scan_of = lambda of: Scan(of, keys, words, open_file, buffers[0], open_small)
+        self._scan_of: Callable[[ScanSpec], Scan] = partial(
+            Scan, keys=keys, words=words, open_file=open_file, buffers=buffers[0], open_small=open_small
+        )
         self._scans = {name: self._scan_of(of) for name, of in spec.streams.items()}
         for scan in self._scans.values():
             scan.coverage = self.coverage

@@ -85,15 +85,15 @@ def test_the_key_has_the_name_of_the_first() -> None:
     [
         (df.union(T, Q), r"step 1 \(union\): the column 'price' is int64 in trades and float64 in quotes: give both"),
         (df.union(T, E), r"step 1 \(union\): the key of trades \('sym'\) is string, that of events \('id'\) is int64"),
-        (df.union(Q.select("qty"), T.select("qty", at=df.col("price"))), "'at' is the time of quotes and a column of tr"),
+        (df.union(Q.select("qty"), T.select("qty", at=df.col("price"))), "'at' is the time of quotes and a column"),
         (T.join_asof(E), r"step 2 \(join_asof\): the key of trades \('sym'\) is string"),
         (T.join_asof(Q), "there is a column 'price' in trades and in quotes: give suffix="),
-        (T.with_columns(price_q=df.lit(1)).join_asof(Q, suffix="_q"), "there is a column 'price_q' in trades and in quo"),
+        (T.with_columns(price_q=df.lit(1)).join_asof(Q, suffix="_q"), "there is a column 'price_q' in trades and"),
         (T.join_asof(BID, on="qty"), r"it joins by the key, which is 'sym'.* key_by\('qty'\)"),
         (T.heartbeat("5m").join_asof(BID), "joins the points of streams; use it before windows, sessions, states"),
         (df.union(T.filter(df.col("bid") > 1), BID), r"step 1 \(union\), filter: there is no column 'bid'"),
         (T.join_asof(BID.filter(df.col("ask") > 1)), r"step 2 \(join_asof\), filter: there is no column 'ask'"),
-        ((T.heartbeat("5m") & Q.heartbeat("5m")).filter(df.col("price") > 1), "the column 'price' is int64 in trades an"),
+        ((T.heartbeat("5m") & Q.heartbeat("5m")).filter(df.col("price") > 1), "the column 'price' is int64 in trades"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit(metric: df.Stream, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Metrics over several streams: the same bits for every split of the work, kept states, floors, proof and drill-down."""
+"""Metrics over several streams: the same bits for every split, kept states, floors, proof and drill-down."""
 
 from __future__ import annotations
 
