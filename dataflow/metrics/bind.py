@@ -8,7 +8,7 @@ from dataclasses import replace
 from dataflow.binding.parameters import params_in
 from dataflow.binding.sources import Sources
 from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumns
-from dataflow.plan.carried import Carried, carried_of
+from dataflow.plan.carried import Carried, carried_of, carried_of_input
 from dataflow.plan.history import history_of, history_of_input, with_early_rows
 from dataflow.plan.inputs import Input
 from dataflow.plan.properties import has_whole_keys, is_sliceable, laws_of, stage_of_inputs, takes_any_order
@@ -167,10 +167,16 @@ def _finished(
 def _inputs(sources: Sources, chain: Sequence[Stage], columns: Sequence[str], everything: bool) -> tuple[Input, ...]:
     """What is read of each use of a stream, in merging order."""
     out = []
+    # If anything but a join as of a time looks back, it needs what the joins make of earlier rows.
+    looks = everything or history_of_input(chain, -1) != 0
     for number in sources.order:
         taken = sources.taken[number]
         read = tuple((m, own, taken.columns.columns[own]) for own, m in taken.merged.items() if m in columns)
-        out.append(Input(number, taken.name, read, None if everything else history_of_input(chain, number)))
+        found = None if looks else carried_of_input(chain, number)
+        carried, as_is = found or (None, set())
+        own = None if carried is None else tuple(own for m, own, _ in read if m in carried)
+        history = None if everything else history_of_input(chain, number)
+        out.append(Input(number, taken.name, read, history, own, tuple(own for m, own, _ in read if m in as_is)))
     return tuple(out)
 
 

@@ -209,7 +209,8 @@ def _united(b: Expressions, parts: Sequence[StreamPart]) -> tuple[Shape, dict[st
             columns.setdefault(name, [None] * len(parts))[i] = found
     for name in wrong:
         columns.pop(name, None)
-    stored = {name: one for name, each in columns.items() if (one := _as_stored(b.sources, parts, each)) is not None}
+    plain = {name: _as_stored(b.sources, parts, each) for name, each in columns.items()}
+    stored = {name: found for name, found in plain.items() if found is not None}
     computed = {
         name: Typed("merged", next(t.type for t in each if t is not None), (), (("name", name),), next(b.sites))
         for name, each in columns.items()

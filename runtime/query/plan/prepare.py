@@ -38,14 +38,18 @@ class Request:
 @dataclass(frozen=True)
 class CarriedIn:
     """What is read instead of the rows before ``day`` (counted from 1970-01-01): ``rows`` in so many ``files`` instead
-    of those in the files ``saved``. See ``runtime.query.carry``."""
+    of those in the files ``saved``. See ``runtime.query.carry``. ``parts``: that of each stream, if there are several.
+    """
 
     day: int
     rows: int
     files: int
     saved: tuple[FileEntry, ...]
+    parts: tuple[tuple[str, CarriedIn], ...] = ()
 
     def __str__(self) -> str:
+        if self.parts:
+            return "; ".join(f"of {stream}, {part}" for stream, part in self.parts)
         return (
             f"{self.rows:,} points in {count_of(self.files, 'file')} of a snapshot stand for the "
             f"{sum(f.rows for f in self.saved):,} in {count_of(len(self.saved), 'file')} before {day_name(self.day)}"
@@ -221,10 +225,29 @@ def _prepared(
     )
 
 
+def carried_columns(plan: Plan, stream: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The columns of a stream whose last values suffice of the rows before the range (``Plan.carried``), and those of
+    them of which a row's own value matters (``Input.as_is``); None if more is needed."""
+    if not plan.inputs:
+        return None if plan.carried is None else (plan.carried, ())
+    looking = [i for i in plan.inputs if i.stream == stream and i.history != 0]
+    columns, as_is = set[str](), set[str]()
+    for i in looking:
+        if i.carried is None:
+            return None
+        columns |= {*i.carried}
+        as_is |= {*i.as_is}
+    return (tuple(sorted(columns)), tuple(sorted(as_is))) if looking else None
+
+
 def _takes_carried(plan: Plan, snapshot: Snapshot, schema: StreamSchema, since: int) -> bool:
     """Whether the rows that are carried in at the floor are all that the plan needs of those before it."""
-    columns = plan.carried
-    if columns is None or snapshot.floor is None or since < snapshot.floor * DAY:
+    found = carried_columns(plan, snapshot.stream)
+    if found is None or snapshot.floor is None or since < snapshot.floor * DAY:
+        return False
+    columns, as_is = found
+    # Of rows of one time, the last value of each column is kept: whether they were one row is not known.
+    if as_is and schema.duplicates != "latest":
         return False
     # A stored time may be null to a query: ``dataflow.times.calendar_tables.YEARS``. Whether all values were plain that
     # are retired is not known.

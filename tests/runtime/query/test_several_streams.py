@@ -19,6 +19,7 @@ from runtime.fleet.worker import answer
 from runtime.query.plan import make_tasks
 from runtime.query.scan import merge_rows, merged_streams
 from runtime.result.proof import Proof
+from tests.runtime.query.carry.carry_stores import snapshots_pay
 
 pytestmark = pytest.mark.usefixtures("plain_files")
 
@@ -224,6 +225,59 @@ def test_floors_are_of_each_stream(tmp_path: Path) -> None:
         store.query(METRICS["rows"], since=START + 3 * DAY, progress=False)
     taken = store.query(METRICS["rows"], since=START + 3 * DAY, below_floor=True, progress=False)
     assert any("points of quotes before 2024-03-20 are retired" in note for note in taken.notes)
+
+
+LAST = START + (DAYS - 1) * DAY
+JOINED = {
+    "as it is": T.join_asof(Q.select("bid", "mode")),
+    "reports": T.join_asof(Q.held("bid", "mode").with_columns(at=df.time())),
+    "known": T.join_asof(Q.filter(df.col("bid").is_not_null()).select("bid")),
+    "some": T.join_asof(Q.filter(df.col("bid") > 0.5)),
+    "before": T.join_asof(Q.select(was=df.col("bid").previous())),
+    "looks back": T.join_asof(Q.select("bid")).with_columns(old=df.col("bid").previous()),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "suffices", "if_null"),
+    [
+        ("as it is", True, False), ("reports", True, True), ("known", True, True), ("some", False, False),
+        ("before", False, False), ("looks back", False, False),
+    ],
+)  # fmt: skip
+def test_a_snapshot_of_the_last_quotes(tmp_path: Path, name: str, suffices: bool, if_null: bool) -> None:
+    """A snapshot merges rows of one time, so where a row's nulls matter there must be none."""
+    store = Store(tmp_path, create=True)
+    ingest(store, "trades", *(of_days(TRADES, day, day + 1) for day in range(DAYS)), compact=False)
+    ingest(store, "quotes", *(of_days(QUOTES, day, day + 1) for day in range(DAYS)), compact=False)
+    for allowed in (suffices, if_null):
+        whole = store.query(JOINED[name], since=LAST, progress=False)
+        with snapshots_pay():
+            found = store.query(JOINED[name], since=LAST, progress=False)
+        assert proof_of(found).result == proof_of(whole).result
+        said = proof_of(found).carried
+        assert (said is not None) is allowed
+        assert said is None or "of quotes, " in said
+        # Two quotes at one time, of which the later says nothing, for the second round.
+        time = START + 2 * DAY
+        none = {"sym": ["k1", "k1"], "t": [time, time], "bid": [0.9, None], "mode": ["auto", None]}
+        ingest(store, "quotes", none, compact=False)
+
+
+def test_last_quotes_from_before_the_floor(tmp_path: Path) -> None:
+    store = Store(tmp_path, create=True)
+    ingest(store, "trades", TRADES)
+    ingest(store, "quotes", QUOTES)
+    since = START + 3 * DAY
+    before = store.query(JOINED["reports"], since=since, progress=False)
+    store.retain("quotes", before="2024-03-20")
+    after = store.query(JOINED["reports"], since=since, progress=False)
+    assert proof_of(after).result == proof_of(before).result
+    assert after.notes == [
+        "points of quotes before 2024-03-20 are retired; each key's last values from before it are known"
+    ]
+    with pytest.raises(QueryError, match="each key's last values, which are kept, are not enough"):
+        store.query(JOINED["as it is"], since=since, progress=False)
 
 
 def test_streams_that_are_not_there(store: Store) -> None:
