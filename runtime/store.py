@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
 from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
+from runtime.catalogue.items.entries import stream_of
 from runtime.errors import QueryError
 from runtime.moments import Moment, microseconds
 from runtime.storage.replaced_files import of_present_files
@@ -400,7 +401,8 @@ class Store(KeptStore):
         def left() -> int:
             from runtime.upkeep.files_left import files_left
 
-            return files_left(prepared.point_files)
+            files = prepared.point_files
+            return sum(files_left([f for f in files if stream_of(f.path) == name]) for name in prepared.schemas)
 
         text = explain(prepared, make_tasks(prepared, self.url, count), count, self.objects, left)
         if fleet is None:

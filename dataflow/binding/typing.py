@@ -22,7 +22,7 @@ from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.clock import NOW, is_moving, sources_of
 from dataflow.typed.decimals import arranged, equal_in, is_decimal
 from dataflow.typed.hidden_columns import BEGIN
-from dataflow.typed.nodes import Typed, column
+from dataflow.typed.nodes import Typed, column, column_name
 from dataflow.typed.row_operations import Fix, NullTally, RowOp
 from operators.aggregates import SIGNATURES
 from operators.contract import Aggregate
@@ -286,7 +286,7 @@ class Expressions:
         """Count the points at this step that do not report the columns in ``exprs``, by which they are ``grouped`` or
         which ``last`` holds."""
         for e in dict.fromkeys(n for x in exprs for n in _as_reported(x)):
-            found = Sparse(str(e.option("name")), self.where, shape.filtered, grouped)
+            found = Sparse(column_name(e), self.where, shape.filtered, grouped)
             if shape.kind == "points" and found not in self.sparse:
                 shape.ops.append(NullTally(e, len(self.sparse)))
                 self.sparse.append(found)
@@ -300,7 +300,7 @@ class Expressions:
             if count is None or e.fn != "in":
                 self.tally_reports([e], shape, grouped=True)
             elif shape.kind == "points":
-                self.sparse.append(Sparse(str(e.option("name")), self.where, shape.filtered, True, (i, count)))
+                self.sparse.append(Sparse(column_name(e), self.where, shape.filtered, True, (i, count)))
 
     def fix_all(self, exprs: Sequence[Typed], shape: Shape) -> None:
         """Compute numbered expressions at this step, for every row that reaches it."""

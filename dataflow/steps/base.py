@@ -110,6 +110,11 @@ class Step(ABC):
         """Whether it may follow a stream in a part of a union, or in the other rows of ``join_asof``."""
         return self.in_timelines
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether it begins with parts that have steps of their own, whose columns may be others than the streams'."""
+        return False
+
     def streams(self) -> Iterator[str]:
         """The streams that it names, in the order of the text, as often as it names them."""
         return iter(())

@@ -79,6 +79,11 @@ class Union(Step, op="union"):
     has_length = False
     starts = True
 
+    @property
+    def has_parts(self) -> bool:
+        """See Step."""
+        return any(len(part) > 1 or part[0].has_parts for part in self.parts)
+
     def streams(self) -> Iterator[str]:
         """See Step."""
         for part in self.parts:

@@ -308,7 +308,7 @@ class Behind:
 def looks_back(steps: object) -> bool:
     """Whether rows depend on earlier points in ways that the steps alone do not show."""
     return any(e.fn in STATEFUL for e in expressions(steps)) or (
-        isinstance(steps, tuple) and any(s.looks_back for s in steps)
+        isinstance(steps, tuple) and any(s.looks_back or s.has_parts for s in steps)
     )
 
 
