@@ -94,23 +94,26 @@ class MergedScan:
                     for _, use in self._uses[name]:
                         yield self._renamed(batch, use)
             return
-        spans = windows([(f, f.rows) for of in files.values() for f in of])
+        rows = {f.path: self._scans[name].rows_of(f) for name, of in files.items() for f in of}
+        spans = windows([(f, rows[f.path]) for of in files.values() for f in of])
         if len(spans) > 1:
             # The files are covered once, whichever windows their rows are in.
             for name, of in files.items():
                 self._scans[name].cover(of)
         for span in spans:
-            merged = self._merged(files, span if len(spans) > 1 else None)
+            merged = self._merged(files, rows, span if len(spans) > 1 else None)
             if merged is not None:
                 yield merged
 
-    def _merged(self, files: Mapping[str, Sequence[FileEntry]], span: tuple[int, int] | None) -> RowBatch | None:
-        """The rows of the files, in a span [lo, hi) if given, in one batch."""
+    def _merged(
+        self, files: Mapping[str, Sequence[FileEntry]], rows: Mapping[str, int], span: tuple[int, int] | None
+    ) -> RowBatch | None:
+        """The rows of the files, at most so many of each, in a span [lo, hi) if given, in one batch."""
         inside = {
             name: [f for f in of if span is None or (f.t_min < span[1] and f.t_max >= span[0])]
             for name, of in files.items()
         }
-        most = sum(f.rows * len(self._uses[name]) for name, of in inside.items() for f in of)
+        most = sum(rows[f.path] * len(self._uses[name]) for name, of in inside.items() for f in of)
         gathered = Gathered({n: _dtype(n, kind) for n, kind in self.spec.columns.items()}, False, most, self._buffers)
         for name, of in inside.items():
             scan = self._scans[name]

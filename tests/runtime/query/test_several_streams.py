@@ -280,6 +280,29 @@ def test_last_quotes_from_before_the_floor(tmp_path: Path) -> None:
         store.query(JOINED["as it is"], since=since, progress=False)
 
 
+@pytest.mark.parametrize("together", [1 << 20, 100])
+def test_each_stream_keeps_its_own_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int) -> None:
+    """An id counts once per key and UTC day in its own stream, also where rows are merged some days at a time."""
+    monkeypatch.setattr(merge_rows, "FEWEST", together)
+    monkeypatch.setattr(merge_rows, "MOST", together)
+    store = Store(tmp_path, create=True)
+    ingest(store, "trades", TRADES)
+    events = {**part(QUOTES, np.arange(N)), "event": np.arange(N) % 700}
+    order = np.random.default_rng(5).permutation(N)
+    for index in np.array_split(order, 3):
+        store.ingest("quotes", part(events, index), key="sym", time="t", unit="us", id="event", progress=False)
+    days = (events["t"] - START) // DAY
+    distinct = len(set(zip(events["sym"].tolist(), days.tolist(), events["event"].tolist(), strict=True)))
+    union = df.union(T, Q)
+    for metric in (
+        union.with_columns(seen=df.col("bid").last()).agg(n=df.count(), last=df.last("seen")),
+        union.agg(n=df.count()),
+    ):
+        result = store.query(metric, workers=2, progress=False)
+        assert result["n"] == [N + distinct]
+        assert proof_of(result).duplicates == N - distinct
+
+
 def test_streams_that_are_not_there(store: Store) -> None:
     with pytest.raises(QueryError, match=r"step 2 \(join_asof\): there is no stream 'quotez' in this store; did you"):
         store.query(T.join_asof(df.stream("quotez")), progress=False)
