@@ -60,6 +60,9 @@ METRICS = {
     "asof_twice": A.select("n")
     .join_asof(B.select(b=df.col("n")).join_asof(A.select(a=df.col("status")), tolerance="1h"))
     .join_asof(A.filter(df.col("ok")).select(own=df.col("n"))),
+    "asof_of_unions": df.union(A.filter(LATE).select("n"), KNOWN.select("kind")).join_asof(
+        df.union(B.select(x=df.col("n")), A.filter(df.col("ok")).select(x=df.col("n").previous())), tolerance="1h"
+    ),
     "union_of_asof": df.union(B.select("n"), A.select("n").join_asof(B.select(b=df.col("temp"))), KNOWN.select("kind")),
     "timelines": (A.filter(LATE).state_duration(df.col("n") > 0, hold=GAP) & B.heartbeat(GAP)).filter(
         df.col("firmware").is_not_null()
