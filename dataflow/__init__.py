@@ -25,6 +25,7 @@ from dataflow.language import aggregates as _aggregates  # noqa: E402
 from dataflow.language import statistics as _statistics  # noqa: E402
 from dataflow.language.aggregates import *  # noqa: E402, F403
 from dataflow.language.own_functions import scan, scanned  # noqa: E402
+from dataflow.language.several_streams import union  # noqa: E402
 from dataflow.language.statistics import *  # noqa: E402, F403
 from dataflow.language.stream import Grouped, Stream, stream  # noqa: E402
 from dataflow.language.timelines import at_least, combine, join  # noqa: E402
@@ -66,7 +67,7 @@ __all__ = [
     "Agg", "Aggregate", "Calendar", "DataflowError", "ExactSum", "Expr", "Field", "Flags", "FloatSum",
     "Grouped", "LawBroken", "ReferenceTable", "Stream", "TallySpec", "Type", "When", "all_of", "any_of",
     "at_least", "calendar", "check_laws", "col", "combine", "concat", "from_json", "join", "lit",
-    "merge_by_adding", "param", "scan", "scanned", "session", "since", "stream", "table", "time", "until",
-    "when",
+    "merge_by_adding", "param", "scan", "scanned", "session", "since", "stream", "table", "time", "union",
+    "until", "when",
 ]  # fmt: skip
 __all__ += [*_aggregates.__all__, *_statistics.__all__]

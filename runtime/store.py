@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
 from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
+from runtime.catalogue.items.entries import stream_of
 from runtime.errors import QueryError
 from runtime.moments import Moment, microseconds
 from runtime.storage.replaced_files import of_present_files
@@ -349,7 +350,6 @@ class Store(KeptStore):
     def kept_of(self, stream: str) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
         """See ``KeptStore``; those of published queries that read only other streams are not among
         them."""
-        from dataflow.metrics.inner_answers import streams_in
         from runtime.published import versions
         from runtime.published.state_cache import named_in_cache
 
@@ -358,7 +358,7 @@ class Store(KeptStore):
         for latest in versions.latest(self.objects):
             for found in versions.versions(self.objects, latest.name):
                 folders = {f"cache/{named_in_cache(found.digest)}/", f"results/{found.name}/"}
-                (mine if stream in streams_in(found.metric.steps) else others).update(folders)
+                (mine if stream in found.streams else others).update(folders)
         states, answers = super().kept_of(stream)
 
         def of_it(info: ObjectInfo) -> bool:
@@ -441,7 +441,8 @@ class Store(KeptStore):
             def left() -> int:
                 from runtime.upkeep.files_left import files_left
 
-                return files_left(prepared.point_files)
+                files = prepared.point_files
+                return sum(files_left([f for f in files if stream_of(f.path) == name]) for name in prepared.schemas)
 
             text = explain(prepared, make_tasks(prepared, self.url, count), count, self.objects, left)
             if fleet is None:

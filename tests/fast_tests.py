@@ -82,6 +82,7 @@ FAST = (
     "runtime/query/task/test_state_bytes.py",
     "runtime/query/test_execute.py",
     "runtime/query/test_flow_plans.py",
+    "runtime/query/test_several_streams.py",
     "runtime/recovery/test_recover.py",
     "runtime/result",
     "runtime/schedules",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from dataflow.binding.aggregate_arguments import arranged as prepared
 from dataflow.binding.aggregate_arguments import needs_order, types_taken
 from dataflow.binding.parameters import converted, guessed
+from dataflow.binding.sources import Sources, StreamColumns
 from dataflow.expressions.aggregate_calls import Agg, NamedAggs
 from dataflow.expressions.aggregate_signatures import signature_of
 from dataflow.expressions.expr import Expr
@@ -23,7 +24,7 @@ from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.clock import NOW, is_moving, sources_of
 from dataflow.typed.decimals import arranged, as_float, equal_in, is_decimal
 from dataflow.typed.hidden_columns import BEGIN, OVER
-from dataflow.typed.nodes import Typed, column
+from dataflow.typed.nodes import Typed, column, column_name
 from dataflow.typed.row_operations import Fix, NullTally, RowOp
 from dataflow.typed.text_trees import MOST_LEVELS, is_tree, level_of, together
 from operators.aggregates import SIGNATURES
@@ -37,18 +38,11 @@ _MEASURED = ("add", "sub", "div", "floordiv", "mod")
 """Arithmetic of two durations, or of a time and a duration."""
 
 
+__all__ = ["Expressions", "GraphError", "Shape", "StreamColumns"]
+
+
 class GraphError(DataflowError):
     """A metric that does not fit its stream; the message names the step."""
-
-
-@dataclass(frozen=True)
-class StreamColumns:
-    """A stream as a metric sees it: its key, its event time and its typed columns."""
-
-    key: str
-    key_type: Type
-    time: str
-    columns: Mapping[str, Type]
 
 
 @dataclass
@@ -75,6 +69,8 @@ class Shape:
 
     counted: bool = True
     """Whether the reports of columns are counted: in the first stage only."""
+    apart: Mapping[str, str] = field(default_factory=dict)
+    """Columns that several streams have with different types, and what is wrong with them."""
 
     @property
     def stands(self) -> bool:
@@ -86,8 +82,9 @@ class Shape:
 class Expressions:
     """Gives types to the expressions and aggregates of one metric, step by step; ``where`` is the current step."""
 
-    def __init__(self, stream: StreamColumns, params: Mapping[str, object]) -> None:
+    def __init__(self, stream: StreamColumns, params: Mapping[str, object], sources: Sources | None = None) -> None:
         self.stream = stream
+        self.sources = sources or Sources({})
         self.params = dict(params)
         self.sites = itertools.count()
         self.sparse: list[Sparse] = []
@@ -105,6 +102,8 @@ class Expressions:
         if name in shape.env:
             shape.referred.add(name)
             return shape.env[name]
+        if name in shape.apart:
+            raise self.fail(shape.apart[name])
         there = sorted(n for n in shape.env if not n.startswith(OVER))
         raise self.fail(f"there is no column {name!r}; {meant(name, there, 'available')} columns: {listed(there, 100)}")
 
@@ -376,7 +375,7 @@ class Expressions:
         """Count the points at this step that do not report the columns in ``exprs``, by which they are ``grouped`` or
         which ``last`` holds."""
         for e in dict.fromkeys(n for x in exprs for n in _as_reported(x)):
-            found = Sparse(str(e.option("name")), self.where, shape.filtered, grouped)
+            found = Sparse(column_name(e), self.where, shape.filtered, grouped)
             if shape.kind == "points" and shape.counted and found not in self.sparse:
                 shape.ops.append(NullTally(e, len(self.sparse)))
                 self.sparse.append(found)
@@ -390,7 +389,7 @@ class Expressions:
             if count is None or e.fn != "in":
                 self.tally_reports([e], shape, grouped=True)
             elif shape.kind == "points" and shape.counted:
-                self.sparse.append(Sparse(str(e.option("name")), self.where, shape.filtered, True, (i, count)))
+                self.sparse.append(Sparse(column_name(e), self.where, shape.filtered, True, (i, count)))
 
     def fix_all(self, exprs: Sequence[Typed], shape: Shape) -> None:
         """Compute numbered expressions at this step, for every row that reaches it."""

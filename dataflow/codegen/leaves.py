@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.writer import I8, U1, column_array
 from dataflow.expressions.functions import Function, always
+from dataflow.typed.hidden_columns import INPUT
 from dataflow.typed.nodes import Typed
 from operators.types import Type
 
@@ -59,6 +60,18 @@ def _local(x: Emitter, e: Typed) -> Value:
 def _slot(x: Emitter, e: Typed) -> Value:
     x.w.arg("slot_key", I8, "slot_key")
     return x.name("slot_key[slot]", "True")
+
+
+@source("from_input")
+def _from_input(x: Emitter, e: Typed) -> Value:
+    masks = x.w.tables.masks
+    if (INPUT, "value") not in masks:
+        masks += [(INPUT, "value"), (INPUT, "valid")]
+    j = masks.index((INPUT, "value")) // 2
+    x.w.arg(f"v_{j}", U1, "column", INPUT)
+    numbers = e.option("numbers")
+    assert isinstance(numbers, tuple)
+    return x.name(" or ".join(f"v_{j}[u & mv_{j}] == {n}" for n in numbers), "True")
 
 
 @source("in")

@@ -132,6 +132,12 @@ def optional_length() -> Any:
     return field_of(_same, lambda r, v, where: r.micros(v, where, optional=True), value=_micros)
 
 
+def optional_length_or_none() -> Any:
+    """A duration; None is written as no field."""
+    return field_of(_same, lambda r, v, where: r.micros(v, where), None)
+
+
+
 def every() -> Any:
     """Calendar buckets, for example "10m"."""
     return field_of(_same, lambda r, v, where: parse_every(r.text(v, where), where).text, value=_bucket)

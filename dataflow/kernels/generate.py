@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dataflow.codegen.emitter import Emitter, scalar_loads
+from dataflow.codegen.row_code import pass_operations
 from dataflow.codegen.scan_code import STEP
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import (  # fmt: skip
@@ -29,13 +30,11 @@ from dataflow.codegen.writer import (  # fmt: skip
     Arg,
     SourceWriter,
     Tables,
-    both,
 )
 from dataflow.plan.stages import Stage
 from dataflow.typed.described import described_uses
-from dataflow.typed.hidden_columns import CUT, EARLY
+from dataflow.typed.hidden_columns import CUT, EARLY, ORDER
 from dataflow.typed.nodes import Typed
-from dataflow.typed.row_operations import Keep, NullTally
 from operators.contract import Aggregate
 from operators.registry import mark_of
 from operators.scans import find_scan
@@ -147,7 +146,7 @@ def _all_expressions(stage: Stage) -> Iterator[Typed]:
     """Every expression of a stage, also of the timelines that it combines."""
     yield from stage.expressions()
     for op in stage.sink.row_operations():
-        yield op.condition if isinstance(op, Keep) else op.value
+        yield from op.expressions()
 
 
 def _start(w: SourceWriter) -> None:
@@ -194,7 +193,12 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, KernelFunction]:
 def _row(stage: Stage, sink: SinkEmitter, w: SourceWriter, x: Emitter) -> None:
     """The row ``following``."""
     # Unsigned indices: Numba then omits the test for negative ones.
-    w.put("i = following\nu = np.uint64(i)")
+    w.put("i = following")
+    if ORDER in dict(stage.inputs):
+        w.arg("order", I4, "column", ORDER)
+        w.put("u = np.uint64(order[np.uint64(i)])")
+    else:
+        w.put("u = np.uint64(i)")
     if sink.full and not sink.advances:
         _stop_if(sink.full, "i", sink, w)
     w.put("following += 1\nt = time[u & mt]")
@@ -204,22 +208,14 @@ def _row(stage: Stage, sink: SinkEmitter, w: SourceWriter, x: Emitter) -> None:
         sink.advance(x)
         _stop_if(sink.full, "i", sink, w)
     _hidden(stage, w, x)
-    for op in stage.ops:
-        if isinstance(op, NullTally):
-            x.tally(op)
-        elif isinstance(op, Keep):
-            v, k = x.emit(op.condition)
-            with w.block(f"if not ({both(k, v)}):"):
-                w.put("continue")
-        else:
-            x.emit(op.value)
+    pass_operations(x, stage.ops)
     if x.has_early and not stage.sink.keeps_rows:
         # Sinks that follow a key through time treat rows before the range like points: by their time.
         out = f"early == {CUT} and t < since" if stage.sink.follows_keys else "early & 1 != 0"
         with w.block(f"if {out}:"):
             w.put("continue")
     sink.row(x)
-    if not stage.ops:
+    if not stage.ops and ORDER not in dict(stage.inputs):
         sink.skip_ahead(w.tables)
 
 

@@ -17,6 +17,7 @@ from dataflow.language.finished_tables import FinishedTables
 from dataflow.language.funnels import Funnels
 from dataflow.language.line_numbers import note_line
 from dataflow.language.sequences import Sequences
+from dataflow.language.several_streams import StreamJoins
 from dataflow.metrics.json_form import to_json
 from dataflow.steps import (
     Filter,
@@ -71,7 +72,7 @@ class Explains(Protocol):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Stream(Sequences, Funnels, FinishedTables, FilledSeries):
+class Stream(Sequences, Funnels, FinishedTables, FilledSeries, StreamJoins):
     """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
 
     _no_expression = "a stream is not an expression: {text}; columns are df.col('name')"

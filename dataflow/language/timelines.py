@@ -18,11 +18,13 @@ from dataflow.steps import (
     SideBySide,
     Source,
     StateDuration,
+    Streams,
     Timeline,
     Track,
 )
 from dataflow.steps.base import Step, content_of
 from dataflow.steps.keyed.timeline import MAX_TRACKS
+from dataflow.steps.union import MAX_STREAMS
 from dataflow.tables.calendars import Calendar
 from dataflow.tables.reference_tables import ReferenceTable, indexed
 from dataflow.tables.table_periods import TablePeriods
@@ -146,7 +148,7 @@ C = TypeVar("C", bound=Chain)
 
 
 def combine(condition: Operand, /, *, name: str = "state", **timelines: C) -> C:
-    """One timeline from several of the same stream: an expression of their states.
+    """One timeline from several, also of different streams: an expression of their states.
 
     ``df.combine(df.col("alive") & (df.col("status") == "up"), alive=..., status=...)``: each timeline is a stream with
     row steps and ``state_duration`` or ``heartbeat``, or is itself combined; the condition refers to its state by the
@@ -308,7 +310,7 @@ def _during(
     return During(windows, col(on) if isinstance(on, str) else expr(on), inside)
 
 
-# ---- combined timelines of one stream
+# ---- combined timelines
 
 
 def _assembled(timelines: Mapping[str, C], state: Expr, name: str) -> C:
@@ -317,26 +319,27 @@ def _assembled(timelines: Mapping[str, C], state: Expr, name: str) -> C:
     tracks: dict[str, Track] = {}
     known: dict[object, str] = {}
     states: dict[str, Expr] = {}
-    source = None
     for label, timeline in timelines.items():
-        first, inner, inner_state = _taken_apart(timeline)
-        if source is not None and first.name != source.name:
-            raise DataflowError(f"timelines of two streams, {source.name!r} and {first.name!r}, cannot be combined")
-        source = first
+        inner, inner_state = _taken_apart(timeline)
         renamed: dict[str, Expr] = {}
         for track in inner:
-            content = content_of((track.steps, track.interval))
+            content = content_of((track.steps, track.interval, track.stream or ""))
             if content not in known:
                 known[content] = label if len(inner) == 1 and label not in tracks else _fresh(label, tracks)
                 tracks[known[content]] = replace(track, name=known[content])
             renamed[track.name] = col(known[content])
         states[label] = _with_columns(inner_state, renamed)
-    assert source is not None
     if len(tracks) > MAX_TRACKS:
         raise DataflowError(f"more than {MAX_TRACKS} timelines cannot be combined in one step")
     first_timeline = next(iter(timelines.values()))
-    step = Timeline(tuple(tracks.values()), _with_columns(state, states), name)
-    return replace(first_timeline, steps=(source, step))
+    found = tuple(tracks.values())
+    streams = tuple(dict.fromkeys(str(track.stream) for track in found))
+    if len(streams) > MAX_STREAMS:
+        raise DataflowError(f"timelines of more than {MAX_STREAMS} streams cannot be combined")
+    start: Step = Streams(streams)
+    if len(streams) == 1:
+        start, found = Source(streams[0]), tuple(replace(track, stream=None) for track in found)
+    return replace(first_timeline, steps=(start, Timeline(found, _with_columns(state, states), name)))
 
 
 def _fresh(label: str, taken: dict[str, Track]) -> str:
@@ -346,18 +349,24 @@ def _fresh(label: str, taken: dict[str, Track]) -> str:
     return f"{label}{n}"
 
 
-def _taken_apart(timeline: Chain) -> tuple[Source, Sequence[Track], Expr]:
-    """The stream, the tracks and the state of a timeline."""
+def _taken_apart(timeline: Chain) -> tuple[Sequence[Track], Expr]:
+    """The tracks of a timeline, each with its stream, and the state."""
     steps = timeline.steps if isinstance(timeline, Chain) else ()
-    if len(steps) >= 2 and isinstance(steps[0], Source):
+    if len(steps) >= 2 and isinstance(steps[0], Source | Streams):
         body, last = steps[1:-1], steps[-1]
+        name = next(steps[0].streams())
         if isinstance(last, Timeline) and not body:
-            return steps[0], last.tracks, last.state
+            return [replace(track, stream=track.stream or name) for track in last.tracks], last.state
         rows = [s for s in body if s.in_timelines]
         if isinstance(last, StateDuration | Heartbeat) and len(rows) == len(body):
-            return steps[0], (Track("t", tuple(rows), last),), col("t")
+            return (Track("t", tuple(rows), last, name),), col("t")
     if (call := without_call(timeline)) is not None:
         raise DataflowError(call)
+    if any(list(s.streams()) and not isinstance(s, Source) for s in steps):
+        raise DataflowError(
+            f"{shown(timeline)} has rows of several streams, of which no timeline can be combined with others; make a "
+            "timeline of each stream and combine those"
+        )
     raise DataflowError(
         f"{shown(timeline)} is not a timeline; take a stream, filter or extend its points, and end with "
         "state_duration or heartbeat"

@@ -5,27 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from dataflow.binding.sources import Sources
 from dataflow.binding.trailing_windows import add_windows
 from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumns
 from dataflow.metrics.settled import check_params
-from dataflow.plan.carried import carried_of
-from dataflow.plan.history import history_of, with_early_rows
-from dataflow.plan.properties import has_whole_keys, is_sliceable, laws_of, stage_of_inputs
+from dataflow.plan.carried import Carried, carried_of, carried_of_input
+from dataflow.plan.history import history_of, history_of_input, with_early_rows
+from dataflow.plan.inputs import Input
+from dataflow.plan.properties import has_whole_keys, is_sliceable, laws_of, stage_of_inputs, takes_any_order
 from dataflow.plan.stages import Deferred, Plan, Stage, TableStep
 from dataflow.sinks.row_sink import Rows
 from dataflow.steps.base import Step
-from dataflow.typed.hidden_columns import OVER, PARTIAL
+from dataflow.steps.union import order_of_uses
+from dataflow.typed.hidden_columns import ORDER, OVER, PARTIAL
 from dataflow.typed.nodes import Typed, column
 from operators.types import Type
 
 __all__ = ["GraphError", "StreamColumns", "bind"]
 
 
-def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, object] | None = None) -> Plan:
-    """Check ``steps`` against a stream and make the plan; GraphError names the wrong step."""
+def bind(
+    steps: Sequence[Step],
+    stream: StreamColumns,
+    params: Mapping[str, object] | None = None,
+    others: Mapping[str, StreamColumns] | None = None,
+) -> Plan:
+    """Check ``steps`` against a stream (the first that they name) and perhaps ``others``, by name, and make the plan;
+    GraphError names the wrong step."""
     # First, since a misspelled parameter is also a missing one.
     check_params(steps, params or {})
-    b = Expressions(stream, params or {})
+    sources = Sources({**(others or {}), stream_of(steps): stream}, order_of_uses(steps))
+    b = Expressions(stream, params or {}, sources)
     shape = Shape("points", {}, {})
     deferred: list[Deferred] = []
     stages: list[Stage] = []
@@ -67,8 +77,13 @@ def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, obje
 
 
 def stream_of(steps: Sequence[Step]) -> str:
-    """The name of the metric's stream."""
-    return str(steps[0].name)  # type: ignore[attr-defined]
+    """The name of the metric's stream, the first if there are several."""
+    return next(steps[0].streams())
+
+
+def streams_of(steps: Sequence[Step]) -> list[str]:
+    """The names of all streams of the metric, in the order of the text."""
+    return list(dict.fromkeys(name for step in steps for name in step.streams()))
 
 
 def _rows_stage(b: Expressions, shape: Shape) -> tuple[Stage, Shape]:
@@ -118,9 +133,16 @@ def _finished(
         passed = {"$lead"} & needed if chain[0].sink.passes_lead else set()
         needed = {n for n, _ in chain[0].inputs} | passed
     found = history_of(chain)
-    columns = tuple(n for n, _ in chain[0].inputs if n in b.stream.columns)
+    columns = tuple(n for n, _ in chain[0].inputs if n in b.sources.columns)
     early = with_early_rows(chain, found.looks)
-    carried = carried_of(early, found.whole)
+    carried, inputs = carried_of(early, found.whole), tuple[Input, ...]()
+    if b.sources.several:
+        # A column that is held may have been reported by any of the streams, at any time.
+        inputs = _inputs(b.sources, chain, columns, everything=bool(found.held_columns))
+        found = replace(found, history=None if found.held_columns else found.history, held_columns=())
+        carried = Carried(None)
+        if not takes_any_order(early):
+            early = (replace(early[0], inputs=(*early[0].inputs, (ORDER, Type.INT))), *early[1:])
     return Plan(
         stream,
         columns,
@@ -137,7 +159,24 @@ def _finished(
         tuple(b.sparse),
         carried.carried,
         carried.plain,
+        inputs,
     )
+
+
+def _inputs(sources: Sources, chain: Sequence[Stage], columns: Sequence[str], everything: bool) -> tuple[Input, ...]:
+    """What is read of each use of a stream, in merging order."""
+    out = []
+    # If anything but a join as of a time looks back, it needs what the joins make of earlier rows.
+    looks = everything or history_of_input(chain, -1) != 0
+    for number in sources.order:
+        taken = sources.taken[number]
+        read = tuple((m, own, taken.columns.columns[own]) for own, m in taken.merged.items() if m in columns)
+        found = None if looks else carried_of_input(chain, number)
+        carried, as_is = found or (None, set())
+        own = None if carried is None else tuple(own for m, own, _ in read if m in carried)
+        history = None if everything else history_of_input(chain, number)
+        out.append(Input(number, taken.name, read, history, own, tuple(own for m, own, _ in read if m in as_is)))
+    return tuple(out)
 
 
 def _resolved(after: Sequence[TableStep | Deferred]) -> tuple[TableStep, ...]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.reading import Reader, check_distinct
-from dataflow.steps import Source
 from dataflow.steps.base import Step, from_object, to_object
+from dataflow.steps.union import MAX_STREAMS
 from dataflow.tables.reference_tables import MAX_TABLE_BYTES
 
 VERSION = 1
@@ -55,8 +55,10 @@ def from_dict(value: object) -> tuple[Step, ...]:
         raise JsonFormError(f"steps: a metric has 1 to {MAX_STEPS} steps, got {len(items)}")
     steps = tuple(from_object(reader, s, f"steps[{i}]") for i, s in enumerate(items))
     _table_bytes(steps)
-    if [i for i, s in enumerate(steps) if isinstance(s, Source)] != [0]:
+    if [i for i, s in enumerate(steps) if s.starts] != [0]:
         raise JsonFormError("steps: the first step, and only the first, names the stream")
+    if len(streams := [name for s in steps for name in s.streams()]) > MAX_STREAMS:
+        raise JsonFormError(f"steps: a metric names at most {MAX_STREAMS} streams, got {len(streams)}")
     return steps
 
 

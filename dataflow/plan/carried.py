@@ -18,7 +18,7 @@ from dataflow.plan.stages import Stage
 from dataflow.typed.clock import CLOCK_PARTS
 from dataflow.typed.hidden_columns import EARLY
 from dataflow.typed.nodes import Typed
-from dataflow.typed.row_operations import Keep, NullTally, RowOp
+from dataflow.typed.row_operations import AsOf, Keep, Merge, NullTally, RowOp, nested
 from operators.types import Type
 
 _STRICT = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "between", "not", "is_in", "starts_with", "contains"})
@@ -88,6 +88,33 @@ def carried_of(chain: Sequence[Stage], whole: int) -> Carried:
     if whole and not _only_last_intervals(chain[: whole + 1]):
         return Carried(None)
     return Carried(tuple(sorted(needs.columns)), tuple(sorted(needs.plain)))
+
+
+def carried_of_input(chain: Sequence[Stage], number: int) -> tuple[set[str], set[str]] | None:
+    """See ``Input.carried`` and ``Input.as_is``, with the names of merged rows: None unless the rows of an input are
+    only joined to others as of their time."""
+    joins = [op for op in nested(chain[0].ops) if isinstance(op, AsOf) and number in op.branch.inputs]
+    columns: set[str] = set()
+    as_is: set[str] = set()
+    for op in joins:
+        needs, values = _Needs(), [v for v in op.branch.values if v is not None]
+        if op.branch.inputs != (number,) or not needs.pass_all(op.branch.ops):
+            return None
+        if not needs.sees_rows or not needs.remember(n for v in values for n in v.walk() if n.fn in STATEFUL):
+            return None
+        if not all(_all_harmless(v) and (needs.sees_all or needs.sees(v)) for v in values):
+            return None
+        # A filter leaves rows in which its column is not null.
+        as_is |= {name for v in values for name in _read_as_is(v)} - (set() if needs.sees_all else needs.columns)
+        columns |= needs.columns | {name for v in values for name in columns_of(v)}
+    return (columns, as_is) if joins else None
+
+
+def _read_as_is(e: Typed) -> set[str]:
+    """The columns of which an expression reads a row's own value."""
+    if e.fn == "in":
+        return {str(e.option("name"))}
+    return set() if e.fn in STATEFUL else {name for a in e.args for name in _read_as_is(a)}
 
 
 def _only_last_values(stage: Stage, needs: _Needs) -> bool:
@@ -185,6 +212,8 @@ class _Needs:
         for op in ops:
             if isinstance(op, NullTally):
                 continue
+            if isinstance(op, Merge | AsOf):
+                return False
             e = op.condition if isinstance(op, Keep) else op.value
             if not _all_harmless(e) or not self.remember(n for n in e.walk() if n.fn in STATEFUL):
                 return False

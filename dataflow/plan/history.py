@@ -15,6 +15,7 @@ from dataflow.plan.sink import Reach
 from dataflow.plan.stages import Stage
 from dataflow.typed.hidden_columns import EARLY
 from dataflow.typed.nodes import Typed
+from dataflow.typed.row_operations import AsOf, Merge, RowOp, nested
 from operators.types import Type
 
 
@@ -49,6 +50,27 @@ def history_of(chain: Sequence[Stage]) -> History:
     return History(needed, () if needed is None else chain[0].sink.held_columns, whole, tuple(looks))
 
 
+def history_of_input(chain: Sequence[Stage], number: int) -> Reach:
+    """How much before ``since`` is needed of the rows of one input: those that join others as of their time do not
+    remember anything."""
+    first = replace(chain[0], ops=_without_joins(chain[0].ops, number))
+    return history_of([first, *chain[1:]]).history
+
+
+def _without_joins(ops: Sequence[RowOp], number: int) -> tuple[RowOp, ...]:
+    """The operations, without the joins of rows that this input does not contribute to."""
+    out: list[RowOp] = []
+    for op in ops:
+        if isinstance(op, AsOf):
+            if number in op.branch.inputs:
+                out.append(op)
+        elif isinstance(op, Merge):
+            out.append(replace(op, branches=tuple(replace(b, ops=_without_joins(b.ops, number)) for b in op.branches)))
+        else:
+            out.append(op)
+    return tuple(out)
+
+
 def with_early_rows(chain: Sequence[Stage], looks: Sequence[bool]) -> tuple[Stage, ...]:
     """The stages; those that see rows before the range get the column that marks such rows."""
     return tuple(
@@ -71,4 +93,5 @@ def _remembers(stage: Stage) -> Reach:
     for e in stage.expressions():
         sites |= {n.site: n for n in e.walk() if n.fn in STATEFUL}
     holds = [n.option("hold") if n.fn == "last" else None for n in sites.values()]
-    return _sum(*(h if isinstance(h, int) else None for h in holds))
+    tolerances = [op.tolerance for op in nested(stage.ops) if isinstance(op, AsOf)]
+    return _sum(*(h if isinstance(h, int) else None for h in (*holds, *tolerances)))

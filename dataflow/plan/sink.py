@@ -17,6 +17,9 @@ from operators.types import Type
 NamedTyped: TypeAlias = tuple[tuple[str, Typed], ...]
 """Columns: names and expressions."""
 
+_COLUMNS = ("in", "merged", "as_of")
+"""Functions that read a column of points, each with a name."""
+
 Reach: TypeAlias = int | None
 """Microseconds before the range; None: everything."""
 
@@ -247,8 +250,8 @@ class Sink(ABC):
 
 
 def columns_in(held: Iterable[tuple[str, Typed]]) -> tuple[str, ...]:
-    """The columns of the stream that these are computed from."""
-    return tuple(sorted({str(n.option("name")) for _, t in held for n in t.walk() if n.fn == "in"}))
+    """The columns of the stream, or of several streams, that these are computed from."""
+    return tuple(sorted({str(n.option("name")) for _, t in held for n in t.walk() if n.fn in _COLUMNS}))
 
 
 def with_held(what: str, held: NamedTyped) -> str:

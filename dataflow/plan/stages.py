@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from dataflow.plan.inputs import Input
 from dataflow.plan.sink import Sink
 from dataflow.tables.answer_tables import AnswerIndex
 from dataflow.typed.nodes import Typed
-from dataflow.typed.row_operations import Keep, NullTally, RowOp
+from dataflow.typed.row_operations import NullTally, RowOp, nested
 from operators.types import Type
 
 _FAITHFUL = frozenset(
@@ -92,7 +93,7 @@ class Stage:
     def expressions(self) -> Iterator[Typed]:
         """Every expression of the stage, outermost nodes."""
         for op in self.ops:
-            yield op.condition if isinstance(op, Keep) else op.value
+            yield from op.expressions()
         yield from self.sink.expressions()
 
 
@@ -101,8 +102,8 @@ Deferred: TypeAlias = Callable[[set[str]], Stage]
 
 
 def all_ops(stage: Stage) -> Iterator[RowOp]:
-    """The row operations of the stage and of the timelines that it combines."""
-    yield from stage.ops
+    """The row operations of the stage, of the streams that it merges and of the timelines that it combines."""
+    yield from nested(stage.ops)
     yield from stage.sink.row_operations()
 
 
@@ -228,7 +229,9 @@ class Plan:
     are counted, by the numbers of ``NullTally``. ``carried``: of the rows before any time that is not after ``since``,
     these suffice: of each key its last one, and for each of these columns the last one in which that is not null, or
     rows with the same values in these columns at the same times; None if that is not known to suffice. ``plain``: those
-    of them for which it suffices only if no value is -0.0, and no integer is 2**62 or more, of either sign.
+    of them for which it suffices only if no value is -0.0, and no integer is 2**62 or more, of either sign. ``inputs``:
+    what is merged, in this order where keys and times are equal, if the metric reads several streams (``stream`` is the
+    first of them), else empty.
     """
 
     stream: str
@@ -246,3 +249,4 @@ class Plan:
     sparse: tuple[Sparse, ...] = ()
     carried: tuple[str, ...] | None = None
     plain: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()

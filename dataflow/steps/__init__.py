@@ -12,6 +12,7 @@ from dataflow.steps.funnels.funnel import Funnel
 from dataflow.steps.funnels.funnel_table import FunnelTable
 from dataflow.steps.groups import GroupBy
 from dataflow.steps.join import Join
+from dataflow.steps.join_asof import JoinAsof
 from dataflow.steps.keyed.activity import Activity
 from dataflow.steps.keyed.cohorts import Cohorts
 from dataflow.steps.keyed.match import Match
@@ -27,12 +28,13 @@ from dataflow.steps.pivot import Pivot
 from dataflow.steps.rows import ColumnStep, Filter, Held, Select, WithColumns
 from dataflow.steps.source import Source
 from dataflow.steps.top import Top
+from dataflow.steps.union import Streams, Union
 from dataflow.steps.windows_across import WindowAcross
 
 __all__ = [
     "Activity", "BesideAnswer", "Cohorts", "ColumnStep", "Compare", "ComparedAnswer", "Concurrent", "Dedupe",
     "During", "Fill", "Filter", "Funnel", "FunnelTable", "GroupBy", "Heartbeat", "Held", "Join", "JoinAnswer",
-    "JoinMetric", "KeyBy", "Limit", "Match", "Pivot", "Select", "Sessionize", "SideBySide", "Sort", "Source",
-    "StateDuration", "Subpaths", "Timeline", "Top", "Track", "Transitions", "ValueSequence", "Window",
-    "WindowAcross", "WithColumns",
+    "JoinAsof", "JoinMetric", "KeyBy", "Limit", "Match", "Pivot", "Select", "Sessionize", "SideBySide", "Sort",
+    "Source", "StateDuration", "Streams", "Subpaths", "Timeline", "Top", "Track", "Transitions", "Union",
+    "ValueSequence", "Window", "WindowAcross", "WithColumns",
 ]  # fmt: skip

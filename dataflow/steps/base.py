@@ -7,7 +7,7 @@ over a metric (validation, text, drill-down) ask the step and never test for its
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Self
 
@@ -99,6 +99,9 @@ class Step(ABC):
     cuts_by_table: ClassVar[bool] = False
     """Whether it cuts intervals at the edges of periods."""
 
+    starts: ClassVar[bool] = False
+    """Whether it names the streams that a metric, or a part of one, begins with."""
+
     drops_others: ClassVar[bool] = False
     """Whether only the columns that it names remain."""
 
@@ -125,6 +128,27 @@ class Step(ABC):
     def follows_keys(self) -> bool:
         """Whether it makes rows by following keys, or groups of keys, through time."""
         return self.makes in (INTERVALS, ROWS)
+
+    # ---- streams
+
+    @property
+    def in_unions(self) -> bool:
+        """Whether it may follow a stream in a part of a union, or in the other rows of ``join_asof``."""
+        return self.in_timelines
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether it begins with parts that have steps of their own, whose columns may be others than the streams'."""
+        return False
+
+    def streams(self) -> Iterator[str]:
+        """The streams that it names, in the order of the text, as often as it names them."""
+        return iter(())
+
+    def merge_order(self, first: int, before: Sequence[int]) -> list[int]:
+        """The order in which the streams so far are merged, where keys and times are equal: their numbers, from
+        ``first`` in the order of the text. ``before``: of the steps before it."""
+        return [*before, *range(first + len(before), first + len(before) + len(list(self.streams())))]
 
     # ---- JSON
 

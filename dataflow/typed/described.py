@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dataflow.typed.aggregates_bound import BoundAgg
-from dataflow.typed.nodes import Typed
+from dataflow.typed.nodes import Typed, column_name
 from operators.aggregates.json_values import from_bits
 from operators.types import Type
 
@@ -40,8 +40,8 @@ def described_uses(aggs: Sequence[BoundAgg]) -> dict[str, str]:
 
 
 def _text(e: Typed, within: bool = False) -> str:
-    if e.fn == "in":
-        return str(e.option("name")).removeprefix("$")
+    if e.fn in ("in", "merged", "as_of"):
+        return column_name(e).removeprefix("$")
     if e.fn == "lit":
         return _constant(e.type, e.option("value"))
     if e.fn in ("time", "begin", "now", "end", "slot"):

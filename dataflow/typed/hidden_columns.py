@@ -16,6 +16,11 @@ ROW_FLAGS, DONE, COMPLETE = ADDED = "$row_flags", "$done", "$complete"
 """Hidden columns of the rows that trailing windows are made of, which the runner adds: bits for a row that is in no
 window (1), and for one that has the windows of the row before (2); and, with an entry per run, how many of its first
 rows were written before, and how many can be written now."""
+INPUT = "$input"
+"""Hidden column of points of several streams: the number of the input that a row comes from (uint8)."""
+
+ORDER = "$order"
+"""Hidden column of points of several streams: the places of the rows in order (int32), where the order matters."""
 
 PARTIAL = "$partial"
 """Hidden column of windows in the result: whether the window is cut."""

@@ -35,6 +35,13 @@ class Typed:
             yield from a.walk()
 
 
+def column_name(e: Typed) -> str:
+    """The name of a column as users know it: of several streams, without the number of the input that it is of."""
+    name = str(e.option("name"))
+    number, dot, own = name.partition(".")
+    return own if dot and number.startswith("$") and number[1:].isdecimal() else name
+
+
 def column(name: str, kind: Type) -> Typed:
     """An input column."""
     return Typed("in", kind, (), (("name", name),))

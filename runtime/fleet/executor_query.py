@@ -48,7 +48,7 @@ def answered_by(
     prepared.compiled.ready()  # so that an error is raised once; the processes that run tasks find the kernel
     by_id = {task.id: task for task in tasks}
     total = sum(f.bytes for f in prepared.files)
-    bar = progress.start(f"query {prepared.plan.stream}", total, "bytes")
+    bar = progress.start(f"query {prepared.names}", total, "bytes")
     coordinator = Coordinator(tasks, time.monotonic(), RULES, _PACE, allow_partial=allow_partial)
     replies: queue.SimpleQueue[tuple[int, Future[bytes]]] = queue.SimpleQueue()
     under_way: dict[int, tuple[Task, Future[bytes]]] = {}

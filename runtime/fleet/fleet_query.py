@@ -89,7 +89,7 @@ def execute_on(
     extra: dict[str, Any] = {"digests": list(kernel_digests(prepared.plan)), "release": release()}
     if kernels:
         extra["kernels"] = [k.to_dict() for k in kernels]
-    bar = progress.start(f"query {prepared.plan.stream}", total, "bytes")
+    bar = progress.start(f"query {prepared.names}", total, "bytes")
     share = total // max(1, len(tasks))
 
     def answered(outcome: Outcome) -> None:

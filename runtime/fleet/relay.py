@@ -21,7 +21,6 @@ from operators.errors import DataflowError
 from operators.states.groups import GroupState
 from operators.states.strings import Words
 from operators.types import Type
-from runtime.catalogue import StreamSchema
 from runtime.errors import FormatError, QueryError, StoreError
 from runtime.fleet.coordinator import Counts
 from runtime.fleet.fleet import Answers, Fleet, Invoke, answers
@@ -37,7 +36,6 @@ from runtime.query.stages.query_table import joined
 from runtime.query.task import state_bytes
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial, summed
-from runtime.query.task.task import compiled_for
 from runtime.result.cost import Used
 from runtime.storage.open_store import OpenStore
 
@@ -160,7 +158,7 @@ def together(batch: TaskBatch, partials: Sequence[Partial]) -> Partial:
     compared.
     """
     first = batch.tasks[0]
-    plan = compiled_for(StreamSchema.from_dict(first.schema), first.graph, first.params).plan
+    plan = first.compiled().plan
     total = Coverage()
     for partial in partials:
         total.add(partial.coverage)

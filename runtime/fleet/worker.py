@@ -12,14 +12,13 @@ from typing import Any
 from operators.compiler.cache import mode
 from operators.errors import DataflowError
 from runtime.aws.kms import signer_of_environment
-from runtime.catalogue import StreamSchema
 from runtime.errors import FormatError, OtherRelease
 from runtime.fleet.message_versions import is_spoken, kernels_differ, refusal_of, release
 from runtime.fleet.messages import MAX_STATE, check_request, fetch, refusal, reply
 from runtime.objects import ObjectStore
 from runtime.query.kernel_store import KernelRef, install, kernel_digests
 from runtime.query.task import state_bytes
-from runtime.query.task.task import Task, compiled_for, run
+from runtime.query.task.task import Task, run
 from runtime.result.cost import VCPU_MB, Used, Worker
 from runtime.storage.open_store import OpenStore
 
@@ -77,7 +76,7 @@ def _check_kernels(event: dict[str, Any], task: Task) -> None:
     """
     if (digests := event.get("digests")) is None:
         return
-    compiled = compiled_for(StreamSchema.from_dict(task.schema), task.graph, task.params)
+    compiled = task.compiled()
     if list(kernel_digests(compiled.plan)) != digests:
         raise OtherRelease(kernels_differ(event.get("release"), release()))
 

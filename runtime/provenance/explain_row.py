@@ -105,8 +105,8 @@ class Asked:
 
 def _raise_if_moved(asked: Asked, error: DataflowError) -> None:
     """Raise if files of the result are no longer in the store."""
-    stream = asked.prepared.plan.stream
-    there = {f.path for f in asked.store.files(stream)}
+    stream = asked.prepared.names
+    there = {f.path for name in asked.prepared.schemas for f in asked.store.files(name)}
     gone = [f.path for f in asked.prepared.files if f.path not in there]
     if gone:
         raise QueryError(
@@ -185,8 +185,9 @@ def _behind(
     groups: Sequence[Mapping[str, Value]] | None,
     span: tuple[int, int] | None = None,
 ) -> Behind:
-    schema = asked.prepared.schema
-    return Behind(grouping, schema.key, [*schema.columns, schema.time], groups, span)
+    key = asked.prepared.schema.key
+    columns = [n for s in asked.prepared.schemas.values() for n in (*s.columns, s.time, s.key) if n != key]
+    return Behind(grouping, key, list(dict.fromkeys(columns)), groups, span)
 
 
 def _moment_of(values: Mapping[str, Value], name: str) -> int | None:

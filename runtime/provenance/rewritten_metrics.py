@@ -338,7 +338,7 @@ class Behind:
 
 def looks_back(steps: object) -> bool:
     """Whether rows depend on earlier points in ways that the steps alone do not show."""
-    return _is_stateful(steps) or (isinstance(steps, tuple) and any(s.looks_back for s in steps))
+    return _is_stateful(steps) or (isinstance(steps, tuple) and any(s.looks_back or s.has_parts for s in steps))
 
 
 def _is_stateful(part: object) -> bool:

@@ -43,10 +43,10 @@ class Days:
             # If rows are independent, so are files. Late ones come last, and those of a compaction hold earlier rows.
             groups = [(f,) for f in sorted(files, key=lambda f: (not f.compacted, f.seq, f.ordinal))]
         else:
-            groups = scan_order(files, p.schema.id)
+            groups = scan_order(files, p.id_column)
         whole = all(p.since <= f.t_min and f.t_max < p.until for f in files)
         first, last = min(f.day for f in files), max(map(last_day, files))
-        return cls(first, last, tuple(groups), tuple(contents(groups, p.schema.unordered > 0)), whole)
+        return cls(first, last, tuple(groups), tuple(contents(groups, p.unordered)), whole)
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
@@ -159,7 +159,7 @@ def covers(coverage: Iterable[Coverage], rows: int) -> bool:
 def _unordered(p: Prepared) -> bool:
     """Whether overlapping files may be folded one by one: no duplicates, and order does not matter."""
     sink = p.plan.stages[-1].sink
-    plain = p.schema.duplicates == "keep" and p.schema.id is None
+    plain = all(s.duplicates == "keep" and s.id is None for s in p.schemas.values())
     return plain and sink.grouping() is not None and not any(a.aggregate.flags.ordered for a in sink.aggregates)
 
 

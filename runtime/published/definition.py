@@ -14,6 +14,7 @@ from typing import Any
 
 from dataflow.binding.parameters import converted, guessed
 from dataflow.language.stream import Stream
+from dataflow.metrics.bind import streams_of
 from dataflow.metrics.json_form import MAX_BYTES, from_dict, to_dict
 from dataflow.tables.reference_tables import MAX_TABLE_BYTES
 from operators.errors import DataflowError
@@ -45,9 +46,9 @@ class Parameter:
 class Published:
     """Version ``version`` (1, 2, ...) of the query ``name``.
 
-    ``graph`` is the metric's canonical JSON form, ``stream`` the stream it reads. ``kernels`` refer to its compiled
-    stages in the store. ``by`` is the version of antfold that published it, at ``time`` (ISO-8601, UTC); ``mac`` its
-    signature.
+    ``graph`` is the metric's canonical JSON form, ``stream`` the stream it reads, or the names of several. ``kernels``
+    refer to its compiled stages in the store. ``by`` is the version of antfold that published it, at ``time``
+    (ISO-8601, UTC); ``mac`` its signature.
     """
 
     name: str
@@ -60,6 +61,11 @@ class Published:
     by: str = ""
     time: str = ""
     mac: str | None = None
+
+    @property
+    def streams(self) -> list[str]:
+        """The streams that it reads."""
+        return self.stream.split(", ")
 
     @property
     def path(self) -> str:
@@ -195,7 +201,7 @@ def define(
         p = parameters[parameter]
         parameters[parameter] = replace(p, default=_converted(p, value, name))
     ordered = tuple(parameters[n] for n in sorted(parameters))
-    stream = str(graph["steps"][0]["name"])
+    stream = ", ".join(streams_of(metric.steps))
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     first = Published(name, 1, description, stream, graph, ordered, kernels, antfold_version(), now)
     try:
@@ -229,13 +235,14 @@ def read(data: bytes, name: str, number: int, signer: Signer | None) -> Publishe
     ):
         raise FormatError(f"{where}: its form, name or version is wrong")
     try:
-        graph = to_dict(from_dict(value["graph"]))
+        steps = from_dict(value["graph"])
+        graph = to_dict(steps)
         found = Published(
             name, number, value["description"], value["stream"], graph, _read_parameters(value["parameters"]),
             _read_kernels(value["kernels"]), value["by"], value["time"], mac,
         )  # fmt: skip
         declared = {n: p.type for n, p in _parameters(graph, name).items()}
-        same = found.digest == value["digest"] and found.stream == graph["steps"][0]["name"]
+        same = found.digest == value["digest"] and found.stream == ", ".join(streams_of(steps))
     except (DataflowError, KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{where}: {error}") from None
     if not same:

@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dataflow.plan.stages import Plan
 from dataflow.times.zones import TZDATA_VERSION, zone_rules
 from operators.errors import DataflowError
-from runtime.catalogue import FileEntry
+from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import FormatError
 from runtime.helpers import Helpers
 from runtime.objects import ObjectStore
@@ -77,10 +78,7 @@ class CachedRun:
         return sum(d.unread(shelf) for d in days if d.first not in ahead)
 
     def _shelf(self, *more: object) -> Shelf:
-        p, schema = self.prepared, self.prepared.schema
-        types = dict(schema.columns) if schema.duplicates == "exact" else {c: schema.columns[c] for c in p.plan.columns}
-        if schema.id is not None and schema.id in schema.columns:
-            types[schema.id] = schema.columns[schema.id]
+        p = self.prepared
         family = [
             _FORM,
             antfold_version(),
@@ -89,7 +87,7 @@ class CachedRun:
             p.params,
             [k.digest for k in p.compiled.kernels],
             _zones(p.task_graph),
-            [schema.key, schema.key_type, schema.time, sorted(types.items()), schema.duplicates, schema.id],
+            *(_described(name, schema, p.plan) for name, schema in p.schemas.items()),
             *more,
         ]
         text = json.dumps(family, sort_keys=True, separators=(",", ":"), default=str)
@@ -100,16 +98,16 @@ class CachedRun:
         days = days_of(self.prepared)
         whole = [d for d in days if d.whole]
         spans = self._shelf("spans") if len(whole) > SPAN else None
-        chain = contents([d.files for d in whole], self.prepared.schema.unordered > 0)
+        chain = contents([d.files for d in whole], self.prepared.unordered)
         return days, whole, chain, self._shelf("days"), spans
 
     def _groups(self) -> tuple[list[tuple[FileEntry, ...]], list[str], int, Shelf]:
         """The groups of files, the contents up to each, how many can be cached, and their shelf."""
         p = self.prepared
-        groups = scan_order(p.files, p.schema.id)
+        groups = scan_order(p.files, p.id_column)
         first = min(p.since, *(f.t_min for f in p.files))
-        shelf = self._shelf("prefix", p.since, p.history, first, p.beginning)
-        return groups, contents(groups, p.schema.unordered > 0), _usable(groups, p), shelf
+        shelf = self._shelf("prefix", p.since, *(s.history for s in p.streams), first, p.beginning)
+        return groups, contents(groups, p.unordered), _usable(groups, p), shelf
 
 
 @dataclass(frozen=True)
@@ -230,6 +228,17 @@ class Cached(CachedRun):
                 shelf.put(ends[n - 1], ends[n - 1], chain[n - 1], state)
             shelf.tidy(thin=True)
         return result
+
+
+def _described(stream: str, schema: StreamSchema, plan: Plan) -> list[object]:
+    """What states depend on of a stream's schema."""
+    read = set(plan.columns)
+    if plan.inputs:
+        read = {own for i in plan.inputs if i.stream == stream for _, own, _ in i.columns}
+    types = dict(schema.columns) if schema.duplicates == "exact" else {c: schema.columns[c] for c in read}
+    if schema.id is not None and schema.id in schema.columns:
+        types[schema.id] = schema.columns[schema.id]
+    return [schema.key, schema.key_type, schema.time, sorted(types.items()), schema.duplicates, schema.id]
 
 
 def _first_day(task: str) -> int:

@@ -113,7 +113,7 @@ def answered(
     partials: dict[str, Partial] = {}
     failed: dict[str, DataflowError] = {}
     total = sum(f.bytes for f in prepared.files)
-    bar = progress.start(f"query {prepared.plan.stream}", total, "bytes")
+    bar = progress.start(f"query {prepared.names}", total, "bytes")
     share = total // max(1, len(tasks))
     try:
         with _submitter(workers, run_here, tasks[-1]) as submit:

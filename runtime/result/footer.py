@@ -71,7 +71,7 @@ def _rejected(proof: Proof, snapshot: Snapshot | None, catalogue: Catalogue | No
 
     A rejected record may have no time, so it counts for the range of its source.
     """
-    if not proof.rejected or snapshot is None or catalogue is None:
+    if not proof.rejected or snapshot is None or catalogue is None or proof.streams:
         return proof.rejected if not proof.rejected else None
     if snapshot.first_time is None or snapshot.last_time is None:
         return proof.rejected
@@ -91,9 +91,13 @@ def _rejected(proof: Proof, snapshot: Snapshot | None, catalogue: Catalogue | No
 
 def _why_none(proof: Proof, snapshot: Snapshot, rows: int) -> str:
     first, last = snapshot.first_time, snapshot.last_time
+    which = "stream has" if not proof.streams else "streams have"
+    if proof.streams:
+        first = min((s.first_time for s in proof.streams if s.first_time is not None), default=None)
+        last = max((s.last_time for s in proof.streams if s.last_time is not None), default=None)
     if first is None or last is None:
-        return f"the stream {proof.stream} has no points yet"
-    extent = f"the stream has points from {clock(first)} to {clock(last)} UTC"
+        return f"the {which.split()[0]} {proof.stream} {which.split()[1]} no points yet"
+    extent = f"the {which} points from {clock(first)} to {clock(last)} UTC"
     if proof.since > last:
         return f"the range is after all points: {extent}" if not rows or not proof.rows_scanned else ""
     if proof.since >= proof.until:

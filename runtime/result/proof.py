@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 from runtime.catalogue import FileEntry
 from runtime.errors import IncompleteResult
+
+
+@dataclass(frozen=True)
+class StreamProof:
+    """What was read of one of several streams: its commit, the files and rows planned, the rows read, its first and
+    last event time (microseconds UTC, both inclusive; None without points), and its retention floor."""
+
+    stream: str
+    snapshot: int
+    files_planned: int
+    rows_catalogued: int
+    rows_scanned: int
+    first_time: int | None
+    last_time: int | None
+    retention_floor: int | None
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,9 @@ class Proof:
     sentences that a reader of the result should know. ``parts`` are the proofs of the metrics inside this one, whose
     results ``plan`` and ``result`` depend on; rows and files are counted in each proof for itself.
     ``rows_without_key`` were read and left out, since they have no value in the column of ``key_by``.
+
+    Of a metric over several streams, ``streams`` says the same of each, ``stream`` has all names, ``snapshot`` is that
+    of the first, and other numbers are sums (``retention_floor``: the latest).
     """
 
     stream: str
@@ -61,6 +79,13 @@ class Proof:
     dismissed: int = 0
     parts: tuple[PartProof, ...] = ()
     rows_without_key: int = 0
+    streams: tuple[StreamProof, ...] = ()
+
+    @property
+    def watermark(self) -> int | None:
+        """Of several streams, the last event time that all have reached (microseconds UTC, inclusive)."""
+        last = [s.last_time for s in self.streams]
+        return None if None in last else min((t for t in last if t is not None), default=None)
 
     @property
     def complete(self) -> bool:
@@ -74,9 +99,12 @@ class Proof:
 
     def to_dict(self) -> dict[str, object]:
         """The proof as plain JSON values; times are microseconds UTC."""
-        out = {f.name: getattr(self, f.name) for f in fields(self)}
+        out = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "streams"}
         parts = [{"step": part.step, "proof": part.proof.to_dict()} for part in self.parts]
-        return out | {"notes": list(self.notes), "parts": parts, "complete": self.complete}
+        out |= {"notes": list(self.notes), "parts": parts, "complete": self.complete}
+        if self.streams:
+            out |= {"streams": [asdict(s) for s in self.streams], "watermark": self.watermark}
+        return out
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,11 @@ def test_texts_put_together(tmp_path: Path) -> None:
     assert sorted(found, key=str) == [("a/X-1", 2), ("a/Y-2", 1), (None, 1)]
 
 
+def test_functions_of_the_key(tmp_path: Path) -> None:
+    metric = POINTS.group_by(key=df.col("k").upper()).agg(n=df.count(), long=df.max(df.col("k").length()))
+    assert asked(tmp_path, metric, u=["x", "y"]) == [("A", 2, 1)]
+
+
 def test_casts(tmp_path: Path) -> None:
     metric = POINTS.select(
         f=N.cast("float64"), flag=(N > 1).cast("int64"), read=U.try_cast("int64"), x=U.try_cast("float64"),

@@ -19,7 +19,7 @@ from dataflow.codegen.writer import I8, U1, SourceWriter, both, value_array
 from dataflow.expressions.call_text import given, keyword
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import STATEFUL
-from dataflow.expressions.node import operand
+from dataflow.expressions.node import operand, quoted
 from dataflow.json import fields as json
 from dataflow.json.errors import JsonFormError
 from dataflow.json.reading import Reader
@@ -28,10 +28,11 @@ from dataflow.plan.sink import Memory, Reach, Sink, with_held
 from dataflow.plan.stages import Stage
 from dataflow.steps.base import INTERVALS, Bound, Step, from_object, to_object
 from dataflow.steps.keyed.states import NEVER, Heartbeat, StateDuration
+from dataflow.steps.source import points_of
 from dataflow.tables.reference_tables import ReferenceTable
 from dataflow.typed.hidden_columns import END, KNOWN
 from dataflow.typed.nodes import Typed, column
-from dataflow.typed.row_operations import Keep, NullTally, RowOp
+from dataflow.typed.row_operations import AsOf, Keep, Merge, NullTally, RowOp, from_inputs
 from operators.types import Type
 
 
@@ -167,6 +168,7 @@ class TracksEmitter(KeyedEmitter):
                 w.put(f"if {both(k, v)}:")
                 w.depth += 1
             else:
+                assert not isinstance(op, Merge | AsOf), "a timeline is made of the points of one stream"
                 x.emit(op.value)
         value = "np.int64(1)"
         if track.state is not None:
@@ -211,7 +213,8 @@ class Tracks(Sink):
     def expressions(self) -> Iterator[Typed]:
         """See Sink."""
         for track in self.tracks:
-            yield from (op.condition if isinstance(op, Keep) else op.value for op in track.ops)
+            for op in track.ops:
+                yield from op.expressions()
             yield from () if track.state is None else (track.state,)
         yield self.state
         yield from (e for _, e in self.held)
@@ -255,6 +258,8 @@ class Track:
     name: str
     steps: tuple[Step, ...]
     interval: StateDuration | Heartbeat
+    stream: str | None = None
+    """Whose points, where timelines of several streams are combined."""
 
 
 MAX_TRACKS = 32
@@ -262,7 +267,11 @@ MAX_TRACKS = 32
 
 
 def _tracks_out(tracks: tuple[Track, ...]) -> list[dict[str, Any]]:
-    return [{"name": t.name, "steps": [to_object(s) for s in (*t.steps, t.interval)]} for t in tracks]
+    return [
+        {"name": t.name, "steps": [to_object(s) for s in (*t.steps, t.interval)]}
+        | ({} if t.stream is None else {"stream": t.stream})
+        for t in tracks
+    ]
 
 
 def _tracks_in(reader: Reader, value: Any, where: str) -> tuple[Track, ...]:
@@ -272,7 +281,7 @@ def _tracks_in(reader: Reader, value: Any, where: str) -> tuple[Track, ...]:
         raise JsonFormError(f"{where}: expected 1 to {MAX_TRACKS} timelines, got {len(items)}")
     for i, item in enumerate(items):
         here = f"{where}[{i}]"
-        t = reader.fields(item, here, ["name", "steps"])
+        t = reader.fields(item, here, ["name", "steps"], ["stream"])
         listed = reader.rows(t["steps"], f"{here}.steps")
         steps = [from_object(reader, s, f"{here}.steps[{j}]") for j, s in enumerate(listed)]
         interval = steps[-1] if steps else None
@@ -280,7 +289,8 @@ def _tracks_in(reader: Reader, value: Any, where: str) -> tuple[Track, ...]:
             raise JsonFormError(f"{here}.steps: a timeline is made of row steps, then state_duration or heartbeat")
         if any(t["name"] == known.name for known in tracks):
             raise JsonFormError(f"{here}: the name {t['name']!r} is given twice")
-        tracks.append(Track(reader.text(t["name"], f"{here}.name"), tuple(steps[:-1]), interval))
+        stream = reader.text(t["stream"], f"{here}.stream") if "stream" in t else None
+        tracks.append(Track(reader.text(t["name"], f"{here}.name"), tuple(steps[:-1]), interval, stream))
     return tuple(tracks)
 
 
@@ -318,9 +328,10 @@ class Timeline(Step, op="timeline"):
         """See Step."""
         if len(parts) > 1:  # only from JSON: the DSL combines whole timelines
             return super().after(parts)
-        start = parts[0]
+        starts = [parts[0] if t.stream is None else f"df.stream({quoted(t.stream)})" for t in self.tracks]
         tracks = [
-            keyword(t.name, start + "".join(c for s in (*t.steps, t.interval) for c in s.calls())) for t in self.tracks
+            keyword(t.name, start + "".join(c for s in (*t.steps, t.interval) for c in s.calls()))
+            for t, start in zip(self.tracks, starts, strict=True)
         ]
         options = given({"name": (self.name, "state")})
         return [f"df.combine({', '.join([operand(self.state), *options, *tracks])})"]
@@ -330,8 +341,9 @@ class Timeline(Step, op="timeline"):
         where = b.where
         if shape.kind != "points":
             raise b.fail("timelines are made of the points of a stream; combine them before anything else")
+        stream = b.stream
         tracks = tuple(_bound_track(b, t, shape, f"{where}: {t.name}") for t in self.tracks)
-        b.where = where
+        b.where, b.stream = where, stream
         for e in _all(self.state):
             if e.fn in STATEFUL or e.fn == "time":
                 raise b.fail(f"{e.fn} has no meaning in the state of a timeline; use the states of its timelines only")
@@ -361,7 +373,7 @@ class Timeline(Step, op="timeline"):
 
 
 def _bound_track(b: Expressions, track: Track, shape: Shape, where: str) -> BoundTrack:
-    inner = replace(shape, env=dict(shape.env), ops=[])
+    inner = _points_of(b, track, shape)
     for step in track.steps:
         b.where = f"{where}, {step.method}"
         inner = step.bind(b, inner).shape
@@ -373,6 +385,20 @@ def _bound_track(b: Expressions, track: Track, shape: Shape, where: str) -> Boun
         raise b.fail("the state is always null, so it has no type")
     b.fix_all([state], inner)
     return BoundTrack(track.name, tuple(inner.ops), state, track.interval.hold)
+
+
+def _points_of(b: Expressions, track: Track, shape: Shape) -> Shape:
+    """The points that a track sees: of several streams, only those of its own."""
+    if track.stream is None:
+        return replace(shape, env=dict(shape.env), ops=[])
+    taken = next((t for t in b.sources.taken if t.name == track.stream), None)
+    if taken is None:
+        raise b.fail(f"the metric does not read the stream {track.stream!r} of the timeline {track.name!r}")
+    b.stream = taken.columns
+    inner = points_of(taken, b.sources.several)
+    if b.sources.several:
+        inner.ops.append(Keep(from_inputs((taken.number,))))
+    return inner
 
 
 def _all(e: Expr) -> list[Expr]:

@@ -355,6 +355,11 @@ def data_folder(stream: str, day: int) -> str:
     return f"data/{stream}/{day_name(day)}"
 
 
+def stream_of(path: str) -> str:
+    """The stream of a point file, by its path: also of one with what is carried in."""
+    return path.split("/")[1]
+
+
 def file_path(stream: str, day: int, attempt: str, number: int) -> str:
     """The path of point file ``number`` of an ingest attempt."""
     return f"{data_folder(check_stream(stream), day)}/{check_attempt(attempt)}-{number}.points"

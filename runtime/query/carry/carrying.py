@@ -16,12 +16,12 @@ from itertools import accumulate
 
 from operators.errors import DataflowError
 from operators.types import Type
-from runtime.catalogue import FileEntry
-from runtime.catalogue.items.entries import DAY
+from runtime.catalogue import FileEntry, StreamSchema
+from runtime.catalogue.items.entries import DAY, stream_of
 from runtime.errors import FormatError, StoreError
 from runtime.query.carry.kept import CarryShelf, Kept, family
 from runtime.query.carry.last_rows import LastRows
-from runtime.query.plan.prepare import CarriedIn, Prepared
+from runtime.query.plan.prepare import CarriedIn, Prepared, StreamRead, carried_columns
 from runtime.result.result import PartialResult, Result
 from runtime.storage.open_store import OpenStore
 
@@ -65,34 +65,70 @@ def with_carry_in(
 def carried_in(store: OpenStore, prepared: Prepared, workers: int, make: bool) -> Prepared:
     """The query that reads a snapshot and the files since then; itself where that does not pay, or if there is none and
     none is to be made (``make``) or can be."""
-    columns = prepared.plan.carried
-    if columns is None or prepared.history is not None or prepared.since >= prepared.until:
+    if prepared.since >= prepared.until:
         return prepared
-    if any(prepared.schema.columns[c] is Type.TIME for c in columns):
+    first: list[FileEntry] = []
+    rest: list[FileEntry] = []
+    parts: list[tuple[str, CarriedIn]] = []
+    for read in prepared.streams:
+        stream = read.snapshot.stream
+        files = [f for f in prepared.files if not prepared.several or stream_of(f.path) == stream]
+        found = _carried_of(store, prepared, read, files, workers, make)
+        if found is None:
+            rest += files
+            continue
+        kept, before = found
+        first += kept.files
+        rest += before.since(kept.day)
+        saved = tuple(before.between(None, kept.day))
+        parts.append((stream, CarriedIn(kept.day, kept.rows, len(kept.files), saved)))
+    if not parts:
+        return prepared
+    carried = parts[0][1]
+    if prepared.several:
+        each = [part for _, part in parts]
+        rows, saved = sum(part.rows for part in each), tuple(f for part in each for f in part.saved)
+        carried = CarriedIn(min(part.day for part in each), rows, len(first), saved, tuple(parts))
+    return replace(prepared, files=(*first, *rest), carried=carried)
+
+
+def _carried_of(
+    store: OpenStore, prepared: Prepared, read: StreamRead, files: Sequence[FileEntry], workers: int, make: bool
+) -> tuple[Kept, _Before] | None:
+    """The snapshot that is read instead of the first of these files of a stream; None if there is none, or it does not
+    pay."""
+    needed = carried_columns(prepared.plan, read.snapshot.stream)
+    if needed is None or read.history is not None:
+        return None
+    columns, as_is = needed
+    if any(read.schema.columns[c] is Type.TIME for c in columns):
         # A stored time may be null to a query: ``dataflow.times.calendar_tables.YEARS``.
-        return prepared
-    if sum(f.rows + FILE for f in prepared.files) < LEAST:
-        return prepared
-    before = _Before(prepared.files)
+        return None
+    if sum(f.rows + FILE for f in files) < LEAST:
+        return None
+    before = _Before(files)
     day = before.day_upto(prepared.since)
     if day is None or not before.pays(day):
-        return prepared
+        return None
+    # Of several rows of one time, the last value of each column is kept: that of the last row, if none is null.
+    alone = read.schema.duplicates == "latest"
+    if not alone and any(f.nulls.get(c, 1) for f in before.between(None, day) for c in as_is):
+        return None
     try:
-        of = family(prepared.schema, columns, prepared.snapshot.floor, prepared.plan.plain)
-        shelf = CarryShelf(store.objects, prepared.plan.stream, of)
+        of = family(read.schema, columns, read.snapshot.floor, prepared.plan.plain)
+        shelf = CarryShelf(store.objects, read.snapshot.stream, of)
         found = _found(shelf, before, day)
         far = found is None or before.work(found.day, day) > before.work(day) // 2
         if far and make and not _in_vain(found, before, day) and shelf.may_write():
-            found = _made(store, prepared, columns, shelf, before, found, day, workers) or found
+            last = LastRows(read.schema, columns, store.open_file, workers, plain=prepared.plan.plain)
+            found = _made(store, read.schema, last, shelf, before, found, day) or found
             shelf.tidy()
     except DataflowError:
         # The query itself says what is wrong, if anything is.
-        return prepared
+        return None
     if found is None or not found.files or not before.pays(found.day, found.rows + FILE * len(found.files)):
-        return prepared
-    rest = before.since(found.day)
-    carried = CarriedIn(found.day, found.rows, len(found.files), tuple(before.between(None, found.day)))
-    return replace(prepared, files=(*found.files, *rest), carried=carried)
+        return None
+    return found, before
 
 
 class _Before:
@@ -168,16 +204,14 @@ def _in_vain(found: Kept | None, before: _Before, day: int) -> bool:
 
 def _made(
     store: OpenStore,
-    prepared: Prepared,
-    columns: Sequence[str],
+    schema: StreamSchema,
+    last: LastRows,
     shelf: CarryShelf,
     before: _Before,
     start: Kept | None,
     day: int,
-    workers: int,
 ) -> Kept | None:
     """The snapshot of ``day``, made from the one at ``start`` and the files since, with some of days between."""
-    last = LastRows(prepared.schema, columns, store.open_file, workers, plain=prepared.plan.plain)
     at = None
     if start is not None and start.files:
         last.add(start.files)
@@ -194,5 +228,5 @@ def _made(
         # What is hardly smaller than the rows is not worth a snapshot; that this is known is kept.
         good = SMALLER * last.rows <= rows and last.plain
         if good or end == day:
-            made = shelf.put(end, before.content(end), last.points() if good else None, prepared.schema, rows)
+            made = shelf.put(end, before.content(end), last.points() if good else None, schema, rows)
     return made

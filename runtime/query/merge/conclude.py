@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dataflow.times.zones import TZDATA_VERSION
 from operators.errors import DataflowError
 from runtime.catalogue import set_hash
+from runtime.catalogue.items.entries import stream_of
 from runtime.columns import Column
 from runtime.errors import IncompleteResult
 from runtime.query.merge.merging import Merging, merged
@@ -22,7 +23,7 @@ from runtime.query.stages.overflow import memory_of
 from runtime.query.task.coverage import WHOLE, Coverage
 from runtime.query.task.partial import Partial, summed
 from runtime.released_memory import TRIMMER, freed
-from runtime.result.proof import Proof, check_coverage, digest, merged_files
+from runtime.result.proof import Proof, StreamProof, check_coverage, digest, merged_files
 from runtime.result.result import PartialResult, Result
 
 
@@ -46,9 +47,9 @@ def conclude(
         total.add(p.coverage)
     covered = total.rows
     if not failed:
-        check_coverage(prepared.files, covered, prepared.plan.stream)
+        check_coverage(prepared.files, covered, prepared.names)
         if part := next((path for path, ranges in total.cells.items() if ranges != WHOLE), None):
-            raise IncompleteResult(f"stream {prepared.plan.stream}: not all keys of {part} were read; repeat the query")
+            raise IncompleteResult(f"stream {prepared.names}: not all keys of {part} were read; repeat the query")
     merging, of = Merging(), Range(prepared.since, prepared.until, prepared.beginning)
     with memory_of(prepared.plan.stages[-1].step), checked(prepared.plan, partials):
         table, partial_windows = taken_out(merged(prepared.plan, partials, of, merging, spent, spill))
@@ -61,7 +62,7 @@ def conclude(
         *partial_windows,
         *floor_notes(prepared),
         *sparse,
-        *order_notes(prepared.snapshot.schema),
+        *order_notes(prepared),
         *twin_notes(prepared),
     )
     proof = _proof(prepared, tasks, partials, covered, columns, files_cached, merging.times_outside, notes)
@@ -80,10 +81,12 @@ def _proof(
     times_outside: int,
     notes: tuple[str, ...],
 ) -> Proof:
-    snapshot = prepared.snapshot
+    snapshots = [read.snapshot for read in prepared.streams]
+    snapshot = snapshots[0]
+    floors = [s.floor for s in snapshots if s.floor is not None]
     whole = merged_files(prepared.files, covered)
     return Proof(
-        stream=prepared.plan.stream,
+        stream=prepared.names,
         snapshot=snapshot.seq,
         since=prepared.since,
         until=prepared.until,
@@ -98,21 +101,34 @@ def _proof(
         rows_scanned=sum(covered.values()),
         rows_ruled_out=sum(p.coverage.skipped for p in partials),
         duplicates=sum(p.coverage.dropped for p in partials),
-        duplicates_at_ingest=snapshot.dropped,
-        rejected=snapshot.rejected,
-        quarantined=snapshot.quarantined,
-        retention_floor=snapshot.floor,
+        duplicates_at_ingest=sum(s.dropped for s in snapshots),
+        rejected=sum(s.rejected for s in snapshots),
+        quarantined=sum(s.quarantined for s in snapshots),
+        retention_floor=max(floors, default=None),
         times_outside=sum(p.coverage.times_outside for p in partials) + times_outside,
         tzdata=TZDATA_VERSION,
         tasks=len(tasks),
         kernels=digest(*sorted({k.encode() for p in partials for k in p.kernels})),
         result=_result_digest(columns),
-        catalogue="checked" if snapshot.checked else "unchecked",
+        catalogue="checked" if all(s.checked for s in snapshots) else "unchecked",
         files_unchecked=sum(not f.footer for f in prepared.files),
         notes=notes,
         carried=None if prepared.carried is None else str(prepared.carried),
-        dismissed=snapshot.dismissed,
+        dismissed=sum(s.dismissed for s in snapshots),
+        streams=_streams(prepared, covered),
     )
+
+
+def _streams(prepared: Prepared, covered: Mapping[str, int]) -> tuple[StreamProof, ...]:
+    """What was read of each of several streams."""
+    out = []
+    for read in prepared.several:
+        s = read.snapshot
+        files = [f for f in prepared.files if stream_of(f.path) == s.stream]
+        rows = sum(f.rows for f in files)
+        scanned = sum(covered.get(f.path, 0) for f in files)
+        out.append(StreamProof(s.stream, s.seq, len(files), rows, scanned, s.first_time, s.last_time, s.floor))
+    return tuple(out)
 
 
 def _result_digest(columns: Mapping[str, Column]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import ceil
 
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
+from runtime.catalogue.items.entries import stream_of
 from runtime.helpers import Helpers
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
@@ -19,7 +20,7 @@ from runtime.query.scan.joined_batches import FEW, is_small
 from runtime.query.scan.scan_spec import ScanSpec
 from runtime.query.scan.scanning import scan_order
 from runtime.query.task.coverage import HASHES
-from runtime.query.task.task import Task, scan_spec
+from runtime.query.task.task import Task, scan_specs
 from runtime.result.work import Load, TaskWork
 from runtime.storage.open_files import opened_ahead
 
@@ -46,13 +47,14 @@ class _ExpectedReads:
 
     def of(self, task: Task) -> TaskWork:
         """The work of one task."""
-        spec = scan_spec(task, self._prepared.schema, self._prepared.plan)
+        specs = scan_specs(task, self._prepared.schemas, self._prepared.plan)
         share = (task.shard[1] - task.shard[0]) / HASHES
-        merged = self._merged_in(task, spec)
+        merged = self._merged_in(task, specs)
         joined = sum(map(is_small, task.files))
         points = reads = 0.0
         read_bytes = 0.0
         for f in task.files:
+            spec = specs[task.stream if len(specs) == 1 else stream_of(f.path)]
             if is_outside(f, spec):
                 continue
             points += f.rows * _overlap(f, spec) * share
@@ -70,17 +72,19 @@ class _ExpectedReads:
             read_bytes=read_bytes,
         )
 
-    def _merged_in(self, task: Task, spec: ScanSpec) -> frozenset[str]:
+    def _merged_in(self, task: Task, specs: Mapping[str, ScanSpec]) -> frozenset[str]:
         """The paths of files whose rows are merged; found once for tasks over the same files."""
         known = self._merged.get(id(task.files))
         if known is None:
-            resolves = spec.duplicates != "keep" or spec.id_column is not None
             found: set[str] = set()
-            for group in scan_order(task.files, spec.id_column):
-                if (len(group) > 1 and (resolves or not spec.any_order)) or (
-                    resolves and any(f.repeats for f in group)
-                ):
-                    found.update(f.path for f in group)
+            for name, spec in specs.items():
+                files = task.files if len(specs) == 1 else [f for f in task.files if stream_of(f.path) == name]
+                resolves = spec.duplicates != "keep" or spec.id_column is not None
+                for group in scan_order(files, spec.id_column):
+                    if (len(group) > 1 and (resolves or not spec.any_order)) or (
+                        resolves and any(f.repeats for f in group)
+                    ):
+                        found.update(f.path for f in group)
             known = self._merged[id(task.files)] = task.files, frozenset(found)
         return known[1]
 

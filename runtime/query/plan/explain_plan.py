@@ -10,7 +10,7 @@ from dataflow.plan.stages import Plan, table_stages
 from runtime.objects import ObjectStore
 from runtime.query.plan.expected_work import expected_load
 from runtime.query.plan.notes import before_range, cut_windows, sparse_columns
-from runtime.query.plan.prepare import Prepared
+from runtime.query.plan.prepare import Prepared, StreamRead
 from runtime.query.task.task import Task
 from runtime.result.cost import US_EAST_1, Worker
 from runtime.result.largest_parts import most_of_the_time
@@ -33,19 +33,18 @@ def explain(
     """The plan of ``prepared`` as a text of several lines; ``left``: how many files there would be after compaction."""
     plan = prepared.plan
     rows = sum(f.rows for f in prepared.files)
-    lines = [f"stream {plan.stream} at commit {prepared.snapshot.seq}, key {prepared.schema.key}"]
+    lines = [_stream(read) for read in prepared.streams]
     lines.append(
         f"range  [{_time(prepared.since)}, {_time(prepared.until)})" + (" (until: now)" if prepared.clipped else "")
     )
-    history = {None: "all of it", 0: "none"}.get(prepared.history, f"{(prepared.history or 0) / 1e6:g} s")
-    lines.append(f"history before the range: {history}")
+    lines.append(f"history before the range: {_histories(prepared)}")
     if prepared.carried is not None:
         lines.append(f"carried in: {prepared.carried}")
     if any(step["op"] == "key_by" for step in prepared.graph["steps"]):
         lines.append("key_by: first the points are written once more, by that key, into a temporary folder")
     size = sum(f.bytes for f in prepared.files)
     lines.append(f"files  {len(prepared.files)}, {rows:,} points, {size:,} bytes")
-    lines.append(f"columns {', '.join((prepared.schema.key, prepared.schema.time, *plan.columns))}")
+    lines += [f"columns {', '.join(names)}" for names in _columns(prepared)]
     slices = len({t.id.split(".")[0] for t in tasks})
     lines.append(
         f"tasks  {len(tasks)} ({slices} slices of time x {len(tasks) // slices} shards of keys), {workers} workers"
@@ -64,7 +63,10 @@ def explain(
     if before := before_range(plan):
         lines.append("before the range")
         lines += [f"  {text}" for text in before]
-    if notes := [*cut_windows(plan, prepared), *sparse_columns(plan, prepared.point_files)]:
+    if notes := [
+        *cut_windows(plan, prepared),
+        *([] if prepared.several else sparse_columns(plan, prepared.point_files)),
+    ]:
         lines.append("notes")
         lines += [f"  {text}" for text in notes]
     if plan.laws:
@@ -83,6 +85,32 @@ def explain(
     if seconds >= _LONG:
         lines.append("  " + most_of_the_time(parts, load, left))
     return "\n".join(lines)
+
+
+def _stream(read: StreamRead) -> str:
+    return f"stream {read.snapshot.stream} at commit {read.snapshot.seq}, key {read.schema.key}"
+
+
+def _histories(prepared: Prepared) -> str:
+    """How much is read before the range, for each stream if it differs."""
+    texts = {
+        s.snapshot.stream: {None: "all of it", 0: "none"}.get(s.history, f"{(s.history or 0) / 1e6:g} s")
+        for s in prepared.streams
+    }
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return ", ".join(f"{text} of {name}" for name, text in texts.items())
+
+
+def _columns(prepared: Prepared) -> list[list[str]]:
+    """The columns that are read; of several streams, of each use of one in the order of merging."""
+    if not prepared.several:
+        return [[prepared.schema.key, prepared.schema.time, *prepared.plan.columns]]
+    out = []
+    for use in prepared.plan.inputs:
+        schema = prepared.schemas[use.stream]
+        out.append([f"of {use.stream}: {schema.key}", schema.time, *(own for _, own, _ in use.columns)])
+    return out
 
 
 def _parts(load: Load, prepared: Prepared, workers: int, objects: ObjectStore, compiling: float) -> dict[str, float]:

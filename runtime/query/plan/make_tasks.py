@@ -43,10 +43,11 @@ def make_tasks(
         # More shards than that would open files for longer than they read.
         wanted = min(wanted, max(1, rows // (len(files) * min(_FILE, _SMALL))))
     # By shard first: with a key's whole history in one task, no state crosses a boundary in time.
-    parts = _slices(files, wanted, prepared.schema.id, weight) if plan.sliceable else [files]
+    parts = _slices(files, wanted, prepared.id_column, weight) if plan.sliceable else [files]
     slices = len(parts)
     # A power of two: writers end blocks at the edges of such shards, so that no block is decoded twice.
     shards = 1 << (max(1, -(-wanted // slices)) - 1).bit_length()
+    others = {s.snapshot.stream: {"schema": s.schema.to_dict(), "history": s.history} for s in prepared.streams[1:]}
     out = []
     for i, part in enumerate(parts):
         for j in range(shards):
@@ -63,8 +64,9 @@ def make_tasks(
                     shard=shard,
                     since=prepared.since,
                     until=prepared.until,
-                    history=prepared.history,
+                    history=prepared.streams[0].history,
                     beginning=prepared.beginning,
+                    others=others,
                 )
             )
     return out

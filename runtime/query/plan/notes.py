@@ -10,8 +10,8 @@ from dataflow.plan.stages import Plan, Sparse
 from dataflow.times.calendar_tables import bucket_table
 from dataflow.typed.hidden_columns import EARLY, PARTIAL
 from operators.kernels.times.calendar import bucket_end, bucket_start
-from runtime.catalogue import FileEntry, StreamSchema
-from runtime.catalogue.items.entries import day_name
+from runtime.catalogue import FileEntry, Snapshot, StreamSchema
+from runtime.catalogue.items.entries import day_name, stream_of
 from runtime.display.text_tables import iso
 from runtime.query.stages.query_table import QueryTable
 
@@ -60,21 +60,29 @@ def sparse_columns(plan: Plan, files: Sequence[FileEntry]) -> list[str]:
 
 def floor_notes(prepared: Prepared) -> tuple[str, ...]:
     """Notes on points that are retired, where the answer has to do with them."""
-    floor = prepared.snapshot.floor
-    if floor is None:
-        return ()
-    day = day_name(floor)
-    if any(map(prepared.snapshot.is_carried, prepared.files)):
-        return (f"points before {day} are retired; each key's last values from before it are known",)
+    found = (_floor_note(prepared, read.snapshot) for read in prepared.streams)
+    return tuple(note for note in found if note)
+
+
+def _floor_note(prepared: Prepared, snapshot: Snapshot) -> str:
+    if snapshot.floor is None:
+        return ""
+    of = f" of {snapshot.stream}" if prepared.several else ""
+    retired = f"points{of} before {day_name(snapshot.floor)} are retired"
+    files = (f for f in prepared.files if not prepared.several or stream_of(f.path) == snapshot.stream)
+    if any(map(snapshot.is_carried, files)):
+        return f"{retired}; each key's last values from before it are known"
     if prepared.below_floor:
-        return (f"points before {day} are retired, and this answer does not take them into account",)
-    if prepared.since <= prepared.beginning:
-        return (f"points before {day} are retired",)
-    return ()
+        return f"{retired}, and this answer does not take them into account"
+    return retired if prepared.since <= prepared.beginning else ""
 
 
-def order_notes(schema: StreamSchema) -> tuple[str, ...]:
-    """Notes on a stream in which the order of some commits is unknown."""
+def order_notes(prepared: Prepared) -> tuple[str, ...]:
+    """Notes on streams in which the order of some commits is unknown."""
+    return tuple(dict.fromkeys(note for s in prepared.streams for note in _order_notes(s.snapshot.schema)))
+
+
+def _order_notes(schema: StreamSchema) -> tuple[str, ...]:
     if not schema.unordered:
         return ()
     of, they = ("1 file", "its") if schema.unordered == 1 else (f"{schema.unordered:,} files", "their")
@@ -86,17 +94,22 @@ def order_notes(schema: StreamSchema) -> tuple[str, ...]:
 
 def twin_notes(prepared: Prepared) -> tuple[str, ...]:
     """Notes on columns that the metric reads, of which some values in the files are in a twin that it does not read."""
-    read = set(prepared.plan.columns)
     notes = []
-    for name in prepared.schema.columns:
-        base, _, suffix = name.rpartition("#")
-        if base in read and name not in read:
-            count = sum(f.rows - f.nulls[name] for f in prepared.point_files if name in f.nulls)
-            if count:
-                values = "1 value" if count == 1 else f"{count:,} values"
-                notes.append(
-                    f"{values} of {base} in the files read {'is' if count == 1 else 'are'} {suffix}: see {name}"
-                )
+    for stream in prepared.streams:
+        read, files = set(prepared.plan.columns), prepared.point_files
+        if prepared.several:
+            mine = stream.snapshot.stream
+            read = {own for i in prepared.plan.inputs if i.stream == mine for _, own, _ in i.columns}
+            files = tuple(f for f in files if stream_of(f.path) == mine)
+        for name in stream.schema.columns:
+            base, _, suffix = name.rpartition("#")
+            if base in read and name not in read:
+                count = sum(f.rows - f.nulls[name] for f in files if name in f.nulls)
+                if count:
+                    values = "1 value" if count == 1 else f"{count:,} values"
+                    notes.append(
+                        f"{values} of {base} in the files read {'is' if count == 1 else 'are'} {suffix}: see {name}"
+                    )
     return tuple(notes)
 
 

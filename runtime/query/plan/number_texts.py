@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import product
 
 from dataflow.binding.typing import GraphError
+from dataflow.metrics.bind import streams_of
 from dataflow.metrics.json_form import to_dict
 from operators.errors import DataflowError
 from operators.types import Type
@@ -35,9 +37,9 @@ def prepare_or_explain(catalogue: Snapshots, request: Request, open_file: Callab
 
 def _numbers_as_text(catalogue: Snapshots, request: Request, open_file: Callable[[FileEntry], PointFile]) -> str:
     graph = to_dict(request.steps)
-    snapshot = catalogue.snapshot(graph["steps"][0]["name"])
     said = []
-    for name in sorted({*texts(graph)}):
+    snapshots = [catalogue.snapshot(name) for name in streams_of(request.steps)]
+    for snapshot, name in product(snapshots, sorted({*texts(graph)})):
         if snapshot.schema.columns.get(name) is not Type.STRING:
             continue
         newest = next((f for f in reversed(snapshot.files) if name in f.nulls), None)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflow.typed.hidden_columns import ORDER
 from operators.compiler.loops import I64, inline, loop
 from runtime.catalogue.items.entries import SEQ
 from runtime.pointfile import Buffers
-from runtime.query.stages.row_batch import RowBatch, Values
+from runtime.query.scan.row_order import MOST_RANKS, find_order
+from runtime.query.stages.row_batch import VALID, RowBatch, Values
 
 Integers = NDArray[np.int64]
 
@@ -25,6 +27,7 @@ class Gathered:
 
     def __init__(self, dtypes: Mapping[str, np.dtype[Any]], by_seq: bool, most: int, buffers: Buffers) -> None:
         self._runs: list[tuple[NDArray[np.int32], Integers]] = []
+        self._ranks: list[int] = []
 
         def gathering(what: str, dtype: Any, in_full: bool = False) -> _Gathering:
             return _Gathering(what, np.dtype(dtype), most, buffers, in_full)
@@ -38,10 +41,15 @@ class Gathered:
         }
 
     def add(
-        self, batch: RowBatch, of: NDArray[np.bool_], cut: tuple[int, int] | None = None, order: int | None = None
+        self,
+        batch: RowBatch,
+        of: NDArray[np.bool_],
+        cut: tuple[int, int] | None = None,
+        order: int | None = None,
+        rank: int = 0,
     ) -> None:
         """Copy the rows of the keys marked in ``of``, and in [lo, hi) if ``cut`` says so; ``order`` is their ``$seq``,
-        unless it is a column."""
+        unless it is a column. ``rank`` is that of their input (``in_place``)."""
         marked, slots, lengths = of[batch.run_slot], batch.run_slot, batch.run_len
         index = None
         if cut is not None:
@@ -57,6 +65,7 @@ class Gathered:
             return
         left = lengths > 0
         self._runs.append((slots[left], lengths[left]))
+        self._ranks.append(rank)
         self._time.add(batch.time, index, rows)
         if self._seq is not None:
             seq = batch.columns[SEQ][0] if order is None else np.array([order], np.int64)
@@ -86,6 +95,25 @@ class Gathered:
             np.add.reduceat(lengths[by_slot], edges[:-1]),
             self._time.taken(segments),
             columns,
+        )
+
+    def in_place(self) -> RowBatch | None:
+        """The rows as they were added, a run for each slot, with the order of (slot, time, rank, order of adding) in
+        the column ``$order``; None if there are none. The runs of one rank must follow each other in time."""
+        if not self._runs:
+            return None
+        slots = np.concatenate([slots for slots, _ in self._runs])
+        lengths = np.concatenate([lengths for _, lengths in self._runs])
+        ranks = np.repeat(np.array(self._ranks, np.int64), [len(slots) for slots, _ in self._runs])
+        ends = np.cumsum(lengths)
+        by = np.lexsort((ranks, slots))
+        edges = np.flatnonzero(np.diff(slots[by], prepend=np.int32(-1), append=np.int32(-1)))
+        time, heads = self._time.given(), np.empty(3 * MOST_RANKS, np.int64)
+        order = self._buffers.array("order", "<i4", len(time)).view(np.int32)
+        find_order((ends - lengths)[by], ends[by], edges, ranks[by], time, heads, order)
+        columns = {name: (values.given(), valid.given()) for name, (values, valid) in self._columns.items()}
+        return RowBatch(
+            slots[by[edges[:-1]]], np.add.reduceat(lengths[by], edges[:-1]), time, {**columns, ORDER: (order, VALID)}
         )
 
     def _segments(

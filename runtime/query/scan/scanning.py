@@ -94,6 +94,19 @@ class Scan:
         for stretch in self.stretches(scan_order(files, self.spec.id_column)):
             yield from self.read(stretch)
 
+    def rows_of(self, entry: FileEntry) -> int:
+        """At most so many rows of a file are in this shard."""
+        if is_small(entry):
+            return entry.rows
+        _, _, first, end = self._open(entry).key_span(*self.spec.shard)
+        return end - first
+
+    def cover(self, files: Sequence[FileEntry]) -> None:
+        """Count the rows of ``files`` in this shard as read, or as ruled out, without reading them."""
+        for p in map(self._part, files):
+            if p is not None:
+                self.coverage.skipped += self._rows_out_of_range(p)
+
     def stretches(
         self, groups: Sequence[Sequence[FileEntry]], stops: Collection[int] = ()
     ) -> Iterator[list[Sequence[FileEntry]]]:

@@ -12,6 +12,7 @@ from dataflow.codegen.writer import Site
 from dataflow.plan.sink import Grouping
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.described import described
+from dataflow.typed.hidden_columns import ORDER
 from operators.aggregates.json_values import from_bits
 from operators.errors import DataflowError, GroupError, InexactCast, InexactDecimal, OverflowExceeded
 from operators.kernels.arithmetic import SITES
@@ -64,6 +65,8 @@ def at_row(chunk: RowBatch, row: int, keys: Keys) -> str:
     """The key and the time of a row of a chunk."""
     run = int(np.searchsorted(np.cumsum(chunk.run_len), row, side="right"))
     shown = _shown(keys.kind, int(keys.values[int(chunk.run_slot[run])]), keys.words.strings)
+    if ORDER in chunk.columns:
+        row = int(chunk.columns[ORDER][0][row])
     # Imported only for an error: a worker starts faster without display code.
     from runtime.display.text_tables import iso
 

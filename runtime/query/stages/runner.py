@@ -14,6 +14,7 @@ from dataflow.codegen.writer import (  # fmt: skip
     BEGIN,
     BRIDGE_MASK,
     FIXED,
+    I4,
     NO_PIECE,
     OUT_CAPACITY,
     OUT_ROWS,
@@ -34,6 +35,7 @@ from dataflow.plan.sink import Segmenting
 from dataflow.plan.stages import Stage, all_ops
 from dataflow.times.calendar_tables import YEARS, bucket_table, offset_table
 from dataflow.typed.hidden_columns import END as ROW_END
+from dataflow.typed.hidden_columns import ORDER
 from dataflow.typed.row_operations import NullTally
 from operators.compiler.cache import caller
 from operators.errors import DataflowError, GroupError
@@ -139,7 +141,7 @@ class Runner:
         self._words = [texts.table(t) for t in tables.words]
         self._joined = [JoinedTexts(texts, tree) for tree in tables.joined]
         self._lookups = [lookup_of(t, context.words) for t in tables.lookups]
-        self._dtypes = {name: _dtype(column_array(kind)) for name, kind in stage.inputs}
+        self._dtypes = {n: _dtype(I4 if n == ORDER else column_array(kind)) for n, kind in stage.inputs}
         self._slot_arrays: dict[str, NDArray[Any]] = {}
         self._slot_capacity = 0
         self._out: dict[Arg, NDArray[Any]] = {}
@@ -317,7 +319,7 @@ class Runner:
             s[FIXED + j] = -1 if len(typed[name][1 if part == "valid" else 0]) > 1 else 0
         for joined in self._joined:
             joined.of(chunk, self.context.keys)
-        cover(self._words)
+        self._cover_words()
         s[BEGIN], s[RUNS] = 0, len(chunk.run_slot)
         done = 0
         while True:
@@ -356,7 +358,7 @@ class Runner:
         self._reserve_slots()
         self._reserve_pairs(0)
         self._reserve_out(_OUT_ROWS)
-        cover(self._words)
+        self._cover_words()
         n = len(self.context.keys)
         s[BEGIN], s[RUNS] = 0, n
         while s[BEGIN] < n:
@@ -366,6 +368,12 @@ class Runner:
             s[BEGIN] = done
             if done < n:
                 self._make_room()
+
+    def _cover_words(self) -> None:
+        """Bring the tables of functions of texts up to date."""
+        if self._words:
+            _ = self.context.keys.values  # texts of new keys are added to the dictionary here
+            cover(self._words)
 
     @property
     def times_outside(self) -> int:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from dataflow.expressions.functions import STATEFUL
 from dataflow.kernels.compile import Kernel, compile_stage
 from dataflow.metrics.bind import StreamColumns, bind
 from dataflow.metrics.json_form import from_dict
+from dataflow.plan.properties import takes_any_order
 from dataflow.plan.stages import Plan
 from dataflow.times.zones import TZDATA_VERSION
+from dataflow.typed.hidden_columns import INPUT
 from operators import forking
 from operators.registry import registrations
 from operators.states.strings import Words
@@ -25,6 +26,7 @@ from runtime.helpers import go_on
 from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reading.columns_of_file import NO_HOLD
 from runtime.query.merge.spilling import Spill
+from runtime.query.scan.merged_streams import MergedScan, MergedSpec
 from runtime.query.scan.scan_spec import Elision, ScanSpec
 from runtime.query.scan.scanning import Scan, scan_order
 from runtime.query.stages.keys import Keys
@@ -34,6 +36,9 @@ from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial
 
 _EVER = -(2**62)
+
+Schemas = Mapping[str, StreamSchema]
+"""The schemas of a metric's streams by name, in the order of the text."""
 
 
 def request_digest(value: Any) -> str:
@@ -65,15 +70,31 @@ class Task:
     tzdata: str = TZDATA_VERSION
     beginning: int = _EVER
     """The time before which the stream has no points."""
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The other streams that the metric reads, by name: their schema and history."""
 
     def to_bytes(self) -> bytes:
         """The task as JSON."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode()
+        fields = asdict(self)
+        if not self.others:
+            del fields["others"]  # as before there were metrics over several streams
+        return json.dumps(fields, separators=(",", ":")).encode()
 
     @cached_property
     def request_digest(self) -> str:
         """See the function ``request_digest``."""
         return request_digest(json.loads(self.to_bytes()))
+
+    @property
+    def schemas(self) -> Schemas:
+        """The schemas of the streams by name, the first of the metric first."""
+        others = {name: StreamSchema.from_dict(other["schema"]) for name, other in self.others.items()}
+        return {self.stream: StreamSchema.from_dict(self.schema), **others}
+
+    def compiled(self) -> Compiled:
+        """Its plan, from the cache of this process if it is there."""
+        schemas = self.schemas
+        return compiled_for(schemas[self.stream], self.graph, self.params, schemas)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Task:
@@ -91,9 +112,14 @@ _known: OrderedDict[tuple[str, int], Compiled] = OrderedDict()
 _lock = forking.lock()
 
 
-def compiled_for(schema: StreamSchema, graph: dict[str, Any], params: dict[str, Any]) -> Compiled:
-    """The plan of a graph for a stream, and its kernels on demand; cached, because dashboards repeat queries."""
-    text = json.dumps([schema.to_dict(), graph, params], separators=(",", ":"), default=repr)
+def compiled_for(
+    schema: StreamSchema, graph: dict[str, Any], params: dict[str, Any], schemas: Schemas | None = None
+) -> Compiled:
+    """The plan of a graph for a stream, or for several (``schemas`` by name), and its kernels on demand; cached,
+    because dashboards repeat queries."""
+    others = {name: of for name, of in (schemas or {}).items() if of is not schema}
+    described = [schema.to_dict(), graph, params, {name: of.to_dict() for name, of in others.items()}]
+    text = json.dumps(described, separators=(",", ":"), default=repr)
     # An aggregate's name may have been registered again since.
     key = (text, registrations())
     with _lock:
@@ -101,7 +127,8 @@ def compiled_for(schema: StreamSchema, graph: dict[str, Any], params: dict[str, 
         if found is not None:
             _known.move_to_end(key)
             return found
-    found = Compiled(bind(from_dict(graph), stream_columns(schema), params))
+    columns = {name: stream_columns(of) for name, of in others.items()}
+    found = Compiled(bind(from_dict(graph), stream_columns(schema), params, columns))
     if len(text) <= _LARGEST:
         with _lock:
             _known[key] = found
@@ -168,25 +195,30 @@ def run(
             f"the query needs tzdata {task.tzdata}, and this worker has {TZDATA_VERSION}: "
             + ("update it here (pip install -U tzdata)" if older else "update the deployment (dataflow deploy)")
         )
-    schema = StreamSchema.from_dict(task.schema)
-    if compiled is None:
-        compiled = compiled_for(schema, task.graph, task.params)
-    plan = compiled.plan
+    schemas = task.schemas
+    schema = schemas[task.stream]
+    plan = (compiled := compiled or task.compiled()).plan
     words = Words()
     keys = Keys(schema.key_type, words)
     if saving is not None:
         saving.restore_names(words, keys)
-    spec = scan_spec(task, schema, plan)
-    with borrowed() as buffers:
+    specs = scan_specs(task, schemas, plan)
+    with borrowed() as buffers, borrowed() as gathered:
         first = min([task.since, *(f.t_min for f in task.files)])
         context = TaskContext(words, keys, task.since, task.until, buffers, first, task.beginning)
         pipeline = Pipeline(plan, compiled.kernels, context)
-        scan = Scan(spec, keys, words, open_file, buffers, getattr(open_file, "small", None))
+        small = getattr(open_file, "small", None)
+        scan: Scan | MergedScan
+        if plan.inputs:
+            spec = _merged_spec(plan, specs)
+            scan = MergedScan(spec, keys, words, open_file, (buffers, gathered), small)
+        else:
+            scan = Scan(specs[task.stream], keys, words, open_file, buffers, small)
         done = 0 if saving is None else saving.restore(pipeline, scan.coverage)
         before = scan.coverage.times_outside
         stops = () if saving is None else [n - done for n in saving.at]
         n = done
-        for stretch in scan.stretches(scan_order(task.files, schema.id)[done:], stops):
+        for stretch in scan.stretches(scan_order(task.files, id_of(schemas))[done:], stops):
             for chunk in scan.read(stretch):
                 go_on()
                 pipeline.push(chunk)
@@ -202,7 +234,41 @@ def run(
     return Partial(task.id, groups, table, scan.coverage, kernels, pipeline.tally)
 
 
-def scan_spec(task: Task, schema: StreamSchema, plan: Plan) -> ScanSpec:
+def id_of(schemas: Schemas) -> str | None:
+    """An id column of one of the streams, if there is one: files of a UTC day then belong together."""
+    return next((s.id for s in schemas.values() if s.id is not None), None)
+
+
+def scan_specs(task: Task, schemas: Schemas, plan: Plan) -> dict[str, ScanSpec]:
+    """What the task reads of the files of each stream, by name."""
+    if not plan.inputs:
+        return {task.stream: _scan_spec(task, schemas[task.stream], plan)}
+    any_order = takes_any_order(plan.stages)
+    out = {}
+    for name, schema in schemas.items():
+        history = task.others[name]["history"] if name in task.others else task.history
+        out[name] = ScanSpec(
+            columns={own: schema.columns[own] for i in plan.inputs if i.stream == name for _, own, _ in i.columns},
+            shard=task.shard,
+            since=task.since - (history or 0),
+            until=task.until,
+            skip_before=history is not None,
+            times=not any_order or plan.stages[0].needs_time,
+            duplicates=schema.duplicates,
+            id_column=schema.id,
+            all_columns=schema.columns,
+            any_order=any_order,
+        )
+    return out
+
+
+def _merged_spec(plan: Plan, specs: Mapping[str, ScanSpec]) -> MergedSpec:
+    inputs = dict(plan.stages[0].inputs)
+    columns = {n: inputs[n] for n in (*plan.columns, INPUT) if n in inputs}
+    return MergedSpec(plan.inputs, specs, columns, takes_any_order(plan.stages))
+
+
+def _scan_spec(task: Task, schema: StreamSchema, plan: Plan) -> ScanSpec:
     """What the task reads of its files."""
     return ScanSpec(
         columns={c: schema.columns[c] for c in plan.columns},
@@ -215,16 +281,8 @@ def scan_spec(task: Task, schema: StreamSchema, plan: Plan) -> ScanSpec:
         id_column=schema.id,
         all_columns=schema.columns,
         elision=_elision(plan),
-        any_order=_takes_any_order(plan),
+        any_order=takes_any_order(plan.stages),
     )
-
-
-def _takes_any_order(plan: Plan) -> bool:
-    """Whether the rows of a key may come in any order: none needs earlier ones, and groups are folded in any order."""
-    first = plan.stages[0]
-    plain = len(plan.stages) == 1 and first.sink.any_order and first.sink.grouping() is not None
-    follows = any(n.fn in STATEFUL for e in first.expressions() for n in e.walk())
-    return plain and not follows and not any(a.aggregate.flags.ordered for a in first.sink.aggregates)
 
 
 def _elision(plan: Plan) -> Elision | None:

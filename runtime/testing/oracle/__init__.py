@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.testing.oracle.answers import answer
+from runtime.testing.oracle.answers import answer, answer_of_streams
 from runtime.testing.oracle.expressions import IntegerOverflowError
 
-__all__ = ["IntegerOverflowError", "answer"]
+__all__ = ["IntegerOverflowError", "answer", "answer_of_streams"]

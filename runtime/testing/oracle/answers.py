@@ -27,6 +27,7 @@ from runtime.testing.oracle.other_rows import grouped_by, pivot, top, with_colum
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 from runtime.testing.oracle.rows_before import paired, rows_of_both
 from runtime.testing.oracle.sequences_of_values import activity, dedupe, sequence, subpaths
+from runtime.testing.oracle.several_streams import as_of, united
 from runtime.testing.oracle.trailing_windows import trailing, trailing_type
 
 DAY = 86_400_000_000
@@ -67,14 +68,43 @@ def answer(
     other columns to values (missing or None: not reported). ``types`` names the columns' types; those it leaves out
     are taken from the values. The answer's rows are in order; times and durations are integer microseconds.
     """
-    points_read = _points(points, key, time, dict(types or {}))
-    points_read = replace(points_read, rows=_without_duplicates(points_read.rows, duplicates, id))
-    beginning = min((row.time for row in points_read.rows), default=since)
-    points_read = replace(points_read, rows=[row for row in points_read.rows if row.time < until])
+    table = _points(points, key, time, dict(types or {}))
+    table = replace(table, rows=_without_duplicates(table.rows, duplicates, id))
+    name = next((step["name"] for step in graph["steps"] if step["op"] == "stream"), "")
+    return _answer(graph["steps"], {name: table}, Scope(key, time, since, until, dict(params), []))
+
+
+def answer_of_streams(
+    graph: Json,
+    streams: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    key: str,
+    time: str,
+    since: int,
+    until: int,
+    types: Mapping[str, str],
+    params: Mapping[str, Value] = NO_PARAMS,
+    duplicates: Mapping[str, str] | None = None,
+) -> list[dict[str, Value]]:
+    """The same for a metric over several streams, by name, with the same types of columns and names of key and time;
+    ``duplicates`` are the policies of those that do not keep them."""
+    tables = {}
+    for name, points in streams.items():
+        table = _points(points, key, time, dict(types))
+        policy = (duplicates or {}).get(name, "keep")
+        tables[name] = replace(table, rows=_without_duplicates(table.rows, policy, None))
+    return _answer(graph["steps"], tables, Scope(key, time, since, until, dict(params), []))
+
+
+def _answer(steps: Sequence[Json], tables: Mapping[str, Table], scope: Scope) -> list[dict[str, Value]]:
+    key, since, params = scope.key, scope.since, scope.params
+    beginning = min((row.time for table in tables.values() for row in table.rows), default=since)
+    tables = {n: replace(t, rows=[row for row in t.rows if row.time < scope.until]) for n, t in tables.items()}
+    scope = replace(scope, streams=tables, beginning=beginning)
 
     def asked(steps: Sequence[Json]) -> Table:
         """The rows of a metric over these points that may be shown."""
-        table = points_read
+        table = _start(steps[0], scope)
         for i, step in enumerate(steps[1:], start=1):
             held: list[str] = []
             if step["op"] in LASTING or step["op"] == "timeline":
@@ -83,19 +113,33 @@ def answer(
                 step = step | {"columns": [c for c in step["columns"] if _is_read(c, [*steps[i + 1 :]])]}
             if table.kind != "plain":
                 step, table = beside_rows(step, steps[:i], table, params, asked)
-            by = grouped_by(list(steps[:i]), key, time)
-            scope = Scope(key, time, since, until, dict(params), held, beginning, grouped_by=by)
+            own = replace(scope, held=held, grouped_by=grouped_by(list(steps[:i]), key, scope.time))
             if step["op"] == "join_metric":
                 table = join_metric(step, table, params, asked)
             elif step["op"] == "side_by_side":
                 table = side_by_side(step, Table("plain", _visible(table, since), table.types), asked)
             else:
-                table = _apply(step, table, scope)
+                table = _apply(step, table, own)
             table = without_hidden(table)
         return Table("plain", _visible(table, since), table.types)
 
-    table = asked(graph["steps"])
+    table = asked(steps)
     return [{name: row.values[name] for name in table.types} for row in table.rows]
+
+
+def _start(step: Json, scope: Scope) -> Table:
+    """The points of a stream, or of several."""
+    if step["op"] == "stream":
+        # Points that were given without a name are those of every stream.
+        return scope.streams.get(step["name"]) or next(iter(scope.streams.values()))
+    if step["op"] == "streams":
+        return united([scope.streams[name] for name in step["names"]])
+    return united([_rows_of(part, scope) for part in step["parts"]])
+
+
+def _rows_of(steps: list[Json], scope: Scope) -> Table:
+    """The points of a stream after the steps of a part."""
+    return _all_steps(steps[1:], _start(steps[0], scope), scope)
 
 
 def _points(points: Sequence[Mapping[str, Any]], key: str, time: str, types: dict[str, str]) -> Table:
@@ -160,11 +204,16 @@ def _apply(step: Json, table: Table, scope: Scope) -> Table:
             step, table, scope.since, scope.until, scope.beginning,
         )  # fmt: skip
     if op == "timeline":
-        tracks = {t["name"]: (t["steps"][-1], _all_steps(t["steps"][:-1], table, scope)) for t in step["tracks"]}
+        tracks = {
+            t["name"]: (t["steps"][-1], _all_steps(t["steps"][:-1], scope.streams.get(t.get("stream"), table), scope))
+            for t in step["tracks"]
+        }
         return rows_of_both(
             lambda rows, since: timeline(step, tracks, rows, replace(scope, since=since)),
             step, table, scope.since, scope.until, scope.beginning,
         )  # fmt: skip
+    if op == "join_asof":
+        return as_of(step, table, _rows_of(step["other"], scope), (scope.key, scope.time))
     if op == "concurrent":
         return concurrent(step, table, scope)
     if op == "funnel_table":

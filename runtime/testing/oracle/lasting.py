@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -31,6 +31,8 @@ class Scope:
 
     grouped_by: list[str] = field(default_factory=list)
     """The columns that tell the rows of a table apart."""
+    streams: Mapping[str, Table] = field(default_factory=dict)
+    """The points of all streams, by name."""
 
 
 def last_reported(values: list[Value]) -> list[Value]:

@@ -122,7 +122,6 @@ def test_mistakes(metric: Callable[[], df.Stream], message: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ALIVE & df.stream("u").heartbeat("5m"), "timelines of two streams, 't' and 'u', cannot be combined"),
         (lambda: ALIVE & P, r'df.stream\("t"\) is not a timeline'),
         (lambda: ALIVE & ALIVE.filter(df.col("alive")), r'\.heartbeat\("5m"\)\.filter\(.*\) is not a timeline'),
         (lambda: df.combine(df.col("a")), "combine takes timelines by name"),

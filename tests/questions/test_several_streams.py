@@ -1,0 +1,82 @@
+"""What people ask of several streams at once, with values worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dataflow as df
+from runtime import Store
+
+SECOND, MINUTE, HOUR = 1_000_000, 60_000_000, 3_600_000_000
+START = 1_709_251_200 * SECOND
+"""2024-03-01 00:00 UTC."""
+
+
+def ingest(store: Store, stream: str, rows: list[tuple[Any, ...]], *columns: str) -> None:
+    """Rows of key, time since ``START`` and values."""
+    named: dict[str, list[Any]] = {name: [row[i + 2] for row in rows] for i, name in enumerate(columns)}
+    named |= {"key": [row[0] for row in rows], "t": [START + row[1] for row in rows]}
+    store.ingest(stream, named, key="key", time="t", unit="us", progress=False)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store", create=True)
+
+
+def test_the_price_in_force_at_each_trade(store: Store) -> None:
+    ingest(store, "quotes", [("k", 0, 10), ("k", 4 * SECOND, 11)], "price")
+    times = [3 * SECOND, 4 * SECOND, 9 * SECOND, 9 * SECOND + 1]
+    ingest(store, "trades", [("k", t, 1) for t in times], "n")
+    metric = df.stream("trades").join_asof(df.stream("quotes"), tolerance="5s")
+    assert store.query(metric, progress=False)["price"] == [10, 11, 11, None]
+
+
+def test_the_price_in_force_before_the_range(store: Store) -> None:
+    ingest(store, "quotes", [("k", 0, 10), ("k", 4 * SECOND, 11)], "price")
+    ingest(store, "trades", [("k", 3 * SECOND, 1), ("k", 9 * SECOND, 1)], "n")
+    metric = df.stream("trades").join_asof(df.stream("quotes"))
+    assert store.query(metric, since=START + 9 * SECOND, progress=False)["price"] == [11]
+
+
+def test_of_equal_times_the_last_by_commit_as_it_is(store: Store) -> None:
+    ingest(store, "quotes", [("k", 0, 10, 1), ("k", SECOND, 11, 1)], "price", "size")
+    ingest(store, "quotes", [("k", SECOND, None, 2)], "price", "size")
+    ingest(store, "trades", [("k", SECOND, 1)], "n")
+    joined = df.stream("trades").join_asof(df.stream("quotes"))
+    reports = df.stream("trades").join_asof(df.stream("quotes").held("price"))
+    assert (store.query(joined, progress=False)["price"], store.query(joined, progress=False)["size"]) == ([None], [2])
+    assert store.query(reports, progress=False)["price"] == [11]
+
+
+def test_refunds_against_payments_by_day(store: Store) -> None:
+    ingest(store, "payments", [("x", 0, 100), ("x", 25 * HOUR, 40), ("y", HOUR, 60)], "amount")
+    ingest(store, "refunds", [("x", 26 * HOUR, 30)], "amount")
+    both = df.union(df.stream("payments"), df.stream("refunds").with_columns(amount=0 - df.col("amount")))
+    days = both.group_by(day=df.time().truncate("1d")).agg(net=df.sum("amount"), rows=df.count())
+    balance = both.with_columns(balance=df.col("amount").cumulative_sum()).filter(df.col("key") == "x")
+    assert store.query(days, progress=False)["net"] == [160, 10]
+    assert store.query(balance, progress=False)["balance"] == [100, 140, 110]
+
+
+def test_machine_up_and_order_at_hand(store: Store) -> None:
+    """Up from 0 to 30 min of the hour, an order from 20 min on: 10 min in which both hold."""
+    ingest(store, "status", [("m", 0, "up"), ("m", 30 * MINUTE, "down")], "status")
+    ingest(store, "orders", [("m", 0, False), ("m", 20 * MINUTE, True)], "open")
+    up = df.stream("status").state_duration(df.col("status") == "up")
+    busy = df.stream("orders").state_duration("open")
+    metric = (up & busy).agg(time=df.duration(df.col("state")), share=df.share_of_time(df.col("state")))
+    result = store.query(metric, until=START + HOUR, progress=False)
+    assert (result["time"], result["share"]) == ([10 * MINUTE], [10 / 60])
+
+
+def test_two_of_three_sensors_of_a_room(store: Store) -> None:
+    """a from 0, b from 10, c from 15 min, each for 10 min: two at once from 15 to 20 (b and c), as a ends at 10."""
+    for name, begin in (("a", 0), ("b", 10), ("c", 15)):
+        ingest(store, name, [("room", begin * MINUTE, 1)], "n")
+    metric = df.at_least(2, of=[df.stream(name).heartbeat("10m") for name in "abc"])
+    result = store.query(metric.filter(df.col("state")), until=START + HOUR, progress=False)
+    assert list(zip(result["start"], result["end"], strict=True)) == [(START + 15 * MINUTE, START + 20 * MINUTE)]
