@@ -140,7 +140,11 @@ def test_what_a_step_closes_over_is_in_its_kernel(store: Store) -> None:
         df.register(adding(step))
         found.append(rows(store, df.stream("telemetry").agg(n=df.aggregate("own", "temp"))))
     assert found == [[(5,)], [(25,)], [(5,)]]
-    assert registry.mark_of_code(adding(5).step) == registry.mark_of_code(adding(5).step) != registry.mark_of_code(adding(1).step)
+    assert (
+        registry.mark_of_code(adding(5).step)
+        == registry.mark_of_code(adding(5).step)
+        != registry.mark_of_code(adding(1).step)
+    )
 
 
 def test_what_nothing_can_be_told_of_is_never_the_same() -> None:
