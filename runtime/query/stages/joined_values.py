@@ -27,7 +27,7 @@ class ValueJoiner:
 
     def __init__(self, joined: JoinedValues, pairs: Pairs, words: Words) -> None:
         self._joined, self._pairs, self._words = joined, pairs, words
-        self._codes: dict[tuple[int, bool], int] = {}
+        self._codes: dict[int, int] = {}
         self._values: dict[int, str] = {}
 
     @property
@@ -40,18 +40,19 @@ class ValueJoiner:
         nodes = columns[self._joined.node][0]
         cut = np.zeros(len(nodes), np.bool_) if self._joined.cut is None else columns[self._joined.cut][0] != 0
         each, at = np.unique(nodes * 2 + cut, return_inverse=True)
-        codes = np.array([self._code(n >> 1, bool(n & 1)) for n in each.tolist()], np.int64)
-        return codes[at], VALID
+        wanted = each.tolist()
+        # At once: to add words one by one takes time for each that is there.
+        new = [n for n in wanted if n not in self._codes]
+        self._codes |= zip(new, self._words.codes(map(self._text, new)).tolist(), strict=True)
+        return np.array([self._codes[n] for n in wanted], np.int64)[at], VALID
 
-    def _code(self, node: int, cut: bool) -> int:
-        found = self._codes.get((node, cut))
-        if found is None:
-            parts, at = [_MORE] if cut else [], node
-            while at > 0:
-                at, value = self._pairs.keys[at - 1].tolist()
-                parts.append(self._value(value))
-            found = self._codes[node, cut] = self._words.code(SEPARATOR.join(reversed(parts)))
-        return found
+    def _text(self, number: int) -> str:
+        """The text of a sequence: the number is twice that of the sequence, and one more if it goes on."""
+        parts, at = [_MORE] if number & 1 else [], number >> 1
+        while at > 0:
+            at, value = self._pairs.keys[at - 1].tolist()
+            parts.append(self._value(value))
+        return SEPARATOR.join(reversed(parts))
 
     def _value(self, word: int) -> str:
         found = self._values.get(word)
