@@ -13,7 +13,7 @@ from dataflow.expressions.over_calls import Columns, Descending, columns_of, ord
 from dataflow.times.durations import parse_duration, parse_every
 from dataflow.values.constants import plain
 from dataflow.values.mistaken import shown, without_call
-from dataflow.values.settings import Setting
+from dataflow.values.settings import Setting, setting_name
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 
@@ -116,9 +116,9 @@ def agg_in(e: Expr) -> Agg:
 
 def _trailing_text(e: Node) -> str:
     assert isinstance(e, Expr)
-    names = [n for n in ("length", "rows") if e.option(n) is not None]
-    given = [("rows=" if n == "rows" else "") + option_text(n, e.option(n)) for n in names]
-    return f"{agg_in(e)!r}.trailing({', '.join(given)})"
+    length, rows = e.option("length"), e.option("rows")
+    given = f"rows={rows}" if length is None else option_text("hold", length)
+    return f"{agg_in(e)!r}.trailing({given})"
 
 
 CALL_TEXTS["trailing"] = _trailing_text
@@ -137,7 +137,7 @@ def column_or(e: Expr) -> str:
 def column_name(column: Expr) -> str:
     """The name of a column; of one that a parameter names, that of the parameter."""
     name = column.option("name")
-    return name.name if isinstance(name, Setting) else str(name)
+    return setting_name(name) if isinstance(name, Setting) else str(name)
 
 
 def distinct_names(names: Iterable[str]) -> str | None:

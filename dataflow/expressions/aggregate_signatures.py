@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from dataflow.values.constants import plain
 from dataflow.values.mistaken import shown
-from dataflow.values.settings import Setting
+from dataflow.values.settings import Setting, checked_setting
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.registry import arity_of, is_registered
@@ -33,7 +33,7 @@ def options_of(
 def checked(name: str, option: Option, value: object, where: str) -> object:
     """The canonical value of an aggregate's option, or the parameter; DataflowError naming the place."""
     if isinstance(value, Setting):
-        return value.checked(lambda v: checked(name, option, v, where))
+        return checked_setting(value, lambda v: checked(name, option, v, where))
     try:
         return option.check(plain(value))
     except ValueError as error:

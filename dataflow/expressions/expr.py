@@ -19,7 +19,7 @@ from dataflow.expressions.node import operand
 from dataflow.times.durations import parse_duration
 from dataflow.values.constants import Literal, constant
 from dataflow.values.mistaken import listed_values, shown, without_call
-from dataflow.values.settings import Setting
+from dataflow.values.settings import Setting, checked_setting, setting_name
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
 
@@ -129,7 +129,7 @@ class Expr(NumberMethods, TextMethods, TimeMethods, LookingMethods, TableMethods
         """Whether the value is one of ``values`` (all of one type, none of them null), or of the list that a parameter
         has: ``is_in(df.param("sites", default=["a", "b"]))``."""
         if isinstance(values, Setting):
-            return Expr("is_in", (self,), (("type", "null"), ("values", values.checked(self.is_in))))
+            return Expr("is_in", (self,), (("type", "null"), ("values", checked_setting(values, self.is_in))))
         if isinstance(values, str):
             raise DataflowError(f"is_in takes a list of constants, got the text {values!r}; write is_in([{values!r}])")
         listed = [expr(v) for v in listed_values(values, "is_in takes a list of constants, is_in([...])")]
@@ -185,7 +185,11 @@ def expr(value: Operand) -> Expr:
 def col(name: str | Expr) -> Expr:
     """The column ``name``, which may be a parameter that has choices."""
     if isinstance(name, Setting):
-        return Expr("col", (), (("name", name.checked_name(col)),))
+        if name.option("choices") is None:
+            raise DataflowError(
+                f"col: the parameter {setting_name(name)!r} needs choices=, the columns that it may name"
+            )
+        return Expr("col", (), (("name", checked_setting(name, col)),))
     if not isinstance(name, str) or not name:
         raise DataflowError(without_call(name) or f"col takes a column name, got {shown(name)}")
     return Expr("col", (), (("name", str.__str__(name)),))

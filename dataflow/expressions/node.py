@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import ClassVar, Self
 
 from dataflow.expressions.functions import FUNCTIONS
 from dataflow.times.durations import written_duration
@@ -23,6 +23,9 @@ class Node:
     fn: str
     args: tuple[Self, ...] = ()
     options: tuple[tuple[str, object], ...] = ()
+
+    may_be_parameter: ClassVar[bool] = True
+    """See ``dataflow.values.settings``."""
 
     def option(self, name: str) -> object:
         """The value of one option; None if absent."""
@@ -221,7 +224,7 @@ def is_usual(name: str, value: object) -> bool:
 
 def option_text(name: str, value: object) -> str:
     """The text of the value of an option."""
-    if name in ("hold", "gap", "within", "timeout", "tolerance", "length", "per") and isinstance(value, int):
+    if name in ("hold", "gap", "within", "timeout", "tolerance", "per") and isinstance(value, int):
         return quoted(written_duration(value))
     if isinstance(value, Node):
         return operand(value)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field
 from typing import Any
 
-from dataflow.expressions.param_calls import ParameterExpr
+from dataflow.expressions.expr import Expr
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.reading import Reader, check_distinct
 from dataflow.json.writing import aggs_out, expr_out, named_out
 from dataflow.times.durations import parse_duration, parse_every
 from dataflow.values.mistaken import text_of
+from dataflow.values.settings import Setting
 
 Value = Callable[..., Any]
 Read = Callable[[Reader, Any, str], Any]
@@ -38,7 +39,7 @@ def field_of(
     """A field of a step with this form, under its own name or another. A parameter may stand in place of its value."""
 
     def out(found: Any) -> Any:
-        return expr_out(found) if isinstance(found, ParameterExpr) else write(found)
+        return expr_out(found) if isinstance(found, Expr) and isinstance(found, Setting) else write(found)
 
     def of(r: Reader, found: Any, where: str) -> Any:
         parameter = r.setting(found, where)
@@ -135,7 +136,6 @@ def optional_length() -> Any:
 def optional_length_or_none() -> Any:
     """A duration; None is written as no field."""
     return field_of(_same, lambda r, v, where: r.micros(v, where), None)
-
 
 
 def every() -> Any:

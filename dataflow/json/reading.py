@@ -19,7 +19,6 @@ from dataflow.expressions.aggregate_signatures import options_of, signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import CASTS, FUNCTIONS
 from dataflow.expressions.over_calls import RANKS, over_options, what_is_wrong
-from dataflow.expressions.param_calls import ParameterExpr
 from dataflow.expressions.scan_calls import scan_call
 from dataflow.json.errors import JsonFormError, short
 from dataflow.times.durations import parse_every
@@ -191,7 +190,7 @@ class Reader:
         inner = tuple(self.expr(a, f"{where}.args[{i}]", depth + 1) for i, a in enumerate(args))
         return Expr(str(fn), inner, tuple(options))
 
-    def parameter(self, value: object, where: str) -> ParameterExpr:
+    def parameter(self, value: object, where: str) -> Expr:
         """A parameter."""
         d = self.fields(value, where, ["param", "default", "type"], ["choices"])
         kind, name, options = d["type"], self.text(d["param"], where), []
@@ -202,9 +201,9 @@ class Reader:
             default: object = tuple(self.rows(d["default"], f"{where}.default"))
         else:
             default = None if d["default"] is None else self.constant(d["default"], kind, where)
-        return ParameterExpr("param", (), (*options, ("default", default), ("name", name), ("type", kind)))
+        return Expr("param", (), (*options, ("default", default), ("name", name), ("type", kind)))
 
-    def setting(self, value: object, where: str) -> ParameterExpr | None:
+    def setting(self, value: object, where: str) -> Expr | None:
         """The parameter that stands in place of a constant; None if it is none."""
         return self.parameter(value, where) if isinstance(value, dict) and "param" in value else None
 

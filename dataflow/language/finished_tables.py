@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Self
+from typing import Self, cast
 
 from dataflow.expressions.aggregate_calls import Agg
 from dataflow.expressions.expr import Expr, expr
@@ -15,7 +15,7 @@ from dataflow.steps.pivot import MOST_VALUES
 from dataflow.times.durations import parse_duration
 from dataflow.values.constants import Literal, plain
 from dataflow.values.mistaken import listed_values, shown, text_of
-from dataflow.values.settings import Setting
+from dataflow.values.settings import Setting, checked_setting
 from operators.errors import DataflowError
 
 
@@ -38,7 +38,7 @@ class FinishedTables(Chain):
     def limit(self, n: int) -> Self:
         """The first ``n`` rows."""
         if isinstance(n, Setting):
-            return self._then(Limit(n.checked(lambda v: self.limit(v))))
+            return self._then(Limit(cast(int, checked_setting(n, self.limit))))
         n = plain(n)
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
             raise DataflowError(f"limit takes a number of rows, got {shown(n)}")

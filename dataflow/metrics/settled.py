@@ -14,13 +14,13 @@ from dataflow.expressions.aggregate_calls import Agg
 from dataflow.expressions.aggregate_signatures import checked, signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import RANGE
-from dataflow.expressions.param_calls import ParameterExpr
 from dataflow.json.fields import form_of
 from dataflow.steps.base import Step
 from dataflow.tables.calendars import Calendar
 from dataflow.tables.reference_tables import ReferenceTable
 from dataflow.times.durations import parse_duration, parse_every
 from dataflow.values.mistaken import shown, text_of
+from dataflow.values.settings import Setting, setting_name
 from operators.errors import DataflowError
 from operators.nearest import listed, meant
 from operators.signatures import Option
@@ -69,9 +69,9 @@ class _Values:
     def __init__(self, params: Mapping[str, object], where: str) -> None:
         self._params, self._where = params, where
 
-    def value(self, e: ParameterExpr, read: Callable[[Any], T]) -> T:
+    def value(self, e: Setting, read: Callable[[Any], T]) -> T:
         """The value of a parameter as its place takes it."""
-        name, kind = e.name, str(e.option("type"))
+        name, kind = setting_name(e), str(e.option("type"))
         given, choices = self._params.get(name, e.option("default")), e.option("choices")
         if given is None:
             raise self._fail(f"the parameter {name!r} has no default; give it a value")
@@ -99,7 +99,7 @@ class _Values:
         changed: dict[str, Any] = {}
         for f in fields(step):  # type: ignore[arg-type]
             found = getattr(step, f.name)
-            if isinstance(found, ParameterExpr) and not str(f.type).startswith("Expr"):
+            if isinstance(found, Setting) and not str(f.type).startswith("Expr"):
                 others = {g.name: getattr(step, g.name) for g in fields(step)} | changed  # type: ignore[arg-type]
                 read = partial(form_of(f).value, where=f.name, others=others)
                 changed[f.name] = self.value(found, read)
@@ -131,15 +131,15 @@ class _Values:
         """An expression with the values of the options of its functions."""
         args = self.of_part(e.args)
         values = dict(e.options).get("values")
-        if e.fn == "is_in" and isinstance(values, ParameterExpr):
+        if e.fn == "is_in" and isinstance(values, Setting):
             of: Expr = args[0]
             return self.value(values, of.is_in)
-        given = [self._option(e.fn, n, v) if isinstance(v, ParameterExpr) else self.of_part(v) for n, v in e.options]
+        given = [self._option(e.fn, n, v) if isinstance(v, Setting) else self.of_part(v) for n, v in e.options]
         if args is e.args and all(a is b for a, (_, b) in zip(given, e.options, strict=True)):
             return e
         return replace(e, args=args, options=tuple((n, v) for (n, _), v in zip(e.options, given, strict=True)))
 
-    def _option(self, fn: str, name: str, e: ParameterExpr) -> object:
+    def _option(self, fn: str, name: str, e: Setting) -> object:
         where = f"{fn}({name})"
         if name == "hold":
             return self.value(e, lambda v: parse_duration(v, where))
@@ -151,10 +151,10 @@ class _Values:
         """An aggregate with the values of its options."""
         args, where = self.of_part(a.args), self.of_part(a.where)
         options, form = a.options, signature_of(a.fn)
-        if any(isinstance(v, ParameterExpr) for _, v in options):
+        if any(isinstance(v, Setting) for _, v in options):
             known = {} if form is None else {o.name: o for o in form.options}
             options = tuple(
-                (n, self.value(v, partial(_checked, a.fn, known[n])) if isinstance(v, ParameterExpr) else v)
+                (n, self.value(v, partial(_checked, a.fn, known[n])) if isinstance(v, Setting) else v)
                 for n, v in options
             )
         if args is a.args and where is a.where and options is a.options:

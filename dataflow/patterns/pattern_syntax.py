@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from dataflow.values.mistaken import shown
 from operators.errors import DataflowError
 
 ANY_ROW = "."
@@ -80,7 +81,7 @@ def parse_pattern(text: object) -> Pattern:
     """The pattern that ``text`` describes; DataflowError says where it is wrong. ``str`` of it is its canonical
     text."""
     if not isinstance(text, str):
-        raise DataflowError(f"match takes the text of a pattern, like 'A B{{2,}} C', got {text!r}")
+        raise DataflowError(f"match takes the text of a pattern, like 'A B{{2,}} C', got {shown(text)}")
     if len(text) > MAX_TEXT:
         raise DataflowError(f"match: a pattern has at most {MAX_TEXT:,} characters, got {len(text):,}")
     return _Parser(text).whole()

@@ -9,7 +9,7 @@ from typing import cast
 
 from dataflow.values.constants import constant, is_numpy_length
 from dataflow.values.mistaken import shown, without_call
-from dataflow.values.settings import Setting
+from dataflow.values.settings import Setting, checked_setting
 from operators.errors import DataflowError
 from operators.kernels.times.dates import BAD_TIME
 from operators.kernels.times.iso_times import LOCAL_DATE, ZONED, iso_time
@@ -43,7 +43,7 @@ def parse_duration(value: str | timedelta, where: str) -> int:
     returned as it is (``Setting``).
     """
     if isinstance(value, Setting):
-        return cast(int, value.checked(lambda v: parse_duration(v, where)))
+        return cast(int, checked_setting(value, lambda v: parse_duration(v, where)))
     if isinstance(value, timedelta) or is_numpy_length(value):
         found = constant(value)[1]
         micros = found if isinstance(found, int) else 0
@@ -170,7 +170,7 @@ def placed_every(every: str, week_start: str | None, offset: str | timedelta | N
     if isinstance(every, Setting):
         if week_start is not None or offset is not None:
             raise DataflowError(f"{where}: a parameter says itself when its buckets start, like '1w@sun' or '1d+6h'")
-        return cast(str, every.checked(lambda v: parse_every(v, where)))
+        return cast(str, checked_setting(every, lambda v: parse_every(v, where)))
     bucket = parse_every(every, where)
     if week_start is None and offset is None:
         return every

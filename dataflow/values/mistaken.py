@@ -10,7 +10,7 @@ from fractions import Fraction
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, cast
 
-from dataflow.values.settings import Setting
+from dataflow.values.settings import Setting, checked_setting
 from operators.errors import DataflowError
 
 _LONGEST = 100
@@ -133,7 +133,7 @@ def not_aggregate(name: str, value: object, known: Container[str]) -> str:
 def text_of(value: object, where: str) -> str:
     """The string constant ``value``, or the parameter; DataflowError naming ``where`` for anything else."""
     if isinstance(value, Setting):
-        return cast(str, value.checked(lambda v: text_of(v, where)))
+        return cast(str, checked_setting(value, lambda v: text_of(v, where)))
     if not isinstance(value, str):
         raise DataflowError(f"{where} takes a string constant, got {shown(value)}")
     return str.__str__(value)

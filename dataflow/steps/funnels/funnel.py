@@ -155,9 +155,10 @@ class Funnel(KeyedStep, op="funnel"):
 
     def calls(self) -> list[str]:
         """See Step."""
-        within = quoted(written_duration(self.within)) if isinstance(self.within, int) else None
         if isinstance(self.within, tuple):
             within = f"[{', '.join(quoted(written_duration(length)) for length in self.within)}]"
+        else:
+            within = quoted(written_duration(self.within))
         steps = f"[{', '.join(map(operand, self.steps))}]"
         options = given({"mode": (self.mode, "strict")})
         if self.exclude:

@@ -167,6 +167,7 @@ class Runner:
         self._fixed = self._fixed_arguments(tables)
         functions = [kernel.generated.step, *([kernel.generated.finish] if kernel.generated.finish else [])]
         self._fresh = {fn.name: [(i, a) for i, a in enumerate(fn.args) if a.role in _FRESH] for fn in functions}
+        self._reads_keys = any(a.role == "slot_key" for fn in functions for a in fn.args)
         self._slot_args = {str(a.subject[0]): a for fn in functions for a in fn.args if a.role == "slot"}
         self._out_args = {a for fn in functions for a in fn.args if a.role.startswith("out")}
 
@@ -372,7 +373,8 @@ class Runner:
     def _cover_words(self) -> None:
         """Bring the tables of functions of texts up to date."""
         if self._words:
-            _ = self.context.keys.values  # texts of new keys are added to the dictionary here
+            if self._reads_keys:
+                _ = self.context.keys.values  # texts of new keys are added to the dictionary here
             cover(self._words)
 
     @property

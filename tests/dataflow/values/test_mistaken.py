@@ -146,15 +146,15 @@ def test_every_argument_of_every_method(name: str, method: Callable[..., Any], s
         "every": "1d", "within": "5m", "gap": "5m", "timeout": "5m", "steps": [C, C], "k": 2, "q": 0.5, "n": 2,
         "places": 2, "table": df.table({"a": ["x"], "b": [1]}), "on": "a",
         "periods": df.calendar({"mon": "08:00-09:00"}), "of": [S.heartbeat("5m")] if name == "at_least" else "a",
-        "conditions": [C], "values": ["x"], "hours": {},
+        "conditions": [C], "values": ["x"], "hours": {}, "method": "last", "first": 2, "pattern": "A+",
         "weekly": {"mon": "08:00-09:00"}, "by": "a", "columns": "a", "name": "a", "text": "a", "prefix": "a",
     }  # fmt: skip
     for wrong in parameters:
         for value in WRONG:
-            given = [value if p is wrong else right.get(p.name, C) for p in parameters if p.default is p.empty]
+            needed = {p: value if p is wrong else right.get(p.name, C) for p in parameters if p.default is p.empty}
+            given = [found for p, found in needed.items() if p.kind != p.KEYWORD_ONLY]
             options = {} if wrong.default is wrong.empty else {wrong.name: value}
-            keywords = [p.name for p in parameters if p.kind == p.KEYWORD_ONLY and p.default is p.empty]
-            assert not keywords
+            options |= {p.name: found for p, found in needed.items() if p.kind == p.KEYWORD_ONLY}
             if wrong.kind == wrong.POSITIONAL_ONLY and options:
                 continue
             try:
