@@ -32,7 +32,7 @@ METRICS = {
         B.held("firmware", hold="1h").filter(LATE).with_columns(kind=df.col("firmware"), before=df.col("n")),
     ),
     "union_groups": df.union(A.filter(LATE), B, B.with_columns(status=df.col("firmware")))
-    .group_by("status")
+    .group_by("status", KEY)  # of several keys at one time, first and last depend on their hashes
     .agg(rows=df.count(), n=df.sum("n", where=df.col("n") < 100), last=df.last("temp"), keys=df.count_distinct(KEY)),
     "union_counts": df.union(A, B).group_by("ok").agg(rows=df.count(), least=df.min("temp")),
     "union_states": df.union(A, B).state_duration("status", hold=GAP).filter(df.col("firmware") != "2.0"),
@@ -47,7 +47,7 @@ METRICS = {
     ),
     "asof_of_known": A.select("n").join_asof(B.filter(df.col("temp").is_not_null()).select(t=df.col("temp"))),
     "asof_groups": A.join_asof(B.select(state=df.col("status")), tolerance="1h")
-    .group_by("state")
+    .group_by("state", KEY)
     .agg(rows=df.count(), temp=df.max("temp"), first=df.first("n")),
     "asof_states": A.join_asof(B.select(mode=df.col("status"), limit=df.col("temp")))
     .state_duration(df.col("temp") > df.col("limit"), hold=GAP)
