@@ -19,7 +19,22 @@ from dataflow._home import check_home
 check_home()
 
 from dataflow.expressions.aggregate_calls import Agg  # noqa: E402
-from dataflow.expressions.expr import Expr, When, all_of, any_of, col, concat, lit, param, session, time, when  # noqa: E402
+from dataflow.expressions.expr import (  # noqa: E402
+    Expr,
+    When,
+    all_of,
+    any_of,
+    col,
+    concat,
+    greatest,
+    haversine,
+    least,
+    lit,
+    param,
+    session,
+    time,
+    when,
+)
 from dataflow.language import aggregates as _aggregates  # noqa: E402
 from dataflow.language.aggregates import *  # noqa: E402, F403
 from dataflow.language.stream import Grouped, Stream, stream  # noqa: E402
@@ -84,6 +99,9 @@ __all__ = [
     "combine",
     "concat",
     "from_json",
+    "greatest",
+    "haversine",
+    "least",
     "lit",
     "merge_by_adding",
     "param",

@@ -3,6 +3,18 @@
 The modules imported here put their functions into the tables of ``emitter`` and of ``dataflow.expressions.functions``.
 """
 
-from dataflow.codegen import arithmetic, casts, clocks, leaves, logic, lookups, memory, numbers, texts
+from dataflow.codegen import arithmetic, casts, clocks, leaves, logic, lookups, memory, numbers, reals, roundings, texts
 
-__all__ = ["arithmetic", "casts", "clocks", "leaves", "logic", "lookups", "memory", "numbers", "texts"]
+__all__ = [
+    "arithmetic",
+    "casts",
+    "clocks",
+    "leaves",
+    "logic",
+    "lookups",
+    "memory",
+    "numbers",
+    "reals",
+    "roundings",
+    "texts",
+]

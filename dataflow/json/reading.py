@@ -16,7 +16,7 @@ from dataflow.typed.decimals import ROUNDINGS
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import meant
-from operators.types import DECIMALS, MAX_PLACES, MAX_PREVIOUS, MAX_TEXT
+from operators.types import DECIMALS, MAX_PLACES, MAX_PREVIOUS, MAX_ROUND, MAX_TEXT, MIN_ROUND
 
 MAX_NODES, MAX_DEPTH = 1000, 32
 """Limits on the expressions of a metric."""
@@ -127,13 +127,20 @@ class Reader:
             )
         d = self.fields(value, where, ["fn", "args", *spec.options], list(spec.defaults))
         args = self.rows(d["args"], f"{where}.args")
-        if not spec.arity <= len(args) <= spec.arity + len(spec.more):
-            raise JsonFormError(f"{where}: {fn} takes {spec.arity} arguments, got {len(args)}")
+        most = len(args) if spec.any_number else spec.arity + len(spec.more)
+        if not spec.arity <= len(args) <= most:
+            raise JsonFormError(
+                f"{where}: {fn} takes {spec.arity} arguments{' or more' * spec.any_number}, got {len(args)}"
+            )
         options: list[tuple[str, object]] = []
         for name in sorted([*spec.options, *(n for n in spec.defaults if n in d)]):
             option = d[name]
             here = f"{where}.{name}"
-            if name == "hold":
+            if name == "n":
+                self.whole(option, here, MIN_ROUND, MAX_ROUND)
+            elif name == "half_life":
+                option = self.micros(option, here)
+            elif name == "hold":
                 option = self.micros(option, here, optional=True)
             elif name == "every":
                 parse_every(self.text(option, here), here)
