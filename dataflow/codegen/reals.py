@@ -12,7 +12,7 @@ from dataflow.typed.nodes import Typed
 _LARGEST = sys.float_info.max
 _ONE, _TWO = Function(1, real_rule), Function(2, real_rule)
 _CALLS = {
-    "sqrt": "np.sqrt",
+    "sqrt": "square_root",
     "exp": "exponential",
     "log": "logarithm",
     "log2": "logarithm_2",

@@ -69,6 +69,7 @@ _HELPERS = {
     "operators.kernels.times.lengths": ("length_by", "length_by_integer", "length_times"),
     "operators.kernels.times.periods": ("key_number", "row_at", "edge_after"),
     "operators.kernels.sums.running_sums": ("add_digits", "is_a_sum", "rounded"),
+    "operators.kernels.foreign": ("square_root",),
     "operators.kernels.real.angles": ("in_radians", "in_degrees", "great_circle"),
     "operators.kernels.real.arcs": ("arc_sine", "arc_cosine", "arc_tangent", "arc_tangent_2"),
     "operators.kernels.real.exponentials": ("exponential", "weighted_mean"),

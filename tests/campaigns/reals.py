@@ -168,10 +168,11 @@ FUNCTIONS = {
 def compiled(kernel: Any) -> Callable[..., Floats]:
     """The function on arrays, as compiled for this machine."""
     step = numba.njit(error_model="numpy")(kernel.plain)
-    return numba.vectorize(nopython=True)(kernel_on_floats(step, kernel.plain.__code__.co_argcount))  # type: ignore[no-any-return]
+    looped = numba.vectorize(nopython=True)(_on_floats(step, kernel.plain.__code__.co_argcount))
+    return np.errstate(all="ignore")(lambda *given: np.asarray(looped(*given)))
 
 
-def kernel_on_floats(step: Any, arguments: int) -> Callable[..., Any]:
+def _on_floats(step: Any, arguments: int) -> Callable[..., Any]:
     """A function of so many floats that calls the compiled step."""
     if arguments == 1:
         return lambda a: step(a)
@@ -197,8 +198,7 @@ def run(budget: int, seed: int) -> Report:
             n = min(BATCH, left)
             left -= n
             arguments = tried.drawn(rng, n)
-            with np.errstate(all="ignore"):
-                got = function(*arguments)
+            got = function(*arguments)
             for i in _suspects(tried, arguments, got, rng):
                 given = [float(a[i]) for a in arguments]
                 found = error(float(got[i]), tried.exact(*(mp.mpf(x) for x in given)))

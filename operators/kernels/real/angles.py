@@ -83,7 +83,7 @@ def great_circle(lat1: F64, lon1: F64, lat2: F64, lon2: F64) -> F64:
 
     The haversine is ``hav = sin(u)**2 cos(w)**2 + cos(v)**2 sin(w)**2`` with half the difference (u) and half the sum
     (v) of the latitudes and half the difference of the longitudes (w). So is 1 - hav with sin and cos of u and v
-    exchanged: neither cancels, near the point or on the other side.
+    exchanged: neither cancels, near the point or on the other side. Points nearer than 1e-140 degrees are one.
     """
     if not (abs(lat1) <= 90.0 and abs(lat2) <= 90.0 and abs(lon1) <= 360.0 and abs(lon2) <= 360.0):
         return np.nan

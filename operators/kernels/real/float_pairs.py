@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from operators.compiler.loops import F64, I64, inline
+from operators.kernels.foreign import square_root
 
 _SPLIT = 2.0**27 + 1
 
@@ -71,7 +72,7 @@ def pair_root(ah: F64, al: F64) -> tuple[F64, F64]:
     """The square root of a pair that is not negative."""
     if ah <= 0.0:
         return 0.0, 0.0
-    first = np.sqrt(ah)
+    first = square_root(ah)
     high, low = exact_product(first, first)
     return fast_sum(first, (((ah - high) - low) + al) / (2.0 * first))
 
