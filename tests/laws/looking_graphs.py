@@ -64,6 +64,9 @@ LOOKING_GRAPHS: dict[str, b.Json] = {
         b.windows("1h", m=b.agg("last", b.col("m")), n=b.agg("max", b.col("n"))),
         b.extend(again=b.fn("round", b.fn("ewm", b.col("m"), half_life=3 * HOUR), n=6)),
     ),
+    "greatest_means_that_forget": b.graph(
+        b.group(b.BY_STATUS, most=b.agg("max", b.fn("round", b.fn("ewm", b.TEMP, half_life=GAP), n=6)))
+    ),
     "means_of_states_that_forget": b.graph(
         b.states(b.STATUS),
         b.extend(m=b.fn("round", b.fn("ewm", b.fn("div", b.DURATION, b.lit(GAP, "duration")), half_life=HOUR), n=6)),

@@ -154,3 +154,30 @@ def test_wrong_calls(wrong: Any, said: str) -> None:
 def test_what_is_no_number(tmp_path: Path, e: df.Expr, said: str) -> None:
     with pytest.raises(DataflowError, match=said):
         asked(tmp_path, POINTS.select(v=e), x=[1.0])
+
+
+@pytest.mark.parametrize(
+    ("e", "old", "new", "said"),
+    [
+        (X.round(2), '"n":2', '"n":99', r"expr\.n: expected -9 to 18, got 99"),
+        (X.ewm("1s"), '"half_life":1000000', '"half_life":0', "half_life: expected positive microseconds, got 0"),
+        (df.least(X), '"args":[{"col":"x"}]', '"args":[]', "least takes 1 arguments or more, got 0"),
+        (X.sin(), '"args":[{"col":"x"}]', '"args":[{"col":"x"},{"col":"x"}]', "sin takes 1 arguments, got 2"),
+    ],
+)
+def test_wrong_json(e: df.Expr, old: str, new: str, said: str) -> None:
+    text = POINTS.select(v=e).to_json()
+    assert old in text
+    with pytest.raises(DataflowError, match=said):
+        df.from_json(text.replace(old, new))
+
+
+def test_the_rows_behind_a_number(tmp_path: Path) -> None:
+    """Functions of numbers and means that forget take part in drill-downs."""
+    store = Store(tmp_path / "store")
+    columns: dict[str, Any] = {"k": ["a"] * 3, "t": [0, 60, 120], "x": [1.0, 100.0, 0.0]}
+    store.ingest("s", columns, key="k", time="t", unit="s", progress=False)
+    metric = POINTS.group_by(size=df.greatest(X.log10(), 0).floor()).agg(n=df.count(), m=df.max(X.ewm("1m")))
+    result = store.query(metric)
+    assert [*result] == [(0.0, 2, 25.25), (2.0, 1, 50.5)]
+    assert len(result.explain(1).rows) == 1
