@@ -19,7 +19,23 @@ from dataflow._home import check_home
 check_home()
 
 from dataflow.expressions.aggregate_calls import Agg  # noqa: E402
-from dataflow.expressions.expr import Expr, When, all_of, any_of, col, concat, lit, session, since, time, until, when  # noqa: E402
+from dataflow.expressions.expr import (  # noqa: E402
+    Expr,
+    When,
+    all_of,
+    any_of,
+    col,
+    concat,
+    greatest,
+    haversine,
+    least,
+    lit,
+    session,
+    since,
+    time,
+    until,
+    when,
+)
 from dataflow.expressions.param_calls import param  # noqa: E402
 from dataflow.language import aggregates as _aggregates  # noqa: E402
 from dataflow.language import statistics as _statistics  # noqa: E402
@@ -66,8 +82,8 @@ def from_json(text: str) -> Stream:
 __all__ = [
     "Agg", "Aggregate", "Calendar", "DataflowError", "ExactSum", "Expr", "Field", "Flags", "FloatSum",
     "Grouped", "LawBroken", "ReferenceTable", "Stream", "TallySpec", "Type", "When", "all_of", "any_of",
-    "at_least", "calendar", "check_laws", "col", "combine", "concat", "from_json", "join", "lit",
-    "merge_by_adding", "param", "scan", "scanned", "session", "since", "stream", "table", "time", "union",
-    "until", "when",
+    "at_least", "calendar", "check_laws", "col", "combine", "concat", "from_json", "greatest", "haversine",
+    "join", "least", "lit", "merge_by_adding", "param", "scan", "scanned", "session", "since", "stream",
+    "table", "time", "union", "until", "when",
 ]  # fmt: skip
 __all__ += [*_aggregates.__all__, *_statistics.__all__]

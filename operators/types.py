@@ -59,6 +59,9 @@ MAX_PLACES = 9
 MAX_TEXT = 1 << 20
 """The greatest position in a text that a function can name."""
 
+MIN_ROUND, MAX_ROUND = -9, 18
+"""Decimal places to which numbers can be rounded."""
+
 MAX_PREVIOUS = 1_000
 """How many rows before it a row can look at."""
 

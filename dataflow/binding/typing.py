@@ -34,6 +34,7 @@ from operators.nearest import listed, meant
 from operators.registry import argument_types, find
 from operators.types import DECIMALS, Type, decimal
 
+_EXTREMES = ("clip", "least", "greatest")
 _MEASURED = ("add", "sub", "div", "floordiv", "mod")
 """Arithmetic of two durations, or of a time and a duration."""
 
@@ -143,13 +144,13 @@ class Expressions:
             return self.cast(e, args[0])
         if e.fn == "add" and any(a.type is Type.STRING for a in args) and _is_text(args):
             return self.texts(args)
-        if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", *_MEASURED):
+        if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", *_EXTREMES, *_MEASURED):
             args = self.coerced(args)
         if e.fn == "when":
             args = [args[0], *self.coerced(args[1:])]
         spec = FUNCTIONS[e.fn]
         known: Type | None = None
-        own = len(args) if spec.arity == ANY else spec.arity
+        own = len(args) if spec.arity == ANY or spec.any_number else spec.arity
         args, more = args[:own], args[own:]
         if e.fn == "scan":
             args, known = self.scanned(e, args)

@@ -3,6 +3,20 @@
 The modules imported here put their functions into the tables of ``emitter`` and of ``dataflow.expressions.functions``.
 """
 
-from dataflow.codegen import arithmetic, casts, clocks, leaves, logic, lookups, memory, numbers, row_code, texts
+from dataflow.codegen import (
+    arithmetic,
+    casts,
+    clocks,
+    leaves,
+    logic,
+    lookups,
+    memory,
+    numbers,
+    reals,
+    roundings,
+    row_code,
+    texts,
+)
 
-__all__ = ["arithmetic", "casts", "clocks", "leaves", "logic", "lookups", "memory", "numbers", "row_code", "texts"]
+__all__ = ["arithmetic", "casts", "clocks", "leaves", "logic", "lookups", "memory", "numbers", "reals", "roundings",
+           "row_code", "texts"]  # fmt: skip

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.scan_code import scanned
 from dataflow.codegen.writer import I8, U1, Codes, PairUse, both, value_array
-from dataflow.expressions.functions import ANY, FUNCTIONS, Function, always, number_rule, ordered_rule, same_rule
+from dataflow.expressions.functions import (
+    ANY,
+    FUNCTIONS,
+    Function,
+    always,
+    number_rule,
+    ordered_rule,
+    real_rule,
+    same_rule,
+)
 from dataflow.typed.hidden_columns import CUT, WHOLE
 from dataflow.typed.nodes import Typed
 from operators.kernels.sums.running_sums import WIDTH
@@ -28,6 +37,7 @@ _WITHIN = ("within",)
     cumulative_max=Function(1, ordered_rule, more=_WITHIN),
     cumulative_min=Function(1, ordered_rule, more=_WITHIN),
     scan=Function(ANY, always(Type.FLOAT), ("name",)),
+    ewm=Function(1, real_rule, ("half_life",), more=_WITHIN),
 )
 def _stateful(x: Emitter, e: Typed) -> Value:
     pairs = x.has_early and (e.fn in FUNCTIONS or e.fn == "apart")
@@ -60,6 +70,8 @@ def _remembering(x: Emitter, e: Typed) -> Value:
         return scanned(x, e)
     v, k = x.emit(e.args[0])
     kind = e.args[0].type
+    if e.fn == "ewm":
+        v, kind = x.as_float(v, kind), Type.FLOAT
     if kind is Type.BOOL:
         v = f"np.int64({v})"
     begins = _begins_anew(x, e)
@@ -111,6 +123,12 @@ def _remembering(x: Emitter, e: Typed) -> Value:
                 w.put(f"{kept}[slot] = checked_add({kept}[slot], {v}, {x.flags(e)})")
             w.put(f"{has}[slot] = 1")
         return x.name(back, valid)
+    if e.fn == "ewm":
+        of = w.arg(f"q{e.site}_t", I8, "slot", f"q{e.site}_t")
+        mixed = f"weighted_mean({kept}[slot], {v}, {x.time} - {of}[slot], {x.integer(int(str(e.option('half_life'))))})"
+        with w.block(f"if {k}:"):
+            w.put(f"{kept}[slot] = {mixed} if {has}[slot] != 0 else {v}\n{has}[slot] = 1\n{of}[slot] = {x.time}")
+        return x.name(back, f"{has}[slot] != 0")
     if e.fn in ("before", "increase"):
         out = _since_report(x, e, v, k, back, f"{has}[slot] != 0")
         with w.block(f"if {k}:"):

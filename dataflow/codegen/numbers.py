@@ -14,7 +14,7 @@ MIDDLE = 3_500_000_000_000_000
 """A time, from which that of every calendar year is a float without rounding."""
 
 
-def _float(x: Emitter, value: float) -> str:
+def float_argument(x: Emitter, value: float) -> str:
     """A scalar argument with this value."""
     x.w.tables.floats.append(value)
     return f"f_{len(x.w.tables.floats) - 1}"
@@ -29,7 +29,7 @@ def decimal_source(x: Emitter, e: Typed) -> Value:
     assert e.type.places is not None
     places, rounding, kind = e.type.places, str(e.option("rounding")), e.args[0].type
     if kind is Type.FLOAT:
-        unit = _float(x, float(10**places))
+        unit = float_argument(x, float(10**places))
         nearest = "" if rounding == "exact" else f" {x.integer(places)},"
         call = f"decimal_{rounding}({v}, {unit},{nearest} {flags})"
     else:
@@ -46,7 +46,7 @@ def decimal_source(x: Emitter, e: Typed) -> Value:
 def decimal_float_source(x: Emitter, e: Typed) -> Value:
     """The float nearest to a decimal."""
     v, k = x.emit(e.args[0])
-    return x.name(f"decimal_float({v}, {_float(x, float(10 ** _places(e.args[0].type)))})", k)
+    return x.name(f"decimal_float({v}, {float_argument(x, float(10 ** _places(e.args[0].type)))})", k)
 
 
 @source("in_order")
@@ -81,7 +81,7 @@ def bin_source(x: Emitter, e: Typed) -> Value:
         # No overflow: the numbers of bins are never larger than the values.
         return x.name(f"{v} // {x.integer(int(str(width)))}", k)
     flags = x.flags(e)
-    sizes = [_float(x, float(str(width))), *(x.integer(n) for n in _written(float(str(width))))]
+    sizes = [float_argument(x, float(str(width))), *(x.integer(n) for n in _written(float(str(width))))]
     return x.name(f"bin_of_width({v}, {', '.join(sizes)}, {flags}) if {k} else np.int64(0)", k)
 
 
@@ -111,7 +111,9 @@ def comparison_source(x: Emitter, fn: str, a: tuple[str, Type | None], b: tuple[
     elif of is Type.INT:
         found = f"integer_against_float({v}, {w})"
     else:
-        found = f"decimal_against_float({v}, {w}, {_float(x, float(10 ** _places(of)))}, {x.integer(_places(of))})"
+        found = (
+            f"decimal_against_float({v}, {w}, {float_argument(x, float(10 ** _places(of)))}, {x.integer(_places(of))})"
+        )
     order = x.w.fresh("c")
     x.w.put(f"{order} = {found}")
     return _ORDER[fn].format(order)

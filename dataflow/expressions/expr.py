@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dataflow.expressions.methods.looking_methods import LookingMethods
 from dataflow.expressions.methods.number_methods import NumberMethods
+from dataflow.expressions.methods.real_methods import RealMethods
 from dataflow.expressions.methods.table_methods import TableMethods
 from dataflow.expressions.methods.text_methods import TextMethods
 from dataflow.expressions.methods.time_methods import TimeMethods
@@ -25,7 +26,7 @@ from operators.nearest import no_attribute
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Expr(NumberMethods, TextMethods, TimeMethods, LookingMethods, TableMethods):
+class Expr(NumberMethods, RealMethods, TextMethods, TimeMethods, LookingMethods, TableMethods):
     """An untyped expression of a row's columns."""
 
     _no_aggregate = (
@@ -219,6 +220,31 @@ def concat(*parts: Operand) -> Expr:
     for part in parts[1:]:
         out = out + part
     return out
+
+
+def least(*values: Operand) -> Expr:
+    """The least of some numbers, durations or times, without those that are null; null if all are (as in DuckDB and
+    PostgreSQL)."""
+    return _of_several("least", values)
+
+
+def greatest(*values: Operand) -> Expr:
+    """The greatest of some numbers, durations or times, without those that are null; null if all are."""
+    return _of_several("greatest", values)
+
+
+def haversine(lat1: Operand, lon1: Operand, lat2: Operand, lon2: Operand) -> Expr:
+    """The distance in metres of two points, given in degrees, along a great circle of a sphere with the Earth's mean
+    radius, 6,371,008.8 m. Null for a latitude beyond 90 or a longitude beyond 360 degrees."""
+    return _call("haversine", lat1, lon1, lat2, lon2)
+
+
+def _of_several(fn: str, values: Sequence[Operand]) -> Expr:
+    if not values:
+        raise DataflowError(f"{fn} takes one or more expressions")
+    if len(values) == 1 and isinstance(values[0], list | tuple):
+        raise DataflowError(f"{fn} takes expressions, got a list; write {fn}(*values)")
+    return _call(fn, *values)
 
 
 def session(gap: str | timedelta) -> Expr:

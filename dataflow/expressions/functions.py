@@ -24,7 +24,8 @@ class Function:
     """One function: how many arguments, its typing rule of them, and which options.
 
     ``defaults`` are options that may be left out, with their values. ``more``: the names of further arguments that may
-    be left out, which do not decide its type.
+    be left out, which do not decide its type. ``any_number``: there may be more arguments of the same kind. ``of_df``:
+    it is written ``df.least(a, b)``, not as a method of its first argument.
     """
 
     arity: int
@@ -32,6 +33,8 @@ class Function:
     options: tuple[str, ...] = ()
     defaults: Mapping[str, object] = field(default_factory=dict)
     more: tuple[str, ...] = ()
+    any_number: bool = False
+    of_df: bool = False
 
 
 def common(kinds: Sequence[Kind]) -> Type | str:
@@ -111,6 +114,38 @@ def number_rule(kinds: Sequence[Kind]) -> Type | str:
     return a if a is not NULL and a.is_numeric else f"{a or 'null'}, which is no number"
 
 
+def real_rule(kinds: Sequence[Kind]) -> Type | str:
+    """A float of numbers."""
+    wrong = [k for k in kinds if k not in (Type.INT, Type.FLOAT, NULL)]
+    if Type.DURATION in wrong:
+        return "a duration; divide it by a length of time, like '1h'"
+    return f"{wrong[0]}, which is no number" if wrong else Type.FLOAT
+
+
+def rounding_rule(kinds: Sequence[Kind]) -> Type | str:
+    """An integer or a float, of the same type."""
+    (a,) = kinds
+    return a if a in (Type.INT, Type.FLOAT) else f"{a or 'null'}, which is no number"
+
+
+def sign_rule(kinds: Sequence[Kind]) -> Type | str:
+    """An integer or a float, of the same type; an integer of a duration."""
+    return Type.INT if kinds[0] is Type.DURATION else rounding_rule(kinds)
+
+
+def extreme_rule(kinds: Sequence[Kind]) -> Type | str:
+    """One of some numbers, durations or times, of the type that all can take."""
+    found = common(kinds)
+    if found in (Type.INT, Type.FLOAT, Type.DURATION, Type.TIME) or found == "only null":
+        return found
+    return f"{found}; it takes numbers, durations or times, all of one kind"
+
+
+def clip_rule(kinds: Sequence[Kind]) -> Type | str:
+    """The same of a value and its bounds."""
+    return "null" if kinds[0] is NULL else extreme_rule(kinds)
+
+
 def comparison_rule(kinds: Sequence[Kind]) -> Type | str:
     """A condition of values that compare."""
     both = common(kinds)
@@ -182,7 +217,7 @@ def ordered_rule(kinds: Sequence[Kind]) -> Type | str:
 
 STATEFUL = (
     "last", "previous", "first", "changed", "row_number", "cumulative_sum", "cumulative_max", "cumulative_min",
-    "scan", "before", "increase", "elapsed", "apart",
+    "ewm", "scan", "before", "increase", "elapsed", "apart",
 )  # fmt: skip
 """Functions that remember a key's earlier rows; the last three only inside aggregates: the previously reported value,
 the increase of a counter since then, and the time since then."""

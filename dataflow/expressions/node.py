@@ -49,7 +49,7 @@ _INFIX: Mapping[str, tuple[str, int]] = {
 _PREFIX = {"neg": "-", "not": "~"}
 _POSITIONAL: Mapping[str, str] = {
     "truncate": "every", "decimal": "places", "starts_with": "prefix", "contains": "text", "last": "hold",
-    "previous": "rows",
+    "previous": "rows", "round": "n", "ewm": "half_life",
     "substring": "start", "split": "separator", "replace": "old", "ends_with": "suffix", "like": "pattern",
     "cast": "type", "try_cast": "type", "parse_time": "format",
     "year": "zone", "quarter": "zone", "month": "zone", "iso_week": "zone", "day": "zone", "day_of_year": "zone",
@@ -107,6 +107,8 @@ def _expr(e: Node) -> tuple[str, int]:
         return CALL_TEXTS[e.fn](e), _ATOM
     if not e.args:
         return f"df.{e.fn}()", _ATOM
+    if e.fn in FUNCTIONS and FUNCTIONS[e.fn].of_df:
+        return f"df.{e.fn}({', '.join(map(operand, e.args))})", _ATOM
     receiver, *rest = e.args
     given = [operand(a) for a in rest]
     if e.fn in FUNCTIONS:
@@ -224,7 +226,7 @@ def is_usual(name: str, value: object) -> bool:
 
 def option_text(name: str, value: object) -> str:
     """The text of the value of an option."""
-    if name in ("hold", "gap", "within", "timeout", "tolerance", "per") and isinstance(value, int):
+    if name in ("hold", "gap", "within", "timeout", "tolerance", "per", "half_life") and isinstance(value, int):
         return quoted(written_duration(value))
     if isinstance(value, Node):
         return operand(value)

@@ -26,7 +26,7 @@ from dataflow.typed.decimals import ROUNDINGS
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import meant
-from operators.types import DECIMALS, MAX_PLACES, MAX_PREVIOUS, MAX_TEXT
+from operators.types import DECIMALS, MAX_PLACES, MAX_PREVIOUS, MAX_ROUND, MAX_TEXT, MIN_ROUND
 
 MAX_NODES, MAX_DEPTH = 1000, 32
 """Limits on the expressions of a metric."""
@@ -151,14 +151,21 @@ class Reader:
         args = self.rows(d["args"], f"{where}.args")
         if fn == "scan":
             return self._scan(d, args, where, depth)
-        if not spec.arity <= len(args) <= spec.arity + len(spec.more):
-            raise JsonFormError(f"{where}: {fn} takes {spec.arity} arguments, got {len(args)}")
+        most = len(args) if spec.any_number else spec.arity + len(spec.more)
+        if not spec.arity <= len(args) <= most:
+            raise JsonFormError(
+                f"{where}: {fn} takes {spec.arity} arguments{' or more' * spec.any_number}, got {len(args)}"
+            )
         options: list[tuple[str, object]] = []
         for name in sorted([*spec.options, *(n for n in spec.defaults if n in d)]):
             option = d[name]
             here = f"{where}.{name}"
             if (parameter := self.setting(option, here)) is not None:
                 option = parameter
+            elif name == "n":
+                self.whole(option, here, MIN_ROUND, MAX_ROUND)
+            elif name == "half_life":
+                option = self.micros(option, here)
             elif name == "hold":
                 option = self.micros(option, here, optional=True)
             elif name == "every":

@@ -73,6 +73,13 @@ _HELPERS = {
     "operators.kernels.times.periods": ("key_number", "row_at", "edge_after"),
     "operators.kernels.sums.running_sums": ("add_digits", "is_a_sum", "rounded"),
     "operators.kernels.sums.moving_sums": ("add_moving", "remove_moving", "moving_sum", "moving_mean"),
+    "operators.kernels.foreign": ("square_root",),
+    "operators.kernels.real.angles": ("in_radians", "in_degrees", "great_circle"),
+    "operators.kernels.real.arcs": ("arc_sine", "arc_cosine", "arc_tangent", "arc_tangent_2"),
+    "operators.kernels.real.exponentials": ("exponential", "weighted_mean"),
+    "operators.kernels.real.logarithms": ("logarithm", "logarithm_2", "logarithm_10", "power"),
+    "operators.kernels.real.round_numbers": ("rounded_float", "rounded_units", "floored_units", "raised_units"),
+    "operators.kernels.real.sines": ("sine", "cosine", "tangent"),
     "operators.kernels.hash_tables": ("find_group", "add_pair"),
     "operators.kernels.widths": ("bin_of_width",),
 }  # fmt: skip

@@ -66,7 +66,7 @@ class Stage:
             return True
         inputs = [i for a in self.sink.aggregates for i in getattr(a.aggregate, "inputs", ())]
         nodes = (n for e in self.expressions() for n in e.walk())
-        return "time" in inputs or any(n.fn in ("time", "begin", "last", "elapsed", "lookup") for n in nodes)
+        return "time" in inputs or any(n.fn in ("time", "begin", "last", "elapsed", "ewm", "lookup") for n in nodes)
 
     @property
     def repeats_tell_nothing(self) -> bool:

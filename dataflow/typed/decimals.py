@@ -19,7 +19,14 @@ ROUNDINGS = ("exact", "half_even", "half_up")
 zero."""
 
 _COMPARING = ("eq", "ne", "lt", "le", "gt", "ge", "between")
-_SAME = ("neg", "abs", "last", "previous", "first", "cumulative_max", "cumulative_min")
+_SAME = (
+    "neg", "abs", "floor", "ceil", "round", "sign", "last", "previous", "first", "cumulative_max", "cumulative_min",
+)  # fmt: skip
+_REAL = (
+    "sqrt", "exp", "log", "log10", "log2", "pow", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "radians",
+    "degrees", "haversine", "ewm",
+)  # fmt: skip
+"""Functions of floats."""
 
 
 def is_decimal(e: Typed) -> bool:
@@ -77,7 +84,7 @@ def arranged(fn: str, args: Sequence[Typed]) -> tuple[list[Typed], Type] | list[
     if fn in _COMPARING and all(k.places is not None or k in (Type.INT, Type.FLOAT) for k in kinds):
         # By value; a float is read as its shortest decimal.
         return values, Type.BOOL
-    if fn == "div" or Type.FLOAT in kinds or (fn == "mul" and Type.DURATION in kinds):
+    if fn == "div" or fn in _REAL or Type.FLOAT in kinds or (fn == "mul" and Type.DURATION in kinds):
         return [*head, *(as_float(e) for e in values)]
     if wrong := [k for k in kinds if k.places is None and k is not Type.INT]:
         mixed = ", ".join(sorted(kinds))

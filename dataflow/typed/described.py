@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dataflow.expressions.functions import FUNCTIONS
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.nodes import Typed, column_name
 from operators.aggregates.json_values import from_bits
@@ -59,6 +60,8 @@ def _text(e: Typed, within: bool = False) -> str:
     if e.fn == "when":
         c, a, b = map(_text, e.args)
         return f"when({c}).then({a}).otherwise({b})"
+    if e.fn in FUNCTIONS and FUNCTIONS[e.fn].of_df:
+        return f"{e.fn}({', '.join(map(_text, e.args))})"
     given = [_text(a) for a in e.args[1:]] + [repr(v) for _, v in e.options if isinstance(v, str | int | float)]
     first = f"{_text(e.args[0], True)}." if e.args else ""
     return f"{first}{e.fn}({', '.join(given)})"

@@ -60,6 +60,16 @@ def _prefetch(typing: Any, address: Any) -> Any:
     return types.void(types.int64), code
 
 
+@intrinsic
+def _square_root(typing: Any, x: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        double = ir.DoubleType()
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(double, [double]), "llvm.sqrt.f64")
+        return builder.call(function, args)
+
+    return types.float64(types.float64), code
+
+
 @numba.njit
 def word_at(address: Any) -> Any:
     """See ``foreign.word_at``."""
@@ -94,3 +104,9 @@ def address_of(array: Any) -> Any:
 def prefetch(address: Any) -> None:
     """See ``foreign.prefetch``."""
     _prefetch(address)
+
+
+@numba.njit
+def square_root(x: Any) -> Any:
+    """See ``foreign.square_root``."""
+    return _square_root(x)

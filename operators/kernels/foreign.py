@@ -1,4 +1,4 @@
-"""Memory and C functions by address, for loops that call into a C library.
+"""Memory and C functions by address, for loops that call into a C library; the machine's square root.
 
 Addresses are plain integers, so a compiled loop depends on none of them and can be cached on disk.
 """
@@ -6,6 +6,8 @@ Addresses are plain integers, so a compiled loop depends on none of them and can
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
 
 from operators.compiler.loops import Inlined
 
@@ -53,3 +55,10 @@ def address_of(array: Any) -> Any:
 @_Foreign
 def prefetch(address: Any) -> None:
     """Prefetch the cache line at this address, which may be invalid, for a write."""
+
+
+@_Foreign
+def square_root(x: Any) -> Any:
+    """The square root as IEEE 754 rounds it, by the machine's instruction; NaN of a negative number. In compiled code,
+    NumPy's is a call of the C library."""
+    return np.sqrt(x)

@@ -25,6 +25,7 @@ CAMPAIGNS = {
     "kernels": "damaged files of the kernel cache, each try a process with a time-out",
     "upkeep": "queries on a fleet that fails, while compactions, retention, sweeps and ingests run",
     "times": "functions of time in 40 zones, from 1900 to 2261, against the datetime module",
+    "reals": "exp, log, sin and the like, that many numbers each, against long doubles and mpmath",
 }
 """The name of each campaign, which is its module's, and what it tries."""
 

@@ -56,6 +56,21 @@ LOOKING_GRAPHS: dict[str, b.Json] = {
         more_looks(b.col("state"), b.col("n"), COUNT),
     ),
     "looking_further_at_states": b.graph(b.states(b.STATUS), more_looks(b.FIRMWARE, b.DURATION, b.STATUS)),
+    "means_that_forget": b.graph(
+        b.extend(
+            m=b.fn("round", b.fn("ewm", b.TEMP, half_life=GAP), n=6),
+            n=b.fn("round", b.fn("ewm", b.fn("mod", b.N, b.lit(100)), b.STATUS, half_life=HOUR), n=6),
+        ),
+        b.windows("1h", m=b.agg("last", b.col("m")), n=b.agg("max", b.col("n"))),
+        b.extend(again=b.fn("round", b.fn("ewm", b.col("m"), half_life=3 * HOUR), n=6)),
+    ),
+    "greatest_means_that_forget": b.graph(
+        b.group(b.BY_STATUS, most=b.agg("max", b.fn("round", b.fn("ewm", b.TEMP, half_life=GAP), n=6)))
+    ),
+    "means_of_states_that_forget": b.graph(
+        b.states(b.STATUS),
+        b.extend(m=b.fn("round", b.fn("ewm", b.fn("div", b.DURATION, b.lit(GAP, "duration")), half_life=HOUR), n=6)),
+    ),
     "looking_at_windows": b.graph(b.windows("1h", state=b.agg("last", b.STATUS)), looks(b.col("state"), COUNT)),
     "looking_at_empty_windows": b.graph(
         b.extend(balance=b.fn("cumulative_sum", b.fn("mod", b.N, b.lit(100)))),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from runtime.testing.oracle.strategies import GAP
 from tests.laws import builders as b
 
+_OF_ONE = ("sqrt", "exp", "log", "log2", "log10", "sin", "cos", "tan", "acos", "atan", "radians", "degrees")
+
 ROW_GRAPHS: dict[str, b.Json] = {
     "points_as_they_are": b.graph(b.where(b.fn("is_not_null", b.TEMP))),
     "count_all": b.graph(b.group([], rows=b.ROWS, temps=b.agg("count", b.TEMP))),
@@ -188,6 +190,47 @@ ROW_GRAPHS: dict[str, b.Json] = {
         b.extend(loud=b.fn("replace", b.col("shout"), old="!", new="!!"), site=b.fn("add", b.DEVICE, b.col("shout"))),
         b.group(b.named(loud=b.col("loud")), rows=b.ROWS, site=b.agg("max", b.col("site"))),
         b.extend(quiet=b.fn("lower", b.col("loud")), long=b.fn("add", b.col("loud"), b.col("site"))),
+    ),
+    "real_numbers": b.graph(
+        b.extend(x=b.fn("mod", b.TEMP, b.lit(7.0)), y=b.fn("mod", b.N, b.lit(5))),
+        # Rounded: the last bit may be another one where the exact value is nearly between two floats.
+        b.select(
+            **{f: b.fn("round", b.fn(f, b.col("x")), n=11) for f in _OF_ONE},
+            arc=b.fn("round", b.fn("asin", b.fn("div", b.col("y"), b.lit(4))), n=11),
+            power=b.fn("round", b.fn("pow", b.col("x"), b.col("y")), n=6),
+            angle=b.fn("round", b.fn("atan2", b.col("y"), b.col("x")), n=11),
+            way=b.fn("round", b.fn("haversine", b.col("x"), b.col("y"), b.lit(1.5), b.TEMP), n=4),
+            large=b.fn("round", b.fn("sin", b.TEMP), n=11),
+        ),
+    ),
+    "rounded_numbers": b.graph(
+        b.extend(d=b.fn("decimal", b.fn("mod", b.TEMP, b.lit(100.0)), places=3, rounding="half_even")),
+        b.select(
+            **{f: b.fn(f, b.TEMP) for f in ("floor", "ceil", "round", "sign")},
+            **{f"n_{f}": b.fn(f, b.N) for f in ("floor", "ceil", "round", "sign")},
+            **{f"d_{f}": b.fn(f, b.col("d")) for f in ("floor", "ceil", "round", "sign")},
+            tenths=b.fn("round", b.TEMP, n=1),
+            tens=b.fn("round", b.TEMP, n=-1),
+            n_tens=b.fn("round", b.fn("mod", b.N, b.lit(1000)), n=-1),
+            cents=b.fn("round", b.col("d"), n=2),
+            d_tens=b.fn("round", b.col("d"), n=-1),
+            length=b.fn("sign", b.fn("sub", b.NOW, b.truncate("1h"))),
+        ),
+    ),
+    "bounds": b.graph(
+        b.extend(d=b.fn("decimal", b.fn("mod", b.TEMP, b.lit(100.0)), places=1, rounding="half_even")),
+        b.select(
+            low=b.fn("least", b.TEMP, b.N, b.lit(20.5)),
+            high=b.fn("greatest", b.TEMP, b.fn("neg", b.TEMP)),
+            whole=b.fn("greatest", b.N, b.lit(2), b.fn("mod", b.N, b.lit(7))),
+            money=b.fn("least", b.col("d"), b.N),
+            mixed=b.fn("greatest", b.col("d"), b.TEMP),
+            bounded=b.fn("clip", b.TEMP, b.N, b.lit(21.0)),
+            above=b.fn("clip", b.N, b.lit(1), {"lit": None, "type": "null"}),
+            crossed=b.fn("clip", b.N, b.lit(3), b.lit(1)),
+            since=b.fn("least", b.fn("sub", b.NOW, b.truncate("1h")), b.lit(GAP, "duration")),
+            later=b.fn("greatest", b.NOW, b.truncate("1h")),
+        ),
     ),
     "casts": b.graph(
         b.select(

@@ -117,6 +117,13 @@ class LookingMethods(Methods):
         the first. On a finished table in an ``order``: see ``previous``."""
         return self._in_order("cumulative_min", within, order, per, descending)
 
+    def ewm(self, half_life: str | timedelta, within: str | Self | None = None) -> Self:
+        """The exponentially weighted mean of this key's values up to and including this row, by their times: the mean
+        so far keeps the weight ``0.5 ** (elapsed / half_life)``, where ``elapsed`` is the time since the value before.
+        It includes values before the range, however old; a null leaves it as it is; of several values at one time the
+        first counts. A float, rounded in each row; null before the first value."""
+        return self._looking("ewm", within, half_life=parse_duration(half_life, "ewm(half_life)"))
+
     def changed(self, within: str | Self | None = None) -> Self:
         """Whether the value was reported here and differs from this key's last reported one before, which may lie
         before the range."""

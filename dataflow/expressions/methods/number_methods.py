@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Self
 
 from dataflow.expressions.methods.method_base import Methods
-from dataflow.values.constants import plain
+from dataflow.values.constants import Literal, plain
 from dataflow.values.mistaken import shown
 from operators.errors import DataflowError
-from operators.types import MAX_PLACES
+from operators.types import MAX_PLACES, MAX_ROUND, MIN_ROUND
 
 
 class NumberMethods(Methods):
@@ -17,6 +17,31 @@ class NumberMethods(Methods):
     def abs(self) -> Self:
         """The absolute value of a number or duration."""
         return self._of("abs")
+
+    def floor(self) -> Self:
+        """The greatest whole number that is not above the number, of the same type."""
+        return self._of("floor")
+
+    def ceil(self) -> Self:
+        """The least whole number that is not below the number, of the same type."""
+        return self._of("ceil")
+
+    def round(self, n: int = 0) -> Self:
+        """The number to ``n`` decimal places (-9 to 18), half away from zero, of the same type. A float is read as the
+        shortest decimal that reads back as it: ``round(2)`` of 1.005 is 1.01. A decimal keeps its places."""
+        n = plain(n)
+        if isinstance(n, bool) or not isinstance(n, int) or not MIN_ROUND <= n <= MAX_ROUND:
+            raise DataflowError(f"round takes {MIN_ROUND} to {MAX_ROUND} decimal places, got {shown(n)}")
+        return self._of("round", **({} if n == 0 else {"n": n}))
+
+    def sign(self) -> Self:
+        """-1, 0 or 1, of the type of the number; an integer of a duration."""
+        return self._of("sign")
+
+    def clip(self, low: Self | Literal = None, high: Self | Literal = None) -> Self:
+        """The number, duration or time, but at least ``low`` and then at most ``high``. A bound that is null does not
+        bound."""
+        return self._of("clip", low, high)
 
     def decimal(self, places: int, rounding: str = "exact") -> Self:
         """The number as a decimal with ``places`` (0 to 9) decimal places: an integer number of units, exact in sums.

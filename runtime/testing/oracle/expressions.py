@@ -11,6 +11,16 @@ from typing import Any
 
 from runtime.testing.oracle import oracle_decimals as decimals
 from runtime.testing.oracle.buckets import bucket, local
+from runtime.testing.oracle.oracle_numbers import (
+    EXTREMES,
+    REAL,
+    SAME,
+    extreme_of,
+    forgetting_mean,
+    number_type,
+    real,
+    rounded_number,
+)
 from runtime.testing.oracle.oracle_texts import TEXT_TYPES, TEXTS, cast
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 from runtime.testing.oracle.rows_before import looking_back
@@ -29,7 +39,7 @@ def checked(value: Any) -> Any:
 
 
 STATEFUL = (
-    "last", "previous", "first", "changed", "row_number", "cumulative_sum", "cumulative_max", "cumulative_min",
+    "last", "previous", "first", "changed", "row_number", "cumulative_sum", "cumulative_max", "cumulative_min", "ewm",
 )  # fmt: skip
 
 EVALUATED: dict[str, tuple[Callable[..., list[Any]], Callable[..., str | None]]] = {}
@@ -100,6 +110,8 @@ def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
         return "int64"
     if fn == "row_number":
         return "int64"
+    if fn in (*REAL, *SAME, "ewm"):
+        return number_type(fn, args)
     if fn in ("neg", "abs", *STATEFUL):
         return args[0]
     if fn == "when":
@@ -200,12 +212,18 @@ PARTS: dict[str, Callable[[Any], int]] = {
     "second": lambda d: d.second,
     "weekday": lambda d: d.weekday(),
 }
-MIXING = {*ARITHMETIC} - {"div"}
+MIXING = {*ARITHMETIC, *EXTREMES} - {"div"}
 
 
 def with_options(expr: Json) -> Callable[..., Any]:
     """A function of one value that also takes options: membership, parts of a string, parts of a time."""
     fn = expr["fn"]
+    if fn in REAL:
+        return strict(lambda *args: real(fn, *args))
+    if fn in SAME:
+        return strict(lambda a: checked(rounded_number(fn, a, expr.get("n", 0))))
+    if fn in EXTREMES:
+        return lambda *args: extreme_of(fn, *args)
     if fn == "is_in":
         values = [v["lit"] if isinstance(v, dict) else v for v in expr["values"]]
         return strict(lambda a: any(x == y for x, y in (decimals.as_written([a, v]) for v in values)))
@@ -382,6 +400,8 @@ def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
         past = table.past
         before = evaluate(expr["args"][0], past, params)
         function = LOOKING_BACK.get(fn) or (lambda values, seen: last(values, seen, expr.get("hold")))
+        if fn == "ewm":
+            function = forgetting_mean(expr["half_life"])
         if expr.get("rows", 1) > 1:
             function = lambda values, seen: previous(values, seen, expr["rows"])  # noqa: E731
         if len(args) > 1:
