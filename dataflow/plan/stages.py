@@ -50,6 +50,10 @@ class Sparse:
     rows."""
 
 
+_TIMED = frozenset({"time", "begin", "last", "elapsed", "ewm", "apart", "lookup", "answer_row"})
+"""Functions that read the time of a row."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One generated kernel: row operations, then a sink. ``step`` is its place in the metric, for messages."""
@@ -66,7 +70,7 @@ class Stage:
             return True
         inputs = [i for a in self.sink.aggregates for i in getattr(a.aggregate, "inputs", ())]
         nodes = (n for e in self.expressions() for n in e.walk())
-        return "time" in inputs or any(n.fn in ("time", "begin", "last", "elapsed", "ewm", "lookup") for n in nodes)
+        return "time" in inputs or any(n.fn in _TIMED for n in nodes)
 
     @property
     def repeats_tell_nothing(self) -> bool:

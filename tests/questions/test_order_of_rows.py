@@ -93,6 +93,12 @@ def test_alarms_without_repetitions(tmp_path: Path) -> None:
     assert seconds(found, "t") == [("u", 0), ("u", 7), ("u", 12), ("v", 0), ("v", 1), ("v", 2)]
 
 
+def test_how_many_alarms_are_no_repetitions(tmp_path: Path) -> None:
+    """Where nothing else reads the time."""
+    alarms = {"u": {0: "p", 5: "p", 11: "p", 12: "q", 30: "q", 31: "q"}}
+    assert [*asked(tmp_path, S.dedupe("x", within="10s").agg(n=df.count()), alarms, SECOND)] == [(4,)]
+
+
 def test_the_ways_to_a_purchase(tmp_path: Path) -> None:
     """Home, search, item, buy; item, buy: from a search to a purchase, and the pages before a purchase."""
     clicks = by_second(u="HSIBIB", v="HSHSB")
