@@ -94,14 +94,18 @@ def aggregates() -> Any:
     return field_of(aggs_out, lambda r, v, where: r.aggs(v, where))
 
 
+def _text(value: Any, where: str, others: Mapping[str, Any]) -> str:
+    return text_of(value, where)
+
+
 def text() -> Any:
     """A string that is not empty."""
-    return field_of(_same, lambda r, v, where: r.text(v, where), value=lambda v, where, others: text_of(v, where))
+    return field_of(_same, lambda r, v, where: r.text(v, where), value=_text)
 
 
 def optional_text() -> Any:
     """A string that is not empty; None is written as no field."""
-    return field_of(_same, lambda r, v, where: r.text(v, where), None)
+    return field_of(_same, lambda r, v, where: r.text(v, where), None, value=_text)
 
 
 def choice(*known: str) -> Any:
@@ -131,11 +135,6 @@ def length() -> Any:
 def optional_length() -> Any:
     """A duration, or null."""
     return field_of(_same, lambda r, v, where: r.micros(v, where, optional=True), value=_micros)
-
-
-def optional_length_or_none() -> Any:
-    """A duration; None is written as no field."""
-    return field_of(_same, lambda r, v, where: r.micros(v, where), None)
 
 
 def every() -> Any:
@@ -228,4 +227,4 @@ def every_if_given() -> Any:
 
 def text_or(usual: str | None) -> Any:
     """A string that is not empty; ``usual`` is written as no field."""
-    return field_of(_same, lambda r, v, where: r.text(v, where), usual)
+    return field_of(_same, lambda r, v, where: r.text(v, where), usual, value=_text)

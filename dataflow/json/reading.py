@@ -246,7 +246,8 @@ class Reader:
         d = self.fields(value, where, ["fn", "agg", "length", "rows"])
         if (d["length"] is None) == (d["rows"] is None):
             raise JsonFormError(f"{where}: expected a length or a number of rows, the other null")
-        length = self.micros(d["length"], f"{where}.length", optional=True)
+        parameter = self.setting(d["length"], f"{where}.length")
+        length: Any = self.micros(d["length"], f"{where}.length", optional=True) if parameter is None else parameter
         rows = None if d["rows"] is None else self.whole(d["rows"], f"{where}.rows", 1, MOST_ROWS)
         return trailing_of(self.agg(d["agg"], f"{where}.agg", depth + 1), length, rows)
 

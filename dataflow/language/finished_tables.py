@@ -61,7 +61,8 @@ class FinishedTables(Chain):
         if value is None or more:
             raise DataflowError("top: by= is the one column or expression that the rows are ordered by")
         (flag,) = directions(descending, 1, "top")
-        return self._then(Top(counted(n, "top"), value, columns_of(per, "top: per=", Expr), flag))
+        count = checked_setting(n, lambda v: counted(v, "top")) if isinstance(n, Setting) else counted(n, "top")
+        return self._then(Top(cast(int, count), value, columns_of(per, "top: per=", Expr), flag))
 
     def pivot(
         self,
@@ -104,6 +105,8 @@ class FinishedTables(Chain):
         ``"left"`` (those of the range). A day is 24 hours. Use it before ``filter``, ``sort`` and ``limit``; twice for
         two shifts, with another prefix.
         """
+        if isinstance(shift, Setting):
+            raise DataflowError("compare(shift) takes a length of time like '-7d', and no parameter")
         sign, length = 1, shift
         if isinstance(shift, str):
             sign, length = (-1 if shift.startswith("-") else 1), shift.removeprefix("-").removeprefix("+")

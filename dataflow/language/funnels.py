@@ -11,7 +11,7 @@ from dataflow.expressions.expr import Expr, Operand, expr
 from dataflow.language.timelines import Chain
 from dataflow.steps.funnels.funnel import FUNNEL_MODES, MAX_FUNNEL, Exclusion, Funnel
 from dataflow.steps.funnels.funnel_table import FunnelTable
-from dataflow.times.durations import parse_duration, parse_every
+from dataflow.times.durations import parse_duration, placed_every
 from dataflow.values.constants import plain
 from dataflow.values.mistaken import listed_values, shown, text_of
 from operators.errors import DataflowError
@@ -87,7 +87,7 @@ class Funnels(Chain):
             windows,
             mode,
             _exclusions(exclude),
-            None if every is None else parse_every(every, "funnel(every)").text,
+            None if every is None else placed_every(every, None, None, "funnel(every)"),
             text_of(zone, "funnel(zone)"),
             text_of(count, "funnel(count)"),
             None if per is None else text_of(per, "funnel(per)"),

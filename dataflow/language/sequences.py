@@ -11,7 +11,7 @@ from dataflow.steps import Activity, Cohorts, Dedupe, KeyBy, Match, Subpaths, Tr
 from dataflow.steps.keyed.match import checked_pattern
 from dataflow.steps.keyed.sequence import MAX_SEQUENCE, USUAL_SEQUENCE
 from dataflow.steps.keyed.subpaths import MAX_PATH, USUAL_PATH
-from dataflow.times.durations import parse_duration, parse_every, placed_every
+from dataflow.times.durations import parse_duration, placed_every
 from dataflow.values.constants import plain
 from dataflow.values.mistaken import shown, text_of
 from operators.errors import DataflowError
@@ -151,7 +151,7 @@ class Sequences(Chain):
         bucket's first row (dormant: before it). Buckets that overlap the range; the last one may end after it, and a
         key is dormant there already if it has no row until the end of the range.
         """
-        parse_every(every, "activity")
+        every = placed_every(every, None, None, "activity")
         return self._then(Activity(every, text_of(zone, "activity(zone)")))
 
 

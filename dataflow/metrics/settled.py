@@ -141,7 +141,7 @@ class _Values:
 
     def _option(self, fn: str, name: str, e: Setting) -> object:
         where = f"{fn}({name})"
-        if name in ("hold", "half_life"):
+        if name in ("hold", "half_life", "length"):
             return self.value(e, lambda v: parse_duration(v, where))
         if name == "every":
             return self.value(e, lambda v: parse_every(v, where).text)

@@ -30,7 +30,7 @@ class JoinAsof(Step, op="join_asof"):
     ``tolerance``."""
 
     other: Steps = json.field_of(steps_out, steps_in)
-    tolerance: int | None = json.optional_length_or_none()
+    tolerance: int | None = json.length_if_given()
     suffix: str | None = json.optional_text()
     on: str | None = json.optional_text()
 

@@ -77,6 +77,23 @@ CASES: dict[str, tuple[df.Stream, dict[str, Any], df.Stream]] = {
         S.filter(df.time() - df.time().previous() > P("gap", default="1m")).sessionize(P("gap")).agg(n=N),
         {"gap": "5m"},
         S.filter(df.time() - df.time().previous() > "5m").sessionize("5m").agg(n=N)),
+    "the best": (
+        S.group_by("u").agg(n=N).top(P("n", default=2), by="n"), {"n": 1}, S.group_by("u").agg(n=N).top(1, by="n")),
+    "windows up to each row": (
+        S.select(m=df.sum("x").trailing(P("length", default="1h"))), {"length": "5m"},
+        S.select(m=df.sum("x").trailing("5m"))),
+    "tolerance": (
+        S.join_asof(df.stream("s").select(v=U), tolerance=P("age", default="1h")).agg(n=df.count("v")), {"age": "1s"},
+        S.join_asof(df.stream("s").select(v=U), tolerance="1s").agg(n=df.count("v"))),
+    "the longest match": (
+        S.match("A B", A=U == "p", B=U == "q", within=P("within", default="1h")).agg(n=N), {"within": "90s"},
+        S.match("A B", A=U == "p", B=U == "q", within="90s").agg(n=N)),
+    "repetitions": (
+        S.dedupe("u", within=P("within", default="1h")).agg(n=N), {"within": "10s"},
+        S.dedupe("u", within="10s").agg(n=N)),
+    "buckets of windows across keys": (
+        S.window(P("every", default="1h"), by="u", n=N).select("start", "n"), {"every": "10m"},
+        S.window("10m", by="u", n=N).select("start", "n")),
     "in a timeline": (
         (S.heartbeat(P("timeout", default="1m")) & S.state_duration(U == "p")).agg(d=df.duration(df.col("state"))),
         {"timeout": "10m"},
