@@ -15,13 +15,10 @@ from dataflow.sinks.passed_rows import PassedRows
 from dataflow.sinks.trailing_sink import Trailing, WindowAgg
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.clock import is_moving
-from dataflow.typed.hidden_columns import COMPLETE, DONE, END, KNOWN, ROW_FLAGS
+from dataflow.typed.hidden_columns import COMPLETE, DONE, END, KNOWN, ROW_FLAGS, WINDOW
 from dataflow.typed.nodes import Typed, column
 from operators.contract import Aggregate
 from operators.types import Type
-
-_WINDOW = "$window"
-"""Prefix of the hidden columns with the aggregates."""
 
 _OF_LENGTHS = ("duration", "known")
 """Inputs of aggregates that measure how long rows last."""
@@ -35,7 +32,7 @@ def add_windows(b: Expressions, shape: Shape, step: object, again: bool = False)
     """
     if not again:
         b.windows.clear()
-        shape = replace(shape, env={n: t for n, t in shape.env.items() if not n.startswith(_WINDOW)})
+        shape = replace(shape, env={n: t for n, t in shape.env.items() if not n.startswith(WINDOW)})
     stages: list[Deferred] = []
     while found := [e for e in _windows_in(step) if repr(e) not in b.windows and not _waits(b, e)]:
         added, shape = _add(b, shape, list({repr(e): e for e in found}.values()))
@@ -43,19 +40,19 @@ def add_windows(b: Expressions, shape: Shape, step: object, again: bool = False)
     return stages, shape
 
 
-def _windows_in(part: object) -> Iterator[Expr]:
-    """All trailing windows in a step or in a part of one."""
+def _windows_in(part: object, inner: bool = False) -> Iterator[Expr]:
+    """All trailing windows in a step or in a part of one; not in the steps within it, which have rows of their own."""
     if isinstance(part, Expr):
         if part.fn == "trailing":
             yield part
-        for inner in part.args:
-            yield from _windows_in(inner)
+        for argument in part.args:
+            yield from _windows_in(argument, True)
     elif isinstance(part, tuple):
-        for inner in part:
-            yield from _windows_in(inner)
-    elif is_dataclass(part):
+        for item in part:
+            yield from _windows_in(item, True)
+    elif is_dataclass(part) and not (inner and hasattr(part, "op")):
         for f in fields(part):
-            yield from _windows_in(getattr(part, f.name))
+            yield from _windows_in(getattr(part, f.name), True)
 
 
 def _waits(b: Expressions, e: Expr) -> bool:
@@ -67,10 +64,11 @@ def _add(b: Expressions, shape: Shape, found: Sequence[Expr]) -> tuple[list[Defe
     """The stages of these windows, and the rows with their columns."""
     if shape.kind == "table" or not shape.keyed:
         raise b.fail("trailing needs the rows of a key in time order; use it before group_by")
-    aggs = [_bound(b, shape, e, f"{_WINDOW}{next(b.sites)}") for e in found]
+    aggs = [_bound(b, shape, e, f"{WINDOW}{next(b.sites)}") for e in found]
     used = {repr(t): t for a in aggs for t in a.agg.expressions() if t.fn != "lit"}
     # Without operations before it, the windows' stage itself reads the columns.
-    at_once = not shape.ops and all(t.fn == "in" for t in used.values())
+    several = b.sources is not None and b.sources.several
+    at_once = not shape.ops and not several and all(t.fn == "in" for t in used.values())
     arguments = {} if at_once else {f"$of{next(b.sites)}": t for t in used.values()}
     names = {repr(t): n for n, t in arguments.items()}
     windows = tuple(replace(a, agg=_of_columns(a.agg, names)) for a in aggs)

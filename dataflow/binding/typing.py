@@ -121,8 +121,8 @@ class Expressions:
         if e.fn == "trailing":
             if repr(e) not in self.windows:
                 raise self.fail(
-                    "trailing cannot stand in a timeline that is combined with others; it can in any other "
-                    "state_duration"
+                    "trailing cannot stand in a timeline that is combined with others, nor in the other rows of a "
+                    "union or a join_asof; it can in the rows after these"
                 )
             return self.windows[repr(e)]
         if e.fn == "time":
@@ -199,8 +199,14 @@ class Expressions:
         if name not in self.params:
             if default is None:
                 raise self.fail(f"the parameter {name!r} has no default; give it a value")
+            if kind == "list":
+                raise self.fail(f"the parameter {name!r} is a list, which only is_in takes")
             return self.literal(kind, default)
-        value = self.params[name]
+        value, choices = self.params[name], e.option("choices")
+        if isinstance(choices, tuple) and value not in choices:
+            raise self.fail(f"the parameter {name!r} is one of {', '.join(map(str, choices))}, not {value!r}")
+        if kind == "list":
+            raise self.fail(f"the parameter {name!r} is a list, which only is_in takes")
         if kind == "null":
             value = guessed(value) if isinstance(value, str) else value
             kinds = {bool: "bool", int: "int64", float: "float64", str: "string"}

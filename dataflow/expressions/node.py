@@ -115,7 +115,7 @@ def _expr(e: Node) -> tuple[str, int]:
         # Arguments that may be left out are written with their names; columns by theirs.
         arity = FUNCTIONS[e.fn].arity
         for i, name in enumerate(FUNCTIONS[e.fn].more[: len(e.args) - arity], arity - 1):
-            given[i] = f"{name}={quoted(str(rest[i].option('name'))) if rest[i].fn == 'col' else given[i]}"
+            given[i] = f"{name}={column_text(rest[i])}"
     named = FUNCTIONS[e.fn].more if e.fn in FUNCTIONS else ()
     texts = [*given, *options_of(e)] if not named else [*options_of(e), *given]
     return f"{_in(_ATOM, receiver)}.{e.fn}({', '.join(texts)})", _ATOM
@@ -197,7 +197,8 @@ def _over(e: Node) -> str:
 
 def column_text(e: Node) -> str:
     """The text of an expression where a name is a column."""
-    return quoted(str(e.option("name"))) if e.fn == "col" else operand(e)
+    name = e.option("name")
+    return quoted(name) if e.fn == "col" and isinstance(name, str) else operand(e)
 
 
 def columns_text(columns: tuple[Node, ...]) -> str:

@@ -14,6 +14,7 @@ from dataflow.steps.funnels.funnel_table import FunnelTable
 from dataflow.times.durations import parse_duration, placed_every
 from dataflow.values.constants import plain
 from dataflow.values.mistaken import listed_values, shown, text_of
+from dataflow.values.settings import Setting
 from operators.errors import DataflowError
 
 Exclusions = Mapping[Expr, tuple[int, int]] | Sequence[tuple[Operand, tuple[int, int]]]
@@ -79,6 +80,8 @@ class Funnels(Chain):
             raise DataflowError(f"funnel: mode is one of {', '.join(FUNNEL_MODES)}, got {shown(mode)}")
         windows: int | tuple[int, ...]
         if isinstance(within, list | tuple):
+            if any(isinstance(length, Setting) for length in within):
+                raise DataflowError("funnel(within): a list of lengths takes no parameters")
             windows = tuple(parse_duration(length, "funnel(within)") for length in within)
         else:
             windows = parse_duration(within, "funnel(within)")  # type: ignore[arg-type]

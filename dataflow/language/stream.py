@@ -40,6 +40,7 @@ from dataflow.steps.keyed.subpaths import USUAL_PATH
 from dataflow.steps.keyed.windows import buckets_of
 from dataflow.times.durations import parse_duration, placed_every
 from dataflow.values.mistaken import not_aggregate, shown, text_of, without_call
+from dataflow.values.settings import Setting
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
@@ -100,7 +101,10 @@ class Stream(Sequences, Funnels, FinishedTables, FilledSeries, StreamJoins):
         drop the reports, or before grouping by such a column. A value is held from its report on, at most for ``hold``;
         reports before the range count. A column is null until its first report.
         """
-        names = [n for n, _ in _named(columns, {}, "held")]
+        given = _named(columns, {}, "held")
+        if any(isinstance(e.option("name"), Setting) for _, e in given):
+            raise DataflowError("held takes the names of columns, and no parameter")
+        names = [n for n, _ in given]
         if not names:
             raise DataflowError("held takes the columns to hold, e.g. held('firmware', 'site')")
         return self._then(Held(tuple(names), None if hold is None else parse_duration(hold, "held(hold)")))

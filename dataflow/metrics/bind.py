@@ -17,7 +17,7 @@ from dataflow.plan.stages import Deferred, Plan, Stage, TableStep
 from dataflow.sinks.row_sink import Rows
 from dataflow.steps.base import Step
 from dataflow.steps.union import order_of_uses
-from dataflow.typed.hidden_columns import ORDER, OVER, PARTIAL
+from dataflow.typed.hidden_columns import ORDER, OVER, PARTIAL, WINDOW
 from dataflow.typed.nodes import Typed, column
 from operators.types import Type
 
@@ -89,7 +89,7 @@ def streams_of(steps: Sequence[Step]) -> list[str]:
 def _rows_stage(b: Expressions, shape: Shape) -> tuple[Stage, Shape]:
     """A stage that writes the visible columns unchanged."""
     unused = shape.held - shape.referred
-    shown = ((n, t) for n, t in shape.env.items() if not n.startswith(OVER))
+    shown = ((n, t) for n, t in shape.env.items() if not n.startswith((OVER, WINDOW)))
     shape.env = {n: t for n, t in shown if n not in unused or t != column(n, t.type or Type.INT)}
     columns = tuple(shape.env.items())
     if shape.kind == "windows":
@@ -110,6 +110,8 @@ def _row_order(b: Expressions, shape: Shape, grouped: tuple[str, ...]) -> tuple[
     names = [n for n, t in shape.env.items() if t.fn == "time"]
     if not names:
         names = [b.stream.time if shape.kind == "points" else "start"]
+        if names[0] in shape.env:
+            raise b.fail(f"the rows are shown with their time as {names[0]!r}, so no other column can have this name")
         shape.env[names[0]] = Typed("time", Type.TIME)
     shape.env = {b.stream.key: shape.env[b.stream.key], **shape.env}
     return (b.stream.key, names[0])

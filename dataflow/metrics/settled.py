@@ -77,7 +77,11 @@ class _Values:
             raise self._fail(f"the parameter {name!r} has no default; give it a value")
         try:
             if kind == "list":
-                given = list(given) if isinstance(given, list | tuple) else str(given).split(",")
+                if not isinstance(given, list | tuple | str):
+                    raise self._fail(f"the parameter {name!r} is a list, got {shown(given)}")
+                given = list(given) if isinstance(given, list | tuple) else given.split(",")
+            elif kind == "duration" and not isinstance(given, int):
+                given = parse_duration(given, f"the parameter {name!r}")  # type: ignore[arg-type]
             elif name in self._params and kind not in ("null", "string", "duration"):
                 given = converted(kind, given)
         except ValueError:

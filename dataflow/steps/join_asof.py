@@ -63,6 +63,8 @@ class JoinAsof(Step, op="join_asof"):
         """See Step."""
         if shape.kind != "points":
             raise b.fail("it joins the points of streams; use it before windows, sessions, states and group_by")
+        if not shape.counted:
+            raise b.fail("the rows of both streams would be in the windows of trailing; use join_asof before")
         mine, where = b.stream, b.where
         names = list(dict.fromkeys(t.name for t in b.sources.taken))
         left = StreamPart(" and ".join(names), (), mine, shape)
@@ -71,8 +73,8 @@ class JoinAsof(Step, op="join_asof"):
         check_keys(b, left, other)
         if self.on is not None and self.on != mine.key:
             raise b.fail(
-                f"it joins by the key, which is {mine.key!r}; to join by {self.on!r} make it the key of both streams "
-                f"first: key_by({self.on!r})"
+                f"it joins by the key, which is {mine.key!r}; to join by {self.on!r}, ingest both streams with that "
+                "key, or join an answer: .join(metric, on=...)"
             )
         number = next(b.sites)
         values = other.columns()

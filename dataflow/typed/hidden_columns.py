@@ -12,6 +12,9 @@ IN_RANGE, BEFORE, CUT, WHOLE = 0, 1, 2, 3
 before that part, the whole row, as it is without the range. Odd: not a row of the result."""
 
 
+WINDOW = "$window"
+"""Prefix of the hidden columns with aggregates over trailing windows."""
+
 ROW_FLAGS, DONE, COMPLETE = ADDED = "$row_flags", "$done", "$complete"
 """Hidden columns of the rows that trailing windows are made of, which the runner adds: bits for a row that is in no
 window (1), and for one that has the windows of the row before (2); and, with an entry per run, how many of its first

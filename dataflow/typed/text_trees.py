@@ -17,8 +17,14 @@ ONE_TEXT = frozenset(
 """Functions of one text; the last two only validation makes: a text between two constants, and a cast."""
 
 
+_OF_PARTS = frozenset({"merged", "as_of", "track"})
+"""Values that other chains of steps have made, perhaps by functions of texts: of fewer than half of the levels."""
+
+
 def level_of(e: Typed) -> int:
     """How many functions, one within the other, the words of ``e`` have come from."""
+    if e.fn in _OF_PARTS:
+        return MOST_LEVELS // 2
     deepest = max(map(level_of, e.args), default=0)
     return deepest + 1 if e.type is Type.STRING and (e.fn in ONE_TEXT or e.fn == "joined") else deepest
 

@@ -40,6 +40,21 @@ class Words:
             self._levels = grown
         return self._levels[: len(self.strings)]
 
+    def known_levels(self) -> list[int] | None:
+        """The levels of all strings; None if all are 0."""
+        if self._levels is None or not self.levels().any():
+            return None
+        found: list[int] = self.levels().tolist()
+        return found
+
+    def set_levels(self, levels: list[int]) -> None:
+        """Set those of the first strings, as ``known_levels`` gave them; ValueError if they are malformed."""
+        if not levels:
+            return
+        if len(levels) > len(self.strings) or any(not isinstance(n, int) or not 0 <= n < 2**31 for n in levels):
+            raise ValueError("the levels of the strings are malformed")
+        self.levels()[: len(levels)] = levels
+
     def codes(self, texts: Iterable[str], level: int = 0) -> NDArray[np.int32]:
         """The codes of ``texts``, adding those that are new.
 

@@ -11,6 +11,7 @@ from dataflow.expressions.over_calls import Columns, Descending, counted, in_ord
 from dataflow.times.durations import parse_duration
 from dataflow.values.constants import Literal, plain
 from dataflow.values.mistaken import shown, without_call
+from dataflow.values.settings import Setting
 from operators.errors import DataflowError
 from operators.types import MAX_PREVIOUS
 
@@ -132,6 +133,8 @@ class LookingMethods(Methods):
     def _looking(self, fn: str, within: str | Self | None, **options: object) -> Self:
         if within is None:
             return self._of(fn, **options)
+        if isinstance(within, Setting):
+            raise DataflowError(f"{fn}: within takes a column; write df.col(df.param(..., choices=[...]))")
         if isinstance(within, str):
             within = type(self)("col", (), (("name", within),))
         if not isinstance(within, Node):

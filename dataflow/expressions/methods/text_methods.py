@@ -73,7 +73,8 @@ class TextMethods(Methods):
         """The number that is written in a text, as float64, null if it is none: ``"1.234,56"`` with ``decimal=","`` and
         ``thousands="."``. Groups of ``thousands`` have three digits, or there are none."""
         for name, sign in (("decimal", decimal), ("thousands", thousands)):
-            if len(text_of(sign, f"number({name})")) > 1 or sign.isalnum() or sign in ("+", "-"):
+            given = isinstance(sign, str) and len(text_of(sign, f"number({name})")) <= 1
+            if not given or sign.isalnum() or sign in ("+", "-"):
                 raise DataflowError(f"number: {name} is one sign, not a digit or letter, got {shown(sign)}")
         if not decimal or decimal == thousands:
             raise DataflowError("number: decimal is a sign, and another one than thousands")

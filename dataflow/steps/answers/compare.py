@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dataflow.binding.typing import Expressions, GraphError, Shape
 from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr
+from dataflow.expressions.functions import RANGE, STATEFUL
 from dataflow.expressions.node import quoted
 from dataflow.json import fields as json
 from dataflow.json.errors import JsonFormError, short
@@ -22,10 +23,10 @@ from dataflow.steps.rows import Filter
 from dataflow.steps.top import Top
 from dataflow.tables.answer_tables import AnswerTable, answer_in
 from dataflow.times.durations import written_duration
-from dataflow.typed.clock import asks_clock
+from dataflow.typed.clock import CLOCK_PARTS, asks_clock
 from operators.types import Type
 
-_OWN_TIMES = ("start", "end", "cohort")
+_OWN_TIMES = ("start", "end", "cohort", "entry")
 """Columns of times of the rows that follow keys."""
 
 
@@ -74,6 +75,7 @@ class Compare(Step, op="compare"):
                     f"{where}: step {i} ({step.method}) has dropped or ordered groups before; "
                     "use compare first, so that it sees all groups of both ranges"
                 )
+        _check_groups(before[: at + 1], where)
         return (InnerMetric(_shifted(before, -self.shift), self.shift),)
 
     def answered(self, answers: Sequence[AnswerTable]) -> tuple[Step, ...]:
@@ -130,6 +132,52 @@ def _shifted(steps: Iterable[Step], later: int) -> tuple[Step, ...]:
         times = buckets if step.drops_others else (times - {n for n, _ in new}) | buckets
         out.append(step)
     return tuple(out)
+
+
+def _check_groups(steps: Sequence[Step], where: str) -> None:
+    """GraphError for group columns of which the shift does not know how they move with the time of the row."""
+    times: set[str] = set()
+    moving: set[str] = set()
+    for step in steps:
+        if isinstance(step, GroupBy):
+            for name, e in step.by:
+                _check_group(name, e, times, moving, where)
+            return
+        if step.follows_keys:
+            times, moving = set(_OWN_TIMES), set()
+        new = step.new_columns()
+        buckets = {n for n, e in new if (e.fn == "truncate" and asks_clock(e)) or _name(e) in times}
+        depend = {n for n, e in new if asks_clock(e) or _columns(e) & (times | moving)} - buckets
+        named = {n for n, _ in new}
+        times = buckets if step.drops_others else (times - named) | buckets
+        moving = depend if step.drops_others else (moving - named) | depend
+
+
+def _check_group(name: str, e: Expr, times: set[str], moving: set[str], where: str) -> None:
+    columns = _columns(e)
+    shifts = asks_clock(e) or bool(columns & times)
+    of_others = columns - times
+    looks = any(n.fn in (*STATEFUL, *RANGE, "over", "trailing") for n in _nodes(e))
+    unknown = any((n.fn == "truncate" or n.fn in CLOCK_PARTS) and not _moves(n, times) for n in _nodes(e))
+    if columns & moving or unknown or (shifts and (of_others or looks)):
+        raise GraphError(
+            f"{where}: it cannot tell how the group column {name!r} moves with the time of the row; group by a bucket "
+            "or part of df.time(), or of the rows' start, written in group_by, or by columns that do not depend on it"
+        )
+
+
+def _moves(e: Expr, times: set[str]) -> bool:
+    return asks_clock(e) or bool(_columns(e) & times)
+
+
+def _nodes(e: Expr) -> Iterator[Expr]:
+    yield e
+    for a in e.args:
+        yield from _nodes(a)
+
+
+def _columns(e: Expr) -> set[str]:
+    return {str(n.option("name")) for n in _nodes(e) if n.fn == "col"}
 
 
 def _name(e: Expr) -> object:

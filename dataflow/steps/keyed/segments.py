@@ -340,6 +340,11 @@ def segment_columns(
     bound = b.aggregates(aggs, shape)
     columns: dict[str, Type] = {}
     for a in bound:
+        if {"duration", "known"} & set(getattr(a.aggregate, "inputs", ())):
+            raise b.fail(
+                f"{a.name}: {a.aggregate.name} measures how long rows last, and windows and sessions take whole rows; "
+                "group by a bucket, which cuts intervals: group_by(hour=df.time().truncate('1h'))"
+            )
         if a.name in own or a.name in columns or a.name in ("count", *flags):
             raise b.fail(f"an aggregate cannot be named {a.name!r}, which this step uses for its own column")
         columns[a.name] = a.aggregate.result

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dataflow.binding.typing import GraphError
+from dataflow.metrics.bind import streams_of
 from dataflow.steps import KeyBy, Source
 from dataflow.steps.base import Step
 from operators.nearest import listed, meant
@@ -16,7 +17,17 @@ from runtime.query.plan.prepare import Request, Snapshots
 
 def other_key(steps: tuple[Step, ...]) -> str | None:
     """The column that is the key of a metric's points, if it is not the stream's key."""
-    return steps[1].column if len(steps) > 1 and isinstance(steps[1], KeyBy) else None
+    at = next((i for i, step in enumerate(steps) if isinstance(step, KeyBy)), None)
+    if at is None:
+        return None
+    key = steps[at]
+    assert isinstance(key, KeyBy)
+    if at != 1 or len(streams_of(steps)) > 1:
+        raise GraphError(
+            f"step {at + 1} (key_by): it takes the points of one stream, and no other stream may join them; ingest the "
+            "streams by that key, or take an answer: .join(metric, on=...)"
+        )
+    return key.column
 
 
 @dataclass(frozen=True)

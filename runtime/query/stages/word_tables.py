@@ -78,8 +78,13 @@ class TextValues:
 def cover(tables: Iterable[WordValues]) -> None:
     """Work out what is missing, and leave no code of the dictionary beyond the end of a table."""
     tables = list(tables)
-    for table in tables:
-        table.update()
+    if not tables:
+        return
+    words, before = tables[0]._words, -1
+    while len(words) != before:  # a table may make words of another one that comes before it
+        before = len(words)
+        for table in tables:
+            table.update()
     for table in tables:
         table.reserve(len(table._words))
 

@@ -76,6 +76,8 @@ def pack(pipeline: Pipeline, coverage: Coverage, most: int) -> bytes | None:
         return None
     # Last, because exporting may add words.
     head["strings"] = words.strings
+    if (levels := words.known_levels()) is not None:
+        head["levels"] = levels
     return sealed(_MAGIC, head, arrays)
 
 
@@ -110,6 +112,7 @@ class Checkpoints:
             return
         try:
             words.codes(self.start.head["strings"])
+            words.set_levels(self.start.head.get("levels", []))
             keys.restore(with_prefix(self.start.arrays, "keys."))
         except MALFORMED as error:
             raise FormatError(f"a cached state is malformed: {error!r}") from error

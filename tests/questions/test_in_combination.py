@@ -1,0 +1,139 @@
+"""Parts of the language where they meet: several streams, texts, windows up to each row, parameters, comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dataflow as df
+from operators.errors import DataflowError
+from runtime import Store
+
+S, S2 = df.stream("s"), df.stream("s2")
+U, X, N, P = df.col("u"), df.col("x"), df.count(), df.param
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = Store(tmp_path_factory.mktemp("combined") / "store")
+    one = {"k": ["a"] * 3, "t": [0, 100, 200], "x": [1, 2, 3], "u": ["p", "q", "p"]}
+    two = {"k": ["a"] * 2, "t": [50, 150], "x": [10, 20], "u": ["P", "q"]}
+    for name, points in (("s", one), ("s2", two)):
+        store.ingest(name, points, key="k", time="t", unit="s", progress=False)
+    return store
+
+
+def asked(store: Store, metric: df.Stream, *names: str, **options: Any) -> list[tuple[object, ...]]:
+    result = store.query(metric, progress=False, **options)
+    return list(zip(*(result[name] for name in names), strict=True))
+
+
+def test_windows_up_to_each_row_of_several_streams(store: Store) -> None:
+    rows = df.union(S, S2).select("x", a=N.trailing("1h"))
+    assert asked(store, rows, "x", "a") == [(1, 1), (10, 2), (2, 3), (20, 4), (3, 5)]
+    joined = S.join_asof(S2.select(y=X)).with_columns(a=N.trailing("1h")).select("x", "a", "y")
+    assert asked(store, joined, "x", "a", "y") == [(1, 1, None), (2, 2, 10), (3, 3, 20)]
+    with pytest.raises(DataflowError, match="use join_asof before"):
+        store.query(S.with_columns(a=N.trailing("1h")).join_asof(S2.select(y=X)))
+    assert "$" not in "".join(store.query(S.with_columns(a=N.trailing("1h")), progress=False).columns)
+    for wrong in (
+        S.join_asof(S2.select(a=df.sum("x").trailing("1h"))),
+        df.union(S.with_columns(a=df.sum("x").trailing("1h")), S2),
+    ):
+        with pytest.raises(DataflowError, match=r"trailing cannot stand in .* of a union or a join_asof"):
+            store.query(wrong)
+
+
+def test_texts_that_other_chains_have_made(store: Store) -> None:
+    both = df.union(S.select(a=U.upper()), S2.select(a=U)).select(b=df.col("a").lower() + "!")
+    assert asked(store, both, "b") == [("p!",), ("p!",), ("q!",), ("q!",), ("p!",)]
+    joined = S.join_asof(S2.select(a=U + "?")).select(b=df.col("a").upper())
+    assert asked(store, joined, "b") == [(None,), ("P?",), ("Q?",)]
+    made = S.state_duration(U + "Q")
+    states = df.combine(df.col("p").lower(), p=made)
+    assert asked(store, states, "state") == [("pq",), ("qq",), ("pq",)]
+
+
+def test_texts_in_kept_states_do_not_grow(tmp_path: Path) -> None:
+    """Each run applies the function to the words that were read, not to those that it made before."""
+    store = Store(tmp_path / "store")
+    made = S.with_columns(a=U.replace("a", "aa")).sessionize("5s", last=df.last("a"))
+    for run in range(14):
+        points = {"k": ["b"], "t": [86_400 * run], "u": ["a" if run % 2 else "aa"]}
+        store.ingest("s", points, key="k", time="t", unit="s", progress=False)
+        if not run:
+            store.publish(made.group_by("last").agg(n=N), "kept")
+        found = store.query("kept", progress=False)
+    assert [*found] == [("aa", 7), ("aaaa", 7)]
+    assert sum(p.stat().st_size for p in (tmp_path / "store" / "cache").rglob("*") if p.is_file()) < 4 << 20
+
+
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        (lambda: S.group_by(h=df.time() < df.since() + timedelta(minutes=20)), "the group column 'h'"),
+        (lambda: S.with_columns(p=df.time().previous()).group_by(h=(df.time() - df.col("p")) > "5m"), "'h'"),
+        (lambda: S.with_columns(h=df.time().hour()).group_by("h"), "'h'"),
+        (lambda: S.funnel([U == "p", U == "q"], "5m").group_by(h=(df.col("step_2") - df.col("start")) > "5m"), "'h'"),
+        (lambda: S.funnel([U == "p", U == "q"], "5m").group_by(h=df.col("step_2").truncate("1h")), "'h'"),
+    ],
+)
+def test_what_compare_cannot_shift(store: Store, group: Callable[[], Any], said: str) -> None:
+    with pytest.raises(DataflowError, match=rf"compare\): it cannot tell how .*{said}"):
+        store.query(group().agg(n=N).compare("-1h"), progress=False)
+
+
+def test_compare_by_entries_and_parts(store: Store) -> None:
+    entries = S.funnel([U == "p", U == "q"], "1h", every="1m").group_by("entry").agg(n=N).compare("-200s")
+    assert entries.to_json()
+    assert "before_n" in store.query(entries, progress=False).columns
+    hours = S.group_by("k", h=df.time().hour()).agg(n=N).compare("-24h")
+    assert asked(store, hours, "n", "before_n") == [(3, None)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "params", "said"),
+    [
+        (S.filter(P("u", default="p", choices=["p", "q"]) == U).agg(n=N), {"u": "R"}, "one of p, q, not 'R'"),
+        (S.filter(U.is_in(P("us", default=["p"]))).agg(n=N), {"us": {"p"}}, "is a list, got"),
+        (S.filter(P("n", default=[1]) == X).agg(n=N), {}, "is a list, which only is_in takes"),
+    ],
+)
+def test_values_of_parameters(store: Store, metric: df.Stream, params: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataflowError, match=said):
+        store.query(metric, params=params, progress=False)
+
+
+def test_choices_of_lengths(store: Store) -> None:
+    gap = P("gap", default=timedelta(seconds=150), choices=[timedelta(seconds=50), timedelta(seconds=150)])
+    sessions = S.sessionize(gap).agg(n=N)
+    assert [*store.query(sessions, progress=False)] == [(1,)]
+    assert [*store.query(sessions, params={"gap": "50s"}, progress=False)] == [(3,)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: S.held(df.col(P("b", default="x", choices=["u", "x"]))), "held takes the names of columns"),
+        (lambda: X.row_number(within=P("w", default="u")), "within takes a column"),
+        (
+            lambda: S.funnel([U == "p", U == "q"], within=[P("w", default="5m")]),
+            "a list of lengths takes no parameters",
+        ),
+        (lambda: U.number(decimal=P("d", default=",")), "number: decimal is one sign"),
+        (lambda: S.group_by("u").agg(n=N).compare(P("s", default="1h")), "no parameter"),
+    ],
+)
+def test_where_parameters_cannot_stand(wrong: Callable[[], Any], said: str) -> None:
+    with pytest.raises(DataflowError, match=said):
+        wrong()
+
+
+def test_columns_that_parameters_name_come_back() -> None:
+    by = df.col(P("by", default="u", choices=["u", "x"]))
+    for metric in (S.select(n=X.row_number(within=by)), S.group_by("u", "x").agg(n=N).top(2, by="n", per=by)):
+        assert eval(repr(metric), {"df": df}).to_json() == metric.to_json()
