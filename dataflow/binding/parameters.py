@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from datetime import datetime, timedelta
 
 from dataflow.expressions.expr import Expr
 from dataflow.tables.calendars import Calendar
 from dataflow.tables.reference_tables import ReferenceTable
-from dataflow.times.durations import parse_duration
+from dataflow.times.durations import moment, parse_duration
+from dataflow.values.constants import constant, plain
 from operators.errors import DataflowError
 
 
@@ -31,6 +33,13 @@ def _expressions(part: object) -> Iterator[Expr]:
 
 def converted(kind: str, value: object) -> object:
     """``value`` (a Python value, or text from a command line) as a constant of ``kind``; else ValueError."""
+    value = plain(value)
+    if kind in ("time", "duration") and isinstance(value, datetime | timedelta):
+        found, value = constant(value)
+        if found != kind:
+            raise ValueError(value)
+    if kind == "time" and isinstance(value, str) and not value.lstrip("+-").isdigit():
+        return moment(value)
     if kind == "list":
         listed = list(value) if isinstance(value, list | tuple) else value.split(",") if isinstance(value, str) else []
         if listed and all(isinstance(v, bool | int | float | str) for v in listed):
@@ -54,7 +63,10 @@ def converted(kind: str, value: object) -> object:
     if kind == "float64":
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError(value)
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(value) from None
     if kind == "string" and isinstance(value, str):
         return value
     raise ValueError(value)

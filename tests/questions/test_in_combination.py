@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,18 @@ def test_texts_that_other_chains_have_made(store: Store) -> None:
     assert asked(store, states, "state") == [("pq",), ("qq",), ("pq",)]
 
 
+def test_what_measures_lengths_and_names_of_times(store: Store) -> None:
+    states = S.state_duration("u")
+    for step in (states.window("1h", up=df.share_of_time(U == "p")), states.sessionize("1h", d=df.duration())):
+        with pytest.raises(DataflowError, match="measures how long rows last"):
+            store.query(step)
+    with pytest.raises(DataflowError, match="shown with their time as 't'"):
+        store.query(S.select(t=df.time() - timedelta(hours=1)))
+    for metric in (S.key_by("u").join_asof(S2.select(y=X)), df.union(S, S2).key_by("u")):
+        with pytest.raises(DataflowError, match="key_by"):
+            store.query(metric)
+
+
 def test_texts_in_kept_states_do_not_grow(tmp_path: Path) -> None:
     """Each run applies the function to the words that were read, not to those that it made before."""
     store = Store(tmp_path / "store")
@@ -106,6 +118,14 @@ def test_compare_by_entries_and_parts(store: Store) -> None:
 def test_values_of_parameters(store: Store, metric: df.Stream, params: dict[str, Any], said: str) -> None:
     with pytest.raises(DataflowError, match=said):
         store.query(metric, params=params, progress=False)
+
+
+@pytest.mark.parametrize("at", [datetime(1970, 1, 1, 0, 1, 40, tzinfo=UTC), "1970-01-01T00:01:40Z", 100_000_000])
+def test_times_as_parameters(store: Store, at: object) -> None:
+    late = S.filter(df.time() >= P("from", default=datetime(1970, 1, 1, tzinfo=UTC))).agg(n=N)
+    assert [*store.query(late, params={"from": at}, progress=False)] == [(2,)]
+    apart = S.filter(df.time() - df.time().previous() > P("gap", default=timedelta(1))).agg(n=N)
+    assert [*store.query(apart, params={"gap": timedelta(seconds=50)}, progress=False)] == [(2,)]
 
 
 def test_choices_of_lengths(store: Store) -> None:
