@@ -70,6 +70,21 @@ def test_what_measures_lengths_and_names_of_times(store: Store) -> None:
             store.query(metric)
 
 
+def test_steps_over_buckets_have_the_first_one(tmp_path: Path) -> None:
+    """Three days in a row, from 8:00 on the first: its bucket begins before the first point."""
+    store = Store(tmp_path / "store")
+    times = [datetime(2024, 3, day, 8, tzinfo=UTC) for day in (1, 2, 3)]
+    store.ingest("s", {"k": ["a"] * 3, "t": times}, key="k", time="t", progress=False)
+    days = S.window("1d")
+    assert asked(store, days.sessionize("1d").agg(n=df.max("count")), "n") == [(3,)]
+    assert asked(store, days.funnel([True, True], within="2d").agg(n=N), "n") == [(1,)]
+    assert asked(store, days.match("DAY+", DAY=df.col("count") > 0), "count") == [(3,)]
+    seen = S.activity("1d").variants("status")
+    assert asked(store, seen, "variant") == [("new > returning > returning",)]
+    later = asked(store, days.sessionize("1d").agg(n=df.max("count")), "n", since="2024-03-02")
+    assert later == [(2,)]
+
+
 def test_texts_in_kept_states_do_not_grow(tmp_path: Path) -> None:
     """Each run applies the function to the words that were read, not to those that it made before."""
     store = Store(tmp_path / "store")

@@ -14,7 +14,9 @@ from dataflow.metrics.json_form import to_dict
 from dataflow.metrics.settled import asks_range
 from dataflow.plan.stages import Plan
 from dataflow.steps.base import Step
-from dataflow.times.calendar_tables import known_time
+from dataflow.times.calendar_tables import bucket_table, known_time
+from dataflow.typed.nodes import Typed
+from operators.kernels.times.calendar import bucket_edge, bucket_number
 from operators.types import Type
 from runtime.catalogue import FileEntry, Snapshot, StreamSchema
 from runtime.catalogue.items.entries import DAY, day_name
@@ -178,6 +180,8 @@ def prepare(catalogue: Snapshots, request: Request) -> Prepared:
         if t is not None:
             known_time(t, name)
     span = request.span or range_of(list(snapshots.values()), request)
+    if request.since is None:
+        span = (_on_edges(compiled.plan, span[0]), *span[1:])
     if ranged:
         params |= {"$since": span[0], "$until": span[1]}
         named, compiled = bound({name: s.schema for name, s in snapshots.items()}, graph, params)
@@ -319,6 +323,20 @@ def _begins(snapshot: Snapshot) -> int:
 
 def _iso(micros: int) -> str:
     return datetime.fromtimestamp(micros // 1_000_000, UTC).isoformat()
+
+
+def _on_edges(plan: Plan, since: int) -> int:
+    """A beginning of the range that no one has chosen, at the start of its bucket if steps follow the keys' buckets: such
+    a step takes a bucket that begins before the range for one of the time before."""
+    for j, stage in enumerate(plan.stages):
+        bucket = getattr(stage.sink, "bucket", None)
+        after = plan.stages[j + 1 :]
+        if isinstance(bucket, Typed) and any(s.sink.follows_keys and s.sink.lasting() is None for s in after):
+            windows = stage.sink.segmenting()
+            size = 1 if windows is None else windows.size
+            table = bucket_table(str(bucket.option("every")), str(bucket.option("zone")), size)
+            since = int(bucket_edge(bucket_number(since, *table) - size + 1, *table))
+    return since
 
 
 def range_of(snapshots: Sequence[Snapshot], request: Request) -> tuple[int, int, bool]:
