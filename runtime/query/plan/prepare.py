@@ -326,8 +326,8 @@ def _iso(micros: int) -> str:
 
 
 def _on_edges(plan: Plan, since: int) -> int:
-    """A beginning of the range that no one has chosen, at the start of its bucket if steps follow the keys' buckets: such
-    a step takes a bucket that begins before the range for one of the time before."""
+    """A beginning of the range that no one has chosen, at the start of its bucket if steps follow the keys' buckets:
+    such a step takes a bucket that begins before the range for one of the time before."""
     for j, stage in enumerate(plan.stages):
         bucket = getattr(stage.sink, "bucket", None)
         after = plan.stages[j + 1 :]
