@@ -15,7 +15,7 @@ from tests.laws.agreement import agrees
 from tests.laws.flow_graphs import COHORTS, EMPTY_BUCKETS, FUNNELS, SPLIT_SESSIONS, TRANSITIONS, WIDE_WINDOWS
 from tests.laws.memory import run_in_memory
 
-many = settings(max_examples=max(1000, settings().max_examples))
+many = settings(max_examples=max(250, settings().max_examples))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -27,13 +27,13 @@ def hardly_any_room() -> Iterator[None]:
     patch.undo()
 
 
-@settings(max_examples=max(500, settings().max_examples))
+@settings(max_examples=max(200, settings().max_examples))
 @given(name=st.sampled_from(sorted(FUNNEL_FORMS)), case=CASES, tasks=st.integers(1, 3), rows=st.integers(0, 5))
 def test_funnels(name: str, case: Case, tasks: int, rows: int) -> None:
     agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
 
 
-@settings(max_examples=max(150, settings().max_examples))
+@settings(max_examples=max(80, settings().max_examples))
 @given(name=st.sampled_from(sorted(SESSIONS_AT_ONCE)), case=CASES, tasks=st.integers(1, 3), rows=st.integers(0, 5))
 def test_sessions_at_once(name: str, case: Case, tasks: int, rows: int) -> None:
     agrees(run_in_memory, name, case, tasks=tasks, rows=rows)

@@ -15,7 +15,7 @@ from tests.laws.agreement import agrees
 from tests.laws.memory import run_in_memory
 from tests.laws.sequence_graphs import ACTIVITY, MATCHES, SEQUENCES, SUBPATHS
 
-many = settings(max_examples=max(1000, settings().max_examples))
+many = settings(max_examples=max(250, settings().max_examples))
 
 
 @pytest.fixture(scope="module", autouse=True)

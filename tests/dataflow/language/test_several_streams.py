@@ -89,7 +89,7 @@ def test_the_key_has_the_name_of_the_first() -> None:
         (T.join_asof(E), r"step 2 \(join_asof\): the key of trades \('sym'\) is string"),
         (T.join_asof(Q), "there is a column 'price' in trades and in quotes: give suffix="),
         (T.with_columns(price_q=df.lit(1)).join_asof(Q, suffix="_q"), "there is a column 'price_q' in trades and"),
-        (T.join_asof(BID, on="qty"), r"it joins by the key, which is 'sym'.* key_by\('qty'\)"),
+        (T.join_asof(BID, on="qty"), r"it joins by the key, which is 'sym'; to join by 'qty', ingest both"),
         (T.heartbeat("5m").join_asof(BID), "joins the points of streams; use it before windows, sessions, states"),
         (df.union(T.filter(df.col("bid") > 1), BID), r"step 1 \(union\), filter: there is no column 'bid'"),
         (T.join_asof(BID.filter(df.col("ask") > 1)), r"step 2 \(join_asof\), filter: there is no column 'ask'"),
