@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.testing.oracle.strategies import TIME, Case, cases
 from tests.laws.agreement import agrees
+from tests.laws.budget import at_least
 from tests.laws.flow_graphs import FLOW_GRAPHS
 from tests.laws.graphs import GRAPHS, every_graph
 from tests.laws.memory import run_in_memory
@@ -45,7 +46,7 @@ for name in sorted(set(GRAPHS) - set(ELSEWHERE)):
 LACKING = {
     operator: lacking
     for operator, names in BY_OPERATOR.items()
-    if (lacking := 1000 - settings().max_examples * len(names)) > 0
+    if (lacking := at_least(1000) - settings().max_examples * len(names)) > 0
 }
 """How many examples `test_every_graph` leaves to the thousand that every operator has."""
 

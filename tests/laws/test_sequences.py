@@ -12,10 +12,11 @@ from runtime.query.stages import runner
 from runtime.testing.oracle.rows import Json
 from runtime.testing.oracle.strategies import Case, cases
 from tests.laws.agreement import agrees
+from tests.laws.budget import at_least
 from tests.laws.memory import run_in_memory
 from tests.laws.sequence_graphs import ACTIVITY, MATCHES, SEQUENCES, SUBPATHS
 
-many = settings(max_examples=max(250, settings().max_examples))
+many = settings(max_examples=at_least(1000))
 
 
 @pytest.fixture(scope="module", autouse=True)

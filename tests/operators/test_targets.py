@@ -77,7 +77,8 @@ def test_the_digest_says_what_is_computed_and_not_where(monkeypatch: pytest.Monk
 def test_every_library_loop_for_each_target(tmp_path: Path, target: targets.Target) -> None:
     """For the right machine, with nothing but the C library undefined, and that no newer than a worker's."""
     made = prebuild(tmp_path, target)
-    assert {p.name for p in made} == {cache.file_name(x.name, x.digest, target) for x in LOOPS if "test" not in x.name}
+    declared = [x for x in LOOPS if not x.plain.__module__.startswith("tests.")]
+    assert {p.name for p in made} == {cache.file_name(x.name, x.digest, target) for x in declared}
     assert len(made) >= 8
     manifest = json.loads((tmp_path / cache.MANIFEST).read_text())
     assert manifest["target"] == target.name
