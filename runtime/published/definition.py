@@ -15,6 +15,7 @@ from typing import Any
 from dataflow.binding.parameters import converted, guessed
 from dataflow.language.stream import Stream
 from dataflow.metrics.bind import streams_of
+from dataflow.metrics.inner_answers import streams_in
 from dataflow.metrics.json_form import MAX_BYTES, from_dict, to_dict
 from dataflow.tables.reference_tables import MAX_TABLE_BYTES
 from operators.errors import DataflowError
@@ -64,8 +65,8 @@ class Published:
 
     @property
     def streams(self) -> list[str]:
-        """The streams that it reads."""
-        return self.stream.split(", ")
+        """The streams that it reads, those of metrics inside it included: what is erased there goes from its states."""
+        return streams_in(from_dict(self.graph))
 
     @property
     def path(self) -> str:

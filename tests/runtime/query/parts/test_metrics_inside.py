@@ -230,11 +230,13 @@ def test_an_answer_that_is_too_large(store: Store, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_result_is_a_reference_table(store: Store) -> None:
-    totals = S.group_by("site").agg(total=df.sum("n"), at=df.min(df.time()), paid=df.sum("price"), on=df.mean("temp"))
+    totals = S.group_by("site").agg(
+        total=df.sum("n"), first=df.min(df.time()), paid=df.sum("price"), on=df.mean("temp")
+    )
     result = store.query(totals.filter(df.col("site").is_not_null()), progress=False)
     table = df.table(result)
     assert [(n, str(t), v) for n, t, v in table.columns] == [
-        ("site", "string", ("x", "y")), ("total", "int64", (3, 8)), ("at", "time", (1_000_000, 3_000_000)),
+        ("site", "string", ("x", "y")), ("total", "int64", (3, 8)), ("first", "time", (1_000_000, 3_000_000)),
         ("paid", "decimal(2)", (350, 200)), ("on", "float64", (0.0, 1.5)),
     ]  # fmt: skip
     joined = S.select("n", "site").join(table, on="site")
