@@ -24,7 +24,7 @@ _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 os.environ["ANTFOLD_BACKGROUND"] = "0"
 
 settings.register_profile(
-    "ci", derandomize=True, max_examples=32, deadline=None, print_blob=True, suppress_health_check=_SLOW
+    "ci", derandomize=True, max_examples=45, deadline=None, print_blob=True, suppress_health_check=_SLOW
 )
 settings.register_profile(
     "fast", derandomize=True, max_examples=8, deadline=None, print_blob=True, suppress_health_check=_SLOW

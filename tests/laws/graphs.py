@@ -7,9 +7,6 @@ time ``ts``.
 
 from __future__ import annotations
 
-import pytest
-from _pytest.mark.structures import ParameterSet
-
 from tests.laws.across_graphs import ACROSS_GRAPHS
 from tests.laws.aggregate_graphs import AGGREGATE_GRAPHS
 from tests.laws.clock_graphs import CLOCK_GRAPHS
@@ -24,17 +21,8 @@ from tests.laws.table_graphs import TABLE_GRAPHS
 from tests.laws.timeline_graphs import TIMELINE_GRAPHS
 from tests.laws.trailing_graphs import TRAILING_GRAPHS
 
-# Graphs whose families have laws of their own besides (test_funnels, test_sequences, test_trailing, ...).
-HELD_ELSEWHERE = (
-    FUNNEL_GRAPHS | TABLE_GRAPHS | SEQUENCE_GRAPHS | DEDUPE_GRAPHS | TRAILING_GRAPHS | STATISTICS_GRAPHS | ACROSS_GRAPHS
-    | LOOKING_GRAPHS
-)  # fmt: skip
 GRAPHS = (
-    ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS | HELD_ELSEWHERE
+    ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | FUNNEL_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS
+    | LOOKING_GRAPHS | TABLE_GRAPHS | SEQUENCE_GRAPHS | DEDUPE_GRAPHS | TRAILING_GRAPHS
+    | STATISTICS_GRAPHS | ACROSS_GRAPHS
 )  # fmt: skip
-
-
-def every_graph() -> list[ParameterSet]:
-    """The names of all graphs, for ``parametrize``: of those held elsewhere, two in three wait for the night."""
-    waits = {name for i, name in enumerate(HELD_ELSEWHERE) if i % 3}
-    return [pytest.param(name, marks=[pytest.mark.nightly] if name in waits else []) for name in GRAPHS]

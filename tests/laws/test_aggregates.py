@@ -17,7 +17,6 @@ from operators.contract import Aggregate, Flags
 from operators.laws.check import LAWS, Bench, LawBroken, check_batch, check_laws
 from operators.laws.rows import DURATIONS, STRINGS, LawRows, given_rows
 from operators.types import DECIMALS, Type
-from tests.laws.budget import at_least
 from tests.laws.mutants import MUTANTS, Mutant
 
 BATCH = 128
@@ -89,14 +88,14 @@ KINDS = list(dict.fromkeys(_arguments(REGISTRY[key]) for key in CHECKED))
 
 @pytest.mark.parametrize("kinds", KINDS, ids=lambda k: f"{k[0]}-{k[1]}")
 def test_any_split_and_tree_is_the_whole(kinds: tuple[Type | None, Type | None]) -> None:
-    """Of each aggregate a thousand examples (in CI fewer): states equal to the byte, and answers.
+    """Of each aggregate a thousand examples: states equal to the byte, and answers.
 
     Aggregates of the same arguments share the examples: to draw them takes as long as to fold and merge them. TOGETHER
     of them share the shape of a tree, each with parts of its own at its leaves.
     """
     drawn: list[tuple[LawRows, NDArray[np.int64]]] = []
 
-    @settings(max_examples=at_least(1000))
+    @settings(max_examples=max(1000, settings().max_examples))
     @given(case=folded(*kinds))
     def draw(case: tuple[LawRows, NDArray[np.int64]]) -> None:
         drawn.append(case)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from runtime.testing.oracle.strategies import INTEGERS, Case, cases
 from tests.laws.agreement import agrees
 from tests.laws.engine import Engine, schema_point
-from tests.laws.graphs import every_graph
+from tests.laws.graphs import GRAPHS
 
 PLAIN_INTEGERS = [n for n in INTEGERS if abs(n) < 2**53]
 
@@ -27,7 +27,7 @@ def with_schema(case: Case, key: str | int = "schema") -> Case:
     return Case([schema_point(key), *case.points], case.since, case.until)
 
 
-@pytest.mark.parametrize("name", every_graph())
+@pytest.mark.parametrize("name", GRAPHS)
 @fewer
 @given(case=cases(), sources=st.integers(1, 3))
 def test_every_graph(engine: Engine, name: str, case: Case, sources: int) -> None:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from runtime.query.stages import runner
 from runtime.testing.oracle.strategies import Case, cases
 from tests.laws.agreement import agrees
-from tests.laws.budget import at_least
 from tests.laws.funnel_graphs import FUNNEL_FORMS, SESSIONS_AT_ONCE
 from tests.laws.memory import run_in_memory
 
@@ -28,13 +27,13 @@ def hardly_any_room() -> Iterator[None]:
     patch.undo()
 
 
-@settings(max_examples=at_least(500))
+@settings(max_examples=max(500, settings().max_examples))
 @given(name=st.sampled_from(sorted(FUNNEL_FORMS)), case=CASES, tasks=st.integers(1, 3), rows=st.integers(0, 5))
 def test_funnels(name: str, case: Case, tasks: int, rows: int) -> None:
     agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
 
 
-@settings(max_examples=at_least(150))
+@settings(max_examples=max(150, settings().max_examples))
 @given(name=st.sampled_from(sorted(SESSIONS_AT_ONCE)), case=CASES, tasks=st.integers(1, 3), rows=st.integers(0, 5))
 def test_sessions_at_once(name: str, case: Case, tasks: int, rows: int) -> None:
     agrees(run_in_memory, name, case, tasks=tasks, rows=rows)

@@ -12,11 +12,10 @@ from runtime.query.stages import runner
 from runtime.testing.oracle.rows import Json
 from runtime.testing.oracle.strategies import Case, cases
 from tests.laws.agreement import agrees
-from tests.laws.budget import at_least
 from tests.laws.memory import run_in_memory
 from tests.laws.sequence_graphs import ACTIVITY, MATCHES, SEQUENCES, SUBPATHS
 
-many = settings(max_examples=at_least(1000))
+many = settings(max_examples=max(1000, settings().max_examples))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -26,7 +26,7 @@ from runtime.query.task.partial import Partial
 from runtime.query.task.task import run
 from runtime.testing.oracle.strategies import BASE, DAY, KEY, TIME, Case, cases
 from tests.laws.engine import STREAM, as_columns, parts, schema_point
-from tests.laws.graphs import GRAPHS, every_graph
+from tests.laws.graphs import GRAPHS
 
 fewer = settings(max_examples=max(3, settings().max_examples // 25))
 """Each example writes a store; the histories of tests/runtime/published go on from states as well."""
@@ -99,7 +99,7 @@ def check_all_checkpoints(store: Store, graph: Any, since: int, until: int) -> i
     return len(taking.taken)
 
 
-@pytest.mark.parametrize("name", every_graph())
+@pytest.mark.parametrize("name", GRAPHS)
 @fewer
 @given(case=cases(), sources=st.integers(1, 4))
 def test_every_graph(stores: Stores, name: str, case: Case, sources: int) -> None:
