@@ -115,7 +115,7 @@ WIDER = {
     ("kurtosis", Type.INT): 2 + 1 + 8 + 18 + 22,
     ("kurtosis", Type.FLOAT): 1 + 2 + 12 + 18 + 22,
 }
-"""The words of states of several exact sums: counts, sums of values, windows for squares, products, cubes and fourths."""
+"""The words of states of several exact sums: the count, the sums of values, windows for squares, products and so on."""
 
 SIZED = [(k, op) for k, op in REGISTRY.items() if isinstance(op, Aggregate) and op.tally is None]
 
