@@ -253,7 +253,7 @@ class Store(KeptStore):
 
                     return Cached(prepared, self.objects, digest, answer, self.url, count, here).result()
                 tasks = make_tasks(prepared, self.url, count)
-                # What a task spills before it fails could not be told from the rest.
+                # Groups that a failed task has written to disk could not be separated from those of others.
                 with spilling(prepared.plan, len(tasks), here and not partial) as spill:
                     return conclude(
                         prepared, tasks, *answer(tasks, prepared.files, spill=spill), spent=True, spill=spill

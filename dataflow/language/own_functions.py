@@ -1,4 +1,4 @@
-"""``df.scan``: functions of a key's rows of one's own."""
+"""``df.scan``: the user's own running functions over the rows of a key."""
 
 from __future__ import annotations
 

@@ -191,7 +191,8 @@ def _check_floor(plan: Prepared, request: Request) -> None:
     if plan.history is None or plan.since - plan.history < floor * DAY:
         raise QueryError(
             f"the points of {plan.plan.stream} before {day_name(floor)} are retired, and with key_by this metric needs "
-            "them: what is kept of them is by the stream's own key. Take what is left (--below-floor)"
+            "them: the last values that remain of them are those of the stream's own key. To ask over the points that "
+            "are left: --below-floor"
         )
 
 

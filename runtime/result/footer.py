@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dataflow.times.calendar_tables import YEARS
 from operators.errors import DataflowError
 from runtime.display.text_tables import iso
+from runtime.progress import count_of
 from runtime.result.proof import Proof
 
 if TYPE_CHECKING:
@@ -23,16 +24,30 @@ def footer(
     """Lines below a result with ``rows`` rows; only the notes for a result that is not from a store."""
     lines: list[str] = []
     if isinstance(proof, Proof):
-        span = f"{clock(proof.since)} to {clock(proof.until)} UTC"
-        if proof.until_clipped:
-            span += " (the present)"
-        parts = [f"{proof.rows_scanned:,} rows read", *_left_out(proof, snapshot, catalogue)]
-        if proof.files_cached:
-            parts.append(f"{proof.files_cached:,} of {proof.files_planned:,} files from the cache")
-        lines.append(f"{proof.stream}, {span}: {', '.join(parts)}")
+        lines.append(_read(proof, snapshot, catalogue))
         if why := why_none(proof, snapshot, rows):
             lines.append(why)
+        inside = dict.fromkeys(_read(part, None, None) for part in _inside(proof))
+        lines += [line for line in inside if line not in lines]
     return [*lines, *(f"note: {note}" for note in notes)]
+
+
+def _inside(proof: Proof) -> Iterator[Proof]:
+    """The proofs of the metrics inside, each followed by those inside it: their streams may lack rows, too."""
+    for part in proof.parts:
+        yield part.proof
+        yield from _inside(part.proof)
+
+
+def _read(proof: Proof, snapshot: Snapshot | None, catalogue: Catalogue | None) -> str:
+    """What was read of the streams of ``proof``, and what was left out."""
+    span = f"{clock(proof.since)} to {clock(proof.until)} UTC"
+    if proof.until_clipped:
+        span += " (the present)"
+    parts = [f"{count_of(proof.rows_scanned, 'row')} read", *_left_out(proof, snapshot, catalogue)]
+    if proof.files_cached:
+        parts.append(f"{proof.files_cached:,} of {proof.files_planned:,} files from the cache")
+    return f"{proof.stream}, {span}: {', '.join(parts)}"
 
 
 def why_none(proof: object, snapshot: Snapshot | None, rows: int) -> str:
@@ -72,7 +87,7 @@ def _rejected(proof: Proof, snapshot: Snapshot | None, catalogue: Catalogue | No
     A rejected record may have no time, so it counts for the range of its source.
     """
     if not proof.rejected or snapshot is None or catalogue is None or proof.streams:
-        return proof.rejected if not proof.rejected else None
+        return None if proof.rejected else 0
     if snapshot.first_time is None or snapshot.last_time is None:
         return proof.rejected
     if proof.since <= snapshot.first_time and proof.until > snapshot.last_time:

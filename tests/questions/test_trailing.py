@@ -1,4 +1,4 @@
-"""Windows up to each row, and running functions of one's own."""
+"""Windows up to each row, and the user's own running functions."""
 
 from __future__ import annotations
 

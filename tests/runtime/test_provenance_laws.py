@@ -18,7 +18,7 @@ import dataflow as df
 from runtime import Store
 from runtime.result.result import Explanation
 from runtime.testing.oracle import answer
-from runtime.testing.oracle.strategies import DAY, KEY, TIME, TYPES, Case, Point, cases
+from runtime.testing.oracle.strategies import KEY, TIME, TYPES, Case, Point, cases
 from tests.laws.engine import STREAM, as_columns, parts, schema_point
 from tests.laws.until import until
 
@@ -184,7 +184,7 @@ def stored(folder: Path, found: list[Point], sources: int) -> tuple[Store, list[
         known |= {f.path for f in new}
         # A source that holds just what another held is the same source, and is not taken twice.
         kept = part if new else ()
-        placed += [(next(f.path for f in new if f.day == point[TIME] // DAY), point) for point in kept]
+        placed += [(next(f.path for f in new if f.t_min <= point[TIME] <= f.t_max), point) for point in kept]
     return store, placed
 
 

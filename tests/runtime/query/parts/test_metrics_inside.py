@@ -229,6 +229,19 @@ def test_an_answer_that_is_too_large(store: Store, monkeypatch: pytest.MonkeyPat
         store.query(S.join(BY_SITE, on="site"), progress=False)
 
 
+def test_the_lines_below_say_what_every_stream_lacks(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "more.ndjson").write_text('{"k": "a", "at": 3, "m": 1}\n{"k": "a", "at": "rubbish", "m": 2}\n')
+    store.ingest("other", tmp_path / "more.ndjson", key="k", time="at", unit="s", progress=False)
+    inner = df.stream("other").group_by("k").agg(m=df.sum("m"))
+    twice = df.join(S.group_by("k").agg(n=df.sum("n")), inner, on="k").join(inner, on="k", suffix="_2")
+    shown = " ".join(str(store.query(twice, progress=False)).split())
+    span = "1970-01-01 00:00 to 1970-01-01 00:00:09.000001 UTC"
+    assert shown.endswith(
+        f"rows s, {span}: 5 rows read, none rejected "
+        f"other, {span}: 3 rows read, 1 rejected at ingest in the whole stream"
+    )
+
+
 def test_a_result_is_a_reference_table(store: Store) -> None:
     totals = S.group_by("site").agg(
         total=df.sum("n"), first=df.min(df.time()), paid=df.sum("price"), on=df.mean("temp")

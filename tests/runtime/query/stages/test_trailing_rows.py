@@ -1,4 +1,4 @@
-"""Trailing windows across batches and files, with long windows and many rows; what is kept of them."""
+"""Trailing windows across batches and files, with long windows and many rows; their kept states."""
 
 from __future__ import annotations
 
