@@ -164,7 +164,9 @@ def _merge_last(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
     merge_ends(into, at, part, True, "at", "tied", ("kept", "n"))
 
 
-def _finish_kept(of: Type) -> Callable[[Arrays], Finished]:
+def finish_kept(of: Type) -> Callable[[Arrays], Finished]:
+    """What makes values of the type ``of`` of the fields ``kept`` and ``n``."""
+
     def finish(state: Arrays) -> Finished:
         seen = state["n"] > 0
         kept = np.where(seen, state["kept"], 0)
@@ -185,7 +187,7 @@ def _end(name: str, of: Type) -> Aggregate:
     # A piece starts later than its interval did, and may become the last row.
     flags = Flags(ordered=True, additive=not latest, duplicate_safe=True, overlap_safe=True)
     merge = _merge_last if latest else _merge_first
-    return Aggregate(name, of, of, fields, inputs, step, merge, _finish_kept(of), flags=flags)
+    return Aggregate(name, of, of, fields, inputs, step, merge, finish_kept(of), flags=flags)
 
 
 AGGREGATES: tuple[Aggregate | SetAggregate, ...] = (

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.aggregates.extremes import finish_kept
 from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, TallySpec, merge_nothing
 from operators.kernels.bits import float_bits
@@ -86,16 +87,6 @@ def _merge(greatest: bool) -> Callable[[Arrays, NDArray[np.intp], Arrays], None]
     return merge
 
 
-def _finish(of: Type) -> Callable[[Arrays], Finished]:
-    def finish(state: Arrays) -> Finished:
-        seen = state["n"] > 0
-        kept = np.where(seen, state["kept"], 0)
-        values: NDArray[Any] = kept.view(np.float64) if of is Type.FLOAT else kept.astype(of.dtype)
-        return values, seen
-
-    return finish
-
-
 _MERGES = {"max_by": _merge(greatest=True), "min_by": _merge(greatest=False)}
 
 
@@ -103,8 +94,9 @@ def _by(name: str, of: Type) -> Aggregate:
     steps = (_greatest, _greatest_float) if name == "max_by" else (_least, _least_float)
     fields = (Field("best"), Field("at"), Field("tied"), Field("kept", is_code=of is Type.STRING), Field("n"))
     return Aggregate(
-        name, of, of, fields, ("value", "other", "time", "tie"), steps[of is Type.FLOAT], _MERGES[name], _finish(of),
-        flags=Flags(ordered=True, additive=False, duplicate_safe=True, overlap_safe=True), other=Type.INT,
+        name, of, of, fields, ("value", "other", "time", "tie"), steps[of is Type.FLOAT], _MERGES[name],
+        finish_kept(of), flags=Flags(ordered=True, additive=False, duplicate_safe=True, overlap_safe=True),
+        other=Type.INT,
     )  # fmt: skip
 
 

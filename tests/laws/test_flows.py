@@ -2,69 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from runtime.query.stages import runner
-from runtime.testing.oracle.rows import Json
-from runtime.testing.oracle.strategies import Case, cases
-from tests.laws.agreement import agrees
 from tests.laws.flow_graphs import COHORTS, EMPTY_BUCKETS, FUNNELS, SPLIT_SESSIONS, TRANSITIONS, WIDE_WINDOWS
-from tests.laws.memory import run_in_memory
+from tests.laws.little_room import any_of, hardly_any_room
 
-many = settings(max_examples=max(1000, settings().max_examples))
+__all__ = ["hardly_any_room"]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def hardly_any_room() -> Iterator[None]:
-    """Kernels stop for room all the time, and go on where they stopped."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(runner, "_OUT_ROWS", 3)
-    patch.setattr(runner, "_OPEN_ROWS", 1)
-    yield
-    patch.undo()
-
-
-def any_of(graphs: Mapping[str, Json]) -> Callable[[Callable[..., None]], Callable[[], None]]:
-    """Many examples over these graphs: of points, ranges, shards of keys and sizes of chunks."""
-    return lambda test: many(
-        given(
-            name=st.sampled_from(sorted(graphs)),
-            case=st.booleans().flatmap(lambda dense: cases(most=12, dense=dense)),
-            tasks=st.integers(1, 3),
-            rows=st.integers(0, 5),
-        )(test)
-    )
-
-
-@any_of(FUNNELS)
-def test_funnels(name: str, case: Case, tasks: int, rows: int) -> None:
-    agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
-
-
-@any_of(COHORTS)
-def test_cohorts(name: str, case: Case, tasks: int, rows: int) -> None:
-    agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
-
-
-@any_of(TRANSITIONS)
-def test_transitions(name: str, case: Case, tasks: int, rows: int) -> None:
-    agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
-
-
-@any_of(SPLIT_SESSIONS)
-def test_split_sessions(name: str, case: Case, tasks: int, rows: int) -> None:
-    agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
-
-
-@any_of(WIDE_WINDOWS)
-def test_wide_windows(name: str, case: Case, tasks: int, rows: int) -> None:
-    agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
-
-
-@any_of(EMPTY_BUCKETS)
-def test_empty_buckets(name: str, case: Case, tasks: int, rows: int) -> None:
-    agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
+test_funnels = any_of(FUNNELS)
+test_cohorts = any_of(COHORTS)
+test_transitions = any_of(TRANSITIONS)
+test_split_sessions = any_of(SPLIT_SESSIONS)
+test_wide_windows = any_of(WIDE_WINDOWS)
+test_empty_buckets = any_of(EMPTY_BUCKETS)
