@@ -93,6 +93,9 @@ class Signature:
     in_tables: bool = False
     """Whether rows of a table, which have no time, count in the table's order."""
 
+    remembers: bool = False
+    """Whether what counts in a row depends on the key's row before, which may lie before the range."""
+
     arrange: Callable[[Arguments], Arranged] | None = None
 
 

@@ -111,4 +111,7 @@ def _arranged_rate(a: Arguments) -> Arranged:
     return Arranged("rate", a.kind, a.remembering("increase", a.kind, a.first), a.elapsed(), a.first_piece)
 
 
-SIGNATURES = {"increase": Signature(arrange=_arranged_increase), "rate": Signature(arrange=_arranged_rate)}
+SIGNATURES = {
+    "increase": Signature(remembers=True, arrange=_arranged_increase),
+    "rate": Signature(remembers=True, arrange=_arranged_rate),
+}

@@ -232,5 +232,5 @@ def _step_between(a: Arguments) -> Arranged:
 SIGNATURES = {
     "histogram": Signature(options=(Option("edges", edges), Option("width", width)), arrange=_bin),
     "top_k": Signature(options=(Option("cap", integer(1, 1 << 26)), Option("k", integer(1, 1 << 20)))),
-    "transitions": Signature(arrange=_step_between),
+    "transitions": Signature(remembers=True, arrange=_step_between),
 }

@@ -215,8 +215,8 @@ SIGNATURES = {
     "duration": Signature((0, 1)),
     "known_time": Signature((0, 1), of_intervals=True, arrange=_whether_known("known_time")),
     "unknown_time": Signature((0, 1), of_intervals=True, arrange=_whether_known("unknown_time")),
-    "mtbf": Signature(of_intervals=True, arrange=_failures_of(works=True)),
-    "mttr": Signature(of_intervals=True, arrange=_failures_of(works=False)),
+    "mtbf": Signature(of_intervals=True, remembers=True, arrange=_failures_of(works=True)),
+    "mttr": Signature(of_intervals=True, remembers=True, arrange=_failures_of(works=False)),
     "share_of_time": Signature(of_intervals=True),
     **{
         name: Signature((1,), _LINES, of_intervals=True, of_points=(BETWEEN, LINES), arrange=lines_or_steps(name))

@@ -19,7 +19,7 @@ from dataflow.steps import (
 from dataflow.steps.base import INTERVALS, TABLE, Step
 from dataflow.times.calendar_tables import longest_bucket
 from dataflow.typed.clock import asks_clock
-from operators.aggregates import counts_before_first
+from operators.aggregates import SIGNATURES, counts_before_first
 from operators.types import Type
 
 Value = tuple[Type, object]
@@ -109,15 +109,18 @@ def spread_columns(grouping: MetricGrouping, after: Sequence[Step]) -> set[str]:
 
 def expressions(part: object) -> Iterator[Expr]:
     """Every node of every expression in a step, or in a part of one."""
-    if isinstance(part, Expr):
-        yield part
-        yield from expressions((part.args, part.options))
-    elif isinstance(part, tuple):
+    return (found for found in _parts(part) if isinstance(found, Expr))
+
+
+def _parts(part: object) -> Iterator[object]:
+    """A step, or a part of one, and all parts of it: expressions, aggregates, steps."""
+    if isinstance(part, tuple):
         for inner in part:
-            yield from expressions(inner)
+            yield from _parts(inner)
     elif is_dataclass(part):
+        yield part
         for f in fields(part):
-            yield from expressions(getattr(part, f.name))
+            yield from _parts(getattr(part, f.name))
 
 
 def names_in(part: object) -> list[str]:
@@ -342,7 +345,15 @@ def looks_back(steps: object) -> bool:
 
 
 def _is_stateful(part: object) -> bool:
+    if any(isinstance(found, Agg) and _remembers(found) for found in _parts(part)):
+        return True
     return any(n.fn in STATEFUL or n.fn == "trailing" for n in expressions(part))
+
+
+def _remembers(agg: Agg) -> bool:
+    """Whether what it counts in a row depends on the row before: as its signature says, or with straight lines."""
+    signature = SIGNATURES.get(agg.fn)
+    return signature is not None and (signature.remembers or signature.of_points in agg.options)
 
 
 def _is_bucket(e: Expr) -> bool:

@@ -279,3 +279,22 @@ def test_mesh(shared_data: Path, tmp_path: Path) -> None:
     listed = [f for f in store.files("mesh") if f.path in why.files]
     assert {(f.seq, day_name(f.day)) for f in listed} == expected
     assert len(listed) < len(store.files("mesh"))
+
+
+@pytest.mark.parametrize(
+    "agg",
+    [
+        df.increase("temp"), df.rate("temp"), df.transitions("status"),
+        df.integral("temp", between="linear"), df.time_weighted_mean("temp", between="linear", hold="2d"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_files_hold_the_row_before(store: Store, agg: df.Agg) -> None:
+    """What counts in the first row of the range depends on the report before it, which lies in another file."""
+    metric = telemetry.group_by("device").agg(found=agg)
+    result = store.query(metric, since=START + 2 * DAY, until=START + 3 * DAY, progress=False)
+    assert result["device"] == ["a", "c"]
+    assert None not in result["found"]
+    for device, days in (("a", {0, 1, 2}), ("c", {1, 2})):
+        named = {Path(path).parts[2] for path in result.explain({"device": device}).files}
+        assert named == {day_name(START // DAY + day) for day in days}
