@@ -90,6 +90,8 @@ def test_answers_that_do_not_name_their_request(monkeypatch: pytest.MonkeyPatch)
 def test_kept_states_that_do_not_name_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_cache, "_head", lambda path: b"")
     monkeypatch.setattr(states, "KINDS", ("misplaced",))
+    # Two that differ in a constant alone: only the place tells their states apart.
+    monkeypatch.setattr(states, "METRICS", {k: m for k, m in states.METRICS.items() if k.startswith("groups over")})
     report = Report()
-    states.attack(report, 40, 1)
+    states.attack(report, 20, 1)
     assert report.failures
