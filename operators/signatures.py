@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isfinite
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from operators.types import Type
 
@@ -24,6 +24,9 @@ class Option:
     check: Check
     default: object = None
     """With one, the option may be left out, and is where it has this value."""
+
+    length: Literal["", "or a number", "only"] = ""
+    """Whether it is written as a length of time, like ``"5m"``; the canonical value has microseconds."""
 
 
 class Arguments(Protocol):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from dataflow.expressions.expr import Expr
 from dataflow.tables.calendars import Calendar
 from dataflow.tables.reference_tables import ReferenceTable
-from dataflow.times.durations import moment, parse_duration
+from dataflow.times.durations import as_text, moment, parse_duration
 from dataflow.values.constants import constant, plain
 from operators.errors import DataflowError
 
@@ -17,6 +17,15 @@ from operators.errors import DataflowError
 def params_in(part: object) -> set[str]:
     """The names of all parameters in steps or an expression."""
     return {str(e.option("name")) for e in _expressions(part) if e.fn == "param"}
+
+
+def defaults_in(part: object) -> dict[str, list[object]]:
+    """The defaults of each parameter, None for one without."""
+    out: dict[str, list[object]] = {}
+    for e in _expressions(part):
+        if e.fn == "param":
+            out.setdefault(str(e.option("name")), []).append(e.option("default"))
+    return out
 
 
 def _expressions(part: object) -> Iterator[Expr]:
@@ -34,6 +43,8 @@ def _expressions(part: object) -> Iterator[Expr]:
 def converted(kind: str, value: object) -> object:
     """``value`` (a Python value, or text from a command line) as a constant of ``kind``; else ValueError."""
     value = plain(value)
+    if kind == "null":
+        return guessed(value) if isinstance(value, str) else as_text(value)
     if kind in ("time", "duration") and isinstance(value, datetime | timedelta):
         found, value = constant(value)
         if found != kind:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from dataflow.binding.aggregate_arguments import arranged as prepared
 from dataflow.binding.aggregate_arguments import needs_order, types_taken
-from dataflow.binding.parameters import converted, guessed
+from dataflow.binding.parameters import converted
 from dataflow.binding.sources import Sources, StreamColumns
 from dataflow.expressions.aggregate_calls import Agg, NamedAggs
 from dataflow.expressions.aggregate_signatures import signature_of
@@ -27,6 +27,7 @@ from dataflow.typed.hidden_columns import BEGIN, OVER
 from dataflow.typed.nodes import Typed, column, column_name
 from dataflow.typed.row_operations import Fix, NullTally, RowOp
 from dataflow.typed.text_trees import MOST_LEVELS, is_tree, level_of, together
+from dataflow.values.constants import constant
 from operators.aggregates import SIGNATURES
 from operators.contract import Aggregate
 from operators.errors import DataflowError
@@ -207,12 +208,9 @@ class Expressions:
             raise self.fail(f"the parameter {name!r} is one of {', '.join(map(str, choices))}, not {value!r}")
         if kind == "list":
             raise self.fail(f"the parameter {name!r} is a list, which only is_in takes")
-        if kind == "null":
-            value = guessed(value) if isinstance(value, str) else value
-            kinds = {bool: "bool", int: "int64", float: "float64", str: "string"}
-            kind = kinds.get(type(value), "null")
         try:
-            return self.literal(kind, converted(kind, value))
+            value = converted(kind, value)
+            return self.literal(constant(value)[0] if kind == "null" else kind, value)
         except ValueError:
             which = "and was given an empty text" if value == "" else f"which {value!r} is not"
             raise self.fail(f"the parameter {name!r} is of type {kind}, {which}") from None
@@ -284,7 +282,10 @@ class Expressions:
         if not listed:
             return Typed("is_in", Type.BOOL, (value,), (("values", ()),))
         kind = Type(str(e.option("type")))
-        if kind is Type.TIME:
+        if kind is Type.STRING and value.type in (Type.TIME, Type.DURATION):
+            is_time, kind = value.type is Type.TIME, value.type
+            listed = tuple(sorted(self.moment(v) if is_time else parse_duration(v, self.where) for v in listed))
+        elif kind is Type.TIME:
             listed = tuple(self.known(int(v)) for v in listed)
         both = common([value.type, kind])
         numbers = is_decimal(value) and kind in (Type.INT, Type.FLOAT)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
 
-from dataflow.values.constants import plain
+from dataflow.times.durations import parse_duration
+from dataflow.values.constants import is_numpy_length, plain
 from dataflow.values.mistaken import shown
 from dataflow.values.settings import Setting, checked_setting
 from operators.aggregates import SIGNATURES
@@ -26,14 +29,31 @@ def options_of(
     name: str, signature: Signature, given: Mapping[str, object], where: str
 ) -> tuple[tuple[str, object], ...]:
     """The canonical options of an aggregate; DataflowError naming the place of one that is wrong."""
-    found = ((o, checked(name, o, given[o.name], where)) for o in signature.options if o.name in given)
-    return tuple((o.name, value) for o, value in found if o.default is None or value != o.default)
+    found = ((o, _checked(name, o, given[o.name], where)) for o in signature.options if o.name in given)
+    return tuple((o.name, v) for o, v in found if o.default is None or isinstance(v, Setting) or v != o.default)
 
 
-def checked(name: str, option: Option, value: object, where: str) -> object:
-    """The canonical value of an aggregate's option, or the parameter; DataflowError naming the place."""
+def option_written(name: str, option: Option, value: Any) -> Any:
+    """The canonical value of an aggregate's option as it is written in Python, or the parameter; else DataflowError."""
     if isinstance(value, Setting):
-        return checked_setting(value, lambda v: checked(name, option, v, where))
+        return checked_setting(value, lambda v: option_written(name, option, v))
+    several = isinstance(value, list | tuple)
+    return _checked(
+        name, option, [_micros(name, option, v) for v in value] if several else _micros(name, option, value), name
+    )
+
+
+def _micros(name: str, option: Option, value: Any) -> Any:
+    """A value with its microseconds, if it is a length of time."""
+    is_length = isinstance(value, str | timedelta) or is_numpy_length(value)
+    if value is None or not (option.length == "only" or (option.length and is_length)):
+        return value
+    return parse_duration(value, f"{name}({option.name})")
+
+
+def _checked(name: str, option: Option, value: object, where: str) -> object:
+    if isinstance(value, Setting):
+        return option_written(name, option, value)
     try:
         return option.check(plain(value))
     except ValueError as error:

@@ -42,6 +42,10 @@ class Expr(NumberMethods, RealMethods, TextMethods, TimeMethods, LookingMethods,
         return when(condition).then(self).otherwise(None)
 
     def __bool__(self) -> bool:
+        # A comparison, too: ``mode == "strict"`` is one where a mode is given as a parameter.
+        if found := [e for e in (self, *self.args) if isinstance(e, Setting)]:
+            name = found[0].option("name")
+            raise DataflowError(f"the parameter {name!r} has its value when the metric runs; here a constant is needed")
         raise DataflowError("an expression has no truth value; combine conditions with & | ~ instead of and, or, not")
 
     if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already

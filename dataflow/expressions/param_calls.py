@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from dataflow.expressions.expr import Expr, expr
+from dataflow.times.durations import as_text
 from dataflow.values.constants import Literal
 from dataflow.values.mistaken import listed_values, shown, without_call
 from operators.errors import DataflowError
@@ -25,7 +27,7 @@ def param(name: str, default: Literal | Sequence[Literal] = None, choices: Seque
     if isinstance(default, list | tuple):
         if listed is not None:
             raise DataflowError(f"param {name!r}: a list has no choices")
-        values = tuple(expr(v).option("value") for v in default)
+        values = tuple(expr(_as_text(v, name)).option("value") for v in default)
         if any(not isinstance(v, bool | int | float | str) for v in values):
             raise DataflowError(f"the default of param {name!r} is a list of constants, got {shown(default)}")
         return Expr("param", (), (("default", values), ("name", name), ("type", "list")))
@@ -44,3 +46,13 @@ def param(name: str, default: Literal | Sequence[Literal] = None, choices: Seque
     return Expr(
         "param", (), (("choices", found), ("default", value.option("value")), ("name", name), ("type", kinds.pop()))
     )
+
+
+def _as_text(value: Literal, name: str) -> Literal:
+    """A time or duration in a list as its text: a list has no type of its own."""
+    try:
+        return cast(Literal, as_text(value))
+    except ValueError:
+        raise DataflowError(
+            f"param {name!r}: a list has no durations that are not positive, got {shown(value)}"
+        ) from None

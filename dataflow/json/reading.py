@@ -23,6 +23,7 @@ from dataflow.expressions.scan_calls import scan_call
 from dataflow.json.errors import JsonFormError, short
 from dataflow.times.durations import parse_every
 from dataflow.typed.decimals import ROUNDINGS
+from dataflow.values.mistaken import whole_text
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import meant
@@ -66,7 +67,10 @@ class Reader:
         """A string that is not empty."""
         if not isinstance(value, str) or not value:
             raise JsonFormError(f"{where}: expected a text, got {short(value)}")
-        return value
+        try:
+            return whole_text(value)
+        except DataflowError as error:
+            raise JsonFormError(f"{where}: {error}") from None
 
     def micros(self, value: object, where: str, *, optional: bool = False) -> int | None:
         """Positive microseconds."""

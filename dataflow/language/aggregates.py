@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from dataflow.expressions.aggregate_calls import Agg, NamedAggs
-from dataflow.expressions.aggregate_signatures import options_of, signature_of
+from dataflow.expressions.aggregate_signatures import option_written, options_of, signature_of
 from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.steps import Heartbeat, StateDuration
 from dataflow.steps.base import Step, content_of
-from dataflow.times.durations import parse_duration
 from dataflow.values.mistaken import listed_values, shown
+from dataflow.values.settings import Setting
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import meant
@@ -35,7 +35,9 @@ Length = str | timedelta
 def _agg(fn: str, *args: Operand, where: Operand | None = None, **options: object) -> Agg:
     values = tuple(col(a) if isinstance(a, str) else expr(a) for a in args)
     form = SIGNATURES.get(fn)
-    given = () if form is None else options_of(fn, form, options, fn)
+    known = {} if form is None else {o.name: o for o in form.options}
+    written = {n: option_written(fn, known[n], v) for n, v in options.items()}
+    given = () if form is None else options_of(fn, form, written, fn)
     return Agg(fn, values, None if where is None else expr(where), given)
 
 
@@ -174,16 +176,10 @@ def histogram(
     it: with bins 0.1 wide, 0.3 is in the bin that starts at 0.3.
     ``edges``, ascending: all bins between them, and one beyond each end, whose outer edge is None.
     """
-    size = None if width is None else _micros(width)
     listed = None if edges is None else listed_values(edges, "histogram: edges are a list of numbers")
-    ends = None if listed is None else tuple(_micros(e) for e in listed)
-    if (size is None) == (ends is None):
+    if (width is None) == (listed is None):
         raise DataflowError("histogram takes either width= or edges=")
-    return _agg("histogram", value, where=where, width=size, edges=ends)
-
-
-def _micros(value: float | Length) -> float:
-    return parse_duration(value, "histogram") if isinstance(value, str | timedelta) else value
+    return _agg("histogram", value, where=where, width=width, edges=listed)
 
 
 def approx_distinct(value: Operand, *, where: Operand | None = None) -> Agg:
@@ -309,19 +305,21 @@ _HOLD = "hold"
 
 
 def _over_time(fn: str, value: Operand, hold: Length | None, between: str, where: Operand | None) -> Agg:
-    length = 0 if hold is None else parse_duration(hold, f"{fn}(hold)")
-    return _agg(fn, value, where=where, between=between, hold=length)
+    if isinstance(between, Setting):
+        raise DataflowError(f"{fn}: between= is 'steps' or 'linear', and no parameter: the rows depend on it")
+    given = {} if hold is None else {_HOLD: hold}
+    return _agg(fn, value, where=where, between=between, **given)
 
 
 def hold_of(a: Agg) -> int | None:
-    """The ``hold`` of an aggregate that makes its own intervals; None for others."""
+    """The ``hold`` of an aggregate that makes its own intervals, or its parameter; None for others."""
     found = None if ("between", "linear") in a.options else dict(a.options).get(_HOLD)
-    return found if isinstance(found, int) else None
+    return cast(int | None, found)
 
 
 def over_intervals(steps: tuple[Step, ...], aggs: NamedAggs) -> tuple[tuple[Step, ...], NamedAggs]:
     """Replace aggregates that have a ``hold`` by intervals and aggregates of these; leave others unchanged."""
-    holds = {(content_of(a.args[0]), hold_of(a)) for _, a in aggs if hold_of(a) is not None}
+    holds = {(content_of(a.args[0]), repr(hold_of(a))) for _, a in aggs if hold_of(a) is not None}
     if not holds:
         return steps, aggs
     if len(holds) > 1 or any(hold_of(a) is None for _, a in aggs):

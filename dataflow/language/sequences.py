@@ -129,7 +129,12 @@ class Sequences(Chain):
         """
         of = col(of) if isinstance(of, str) else expr(of)
         pause = None if gap is None else parse_duration(gap, "subpaths(gap)")
-        begins, ends = (None if e is None else expr(e) if isinstance(e, Expr) else of == e for e in (start, end))
+        # A parameter is a value, like a constant.
+        is_condition = [isinstance(e, Expr) and e.fn != "param" for e in (start, end)]
+        begins, ends = (
+            None if e is None else expr(e) if given else of == e
+            for e, given in zip((start, end), is_condition, strict=True)
+        )
         return self._then(Subpaths(of, _length(length, "subpaths", 2, MAX_PATH), pause, begins, ends))
 
     def dedupe(self, of: str | Expr, within: str | timedelta) -> Self:

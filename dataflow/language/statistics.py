@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataflow.expressions.aggregate_calls import Agg
 from dataflow.expressions.expr import Operand
 from dataflow.language.aggregates import Length, _agg
-from dataflow.times.durations import parse_duration
 
 __all__ = ["collect", "correlation", "covariance", "kurtosis", "max_by", "min_by", "mode", "skewness", "slope"]
 """What ``dataflow`` has of this module."""
@@ -48,8 +47,7 @@ def slope(y: Operand, x: Operand, *, per: Length | None = None, where: Operand |
     Where x is a time or a duration, y per second, or ``per`` that length: ``df.slope("charge", df.time(), per="1h")``.
     y is a number. Exact, rounded once. Points in which either is null do not count; null if all x are equal.
     """
-    length = None if per is None else parse_duration(per, "slope(per)")
-    return _agg("slope", y, x, where=where, per=length)
+    return _agg("slope", y, x, where=where, per=per)
 
 
 def correlation(y: Operand, x: Operand, *, where: Operand | None = None) -> Agg:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from dataflow.binding.parameters import converted, params_in
+from dataflow.binding.parameters import converted, defaults_in, params_in
 from dataflow.binding.typing import GraphError
-from dataflow.expressions.aggregate_calls import Agg
-from dataflow.expressions.aggregate_signatures import checked, signature_of
+from dataflow.expressions.aggregate_calls import Agg, agg_in, trailing_of
+from dataflow.expressions.aggregate_signatures import option_written, options_of, signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import RANGE
 from dataflow.json.fields import form_of
@@ -23,7 +23,6 @@ from dataflow.values.mistaken import shown, text_of
 from dataflow.values.settings import Setting, setting_name
 from operators.errors import DataflowError
 from operators.nearest import listed, meant
-from operators.signatures import Option
 
 T = TypeVar("T")
 
@@ -43,12 +42,21 @@ def settled(steps: Sequence[Step], params: Mapping[str, object]) -> tuple[tuple[
 
 
 def check_params(steps: Sequence[Step], params: Mapping[str, object]) -> None:
-    """GraphError for parameters that the metric does not have."""
-    known = sorted(params_in(tuple(steps))) if params else []
+    """GraphError for parameters that the metric does not have, and for those of which it is not clear what they are."""
+    defaults = defaults_in(tuple(steps))
+    for name, found in defaults.items():
+        if name not in params and len({repr(d) for d in found}) > 1:
+            several = ", ".join(sorted({shown(d) for d in found if d is not None}))
+            raise GraphError(
+                f"the parameter {name!r} occurs with different defaults, or without one (of {several}); give it a value"
+            )
+    known = sorted(defaults)
     if unknown := sorted(n for n in set(params) - set(known) if not n.startswith("$")):
         raise GraphError(
             f"the metric has no parameter {unknown[0]!r}; {meant(unknown[0], known, 'its')} parameters: {listed(known)}"
         )
+    if wrong := [(n, v) for n, v in params.items() if isinstance(v, Expr)]:
+        raise GraphError(f"the parameter {wrong[0][0]!r} has a constant as its value, got {shown(wrong[0][1])}")
 
 
 def asks_range(steps: Sequence[Step]) -> bool:
@@ -63,6 +71,13 @@ def _has_range(part: object) -> bool:
         return any(map(_has_range, part))
     inside = is_dataclass(part) and not isinstance(part, type | ReferenceTable | Calendar)
     return inside and any(_has_range(getattr(part, f.name)) for f in fields(part))  # type: ignore[arg-type]
+
+
+def _length(micros: int, where: str) -> timedelta:
+    try:
+        return timedelta(microseconds=micros)
+    except OverflowError:
+        raise GraphError(f"{where}: a duration is at most 10,000 years, got {shown(micros)} microseconds") from None
 
 
 class _Values:
@@ -89,7 +104,7 @@ class _Values:
         if isinstance(choices, tuple) and given not in choices:
             raise self._fail(f"the parameter {name!r} is one of {', '.join(map(str, choices))}, not {shown(given)}")
         if kind == "duration" and isinstance(given, int):
-            given = timedelta(microseconds=given)
+            given = _length(given, f"{self._where}: the parameter {name!r}")
         try:
             return read(given)
         except DataflowError as error:
@@ -133,6 +148,15 @@ class _Values:
 
     def of_expr(self, e: Expr) -> Expr:
         """An expression with the values of the options of its functions."""
+        if e.fn == "trailing":
+            length = e.option("length")
+            if isinstance(length, Setting):
+                length = self._option(e.fn, "length", length)
+            agg = agg_in(e)
+            inside = self.of_agg(agg)
+            if inside is agg and length is e.option("length"):
+                return e
+            return trailing_of(inside, cast(int | None, length), cast(int | None, e.option("rows")))
         args = self.of_part(e.args)
         values = dict(e.options).get("values")
         if e.fn == "is_in" and isinstance(values, Setting):
@@ -156,15 +180,13 @@ class _Values:
         args, where = self.of_part(a.args), self.of_part(a.where)
         options, form = a.options, signature_of(a.fn)
         if any(isinstance(v, Setting) for _, v in options):
-            known = {} if form is None else {o.name: o for o in form.options}
-            options = tuple(
-                (n, self.value(v, partial(_checked, a.fn, known[n])) if isinstance(v, Setting) else v)
+            assert form is not None
+            known = {o.name: o for o in form.options}
+            values = {
+                n: self.value(v, partial(option_written, a.fn, known[n])) if isinstance(v, Setting) else v
                 for n, v in options
-            )
+            }
+            options = options_of(a.fn, form, values, a.fn)
         if args is a.args and where is a.where and options is a.options:
             return a
         return replace(a, args=args, where=where, options=options)
-
-
-def _checked(fn: str, option: Option, given: object) -> object:
-    return checked(fn, option, given, fn)

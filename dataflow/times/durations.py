@@ -24,10 +24,10 @@ _UNITS = {
     "w": 604_800_000_000,
 }
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_TEXT = re.compile(r"(?:\d+(?:us|ms|s|m|h|d|w))+")
+_TEXT = re.compile(r"(?:[0-9]{1,30}(?:us|ms|s|m|h|d|w))+")
 _PART = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
-_EVERY = re.compile(rf"(\d+)(ms|s|m|h|d|w|mo|y)(?:@({'|'.join(WEEKDAYS)}))?(?:\+({_TEXT.pattern}))?")
-_SPELLED = re.compile(r"(\d+)?\s*([a-z]+)")
+_EVERY = re.compile(rf"([0-9]{{1,30}})(ms|s|m|h|d|w|mo|y)(?:@({'|'.join(WEEKDAYS)}))?(?:\+({_TEXT.pattern}))?")
+_SPELLED = re.compile(r"([0-9]{1,9})?\s*([a-z]+)")
 _WORDS = {
     "ms": ("milli", "millisecond"), "s": ("s", "sec", "second"), "m": ("m", "min", "minute", "minutely"),
     "h": ("h", "hr", "hour", "hourly"), "d": ("d", "day", "daily"), "w": ("w", "wk", "week", "weekly"),
@@ -65,6 +65,18 @@ def written_duration(micros: int) -> str:
         return cast(str, micros)
     unit, size = next((u, n) for u, n in reversed(_UNITS.items()) if micros % n == 0)
     return f"{micros // size}{unit}"
+
+
+def as_text(value: object) -> object:
+    """A time or duration as the text that stands for it; other values unchanged. ValueError for one without a text."""
+    if isinstance(value, datetime):
+        constant(value)  # else an error: without a zone, or too fine
+        return value.isoformat()
+    if not isinstance(value, timedelta):
+        return value
+    if not isinstance(micros := constant(value)[1], int) or micros <= 0:
+        raise ValueError(value)
+    return written_duration(micros)
 
 
 def _meant(value: object) -> str:
@@ -171,6 +183,10 @@ def placed_every(every: str, week_start: str | None, offset: str | timedelta | N
         if week_start is not None or offset is not None:
             raise DataflowError(f"{where}: a parameter says itself when its buckets start, like '1w@sun' or '1d+6h'")
         return cast(str, checked_setting(every, lambda v: parse_every(v, where)))
+    if isinstance(week_start, Setting) or isinstance(offset, Setting):
+        raise DataflowError(
+            f"{where}: week_start= and offset= are constants; a bucket that is a parameter says both, like '1w@sun'"
+        )
     bucket = parse_every(every, where)
     if week_start is None and offset is None:
         return every

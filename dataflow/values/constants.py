@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from dataflow.values.mistaken import mistaken
+from dataflow.values.mistaken import mistaken, whole_text
 from operators.errors import DataflowError
 
 Scalar = bool | int | float | str | None
@@ -42,7 +42,7 @@ def constant(value: object) -> tuple[str, Scalar]:
     if isinstance(value, float):
         return "float64", float(value)
     if isinstance(value, str):
-        return "string", str.__str__(value)
+        return "string", whole_text(value)
     if isinstance(value, datetime):
         return "time", _micros(value)
     if isinstance(value, timedelta):

@@ -130,10 +130,20 @@ def not_aggregate(name: str, value: object, known: Container[str]) -> str:
     return why.format(name=name, text=text)
 
 
+def whole_text(value: str) -> str:
+    """A text as UTF-8 can hold it; DataflowError for one with half of a pair of surrogates, which is no character."""
+    text = str.__str__(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DataflowError(f"the text {text!r:.100} has half of a pair of surrogates, which is no character") from None
+    return text
+
+
 def text_of(value: object, where: str) -> str:
     """The string constant ``value``, or the parameter; DataflowError naming ``where`` for anything else."""
     if isinstance(value, Setting):
         return cast(str, checked_setting(value, lambda v: text_of(v, where)))
     if not isinstance(value, str):
         raise DataflowError(f"{where} takes a string constant, got {shown(value)}")
-    return str.__str__(value)
+    return whole_text(value)

@@ -230,7 +230,10 @@ def _step_between(a: Arguments) -> Arranged:
 
 
 SIGNATURES = {
-    "histogram": Signature(options=(Option("edges", edges), Option("width", width)), arrange=_bin),
+    "histogram": Signature(
+        options=(Option("edges", edges, length="or a number"), Option("width", width, length="or a number")),
+        arrange=_bin,
+    ),
     "top_k": Signature(options=(Option("cap", integer(1, 1 << 26)), Option("k", integer(1, 1 << 20)))),
     "transitions": Signature(remembers=True, arrange=_step_between),
 }

@@ -209,7 +209,7 @@ def _failures_of(works: bool) -> Callable[[Arguments], Arranged]:
     return arrange
 
 
-_LINES = (Option(BETWEEN, one_of("steps", LINES), "steps"), Option("hold", micros, 0))
+_LINES = (Option(BETWEEN, one_of("steps", LINES), "steps"), Option("hold", micros, 0, length="only"))
 
 SIGNATURES = {
     "duration": Signature((0, 1)),

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from dataflow.binding.parameters import converted, guessed
+from dataflow.binding.parameters import converted
 from dataflow.language.stream import Stream
 from dataflow.metrics.bind import streams_of
 from dataflow.metrics.inner_answers import streams_in
@@ -272,8 +272,7 @@ def _canonical(value: object) -> bytes:
 
 def _converted(p: Parameter, value: object, who: str) -> object:
     try:
-        known = value if p.type == "null" else converted(p.type, value)
-        out = guessed(known) if p.type == "null" and isinstance(known, str) else known
+        out = converted(p.type, value)
     except (ValueError, OverflowError):
         raise QueryError(f"{who}: the parameter {p.name!r} is of type {p.type}, which {value!r} is not") from None
     if isinstance(out, float) and not math.isfinite(out):

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import dataflow as df
-from dataflow.binding.typing import GraphError
 from dataflow.kernels.generate import generate
 from dataflow.metrics.settled import settled
 from operators.errors import DataflowError
@@ -18,6 +17,7 @@ from runtime.query.plan.prepare import Request, prepare
 
 S, U, P = df.stream("s"), df.col("u"), df.param
 N = df.count()
+AT = datetime(1970, 1, 1, 0, 5, tzinfo=UTC)
 STEPS = [U == "p", U == "q"]
 
 
@@ -94,6 +94,36 @@ CASES: dict[str, tuple[df.Stream, dict[str, Any], df.Stream]] = {
     "buckets of windows across keys": (
         S.window(P("every", default="1h"), by="u", n=N).select("start", "n"), {"every": "10m"},
         S.window("10m", by="u", n=N).select("start", "n")),
+    "hold of values over time": (
+        S.agg(m=df.time_weighted_mean("x", P("hold", default="1h"))), {"hold": "1m"},
+        S.agg(m=df.time_weighted_mean("x", "1m"))),
+    "hold of lines": (
+        S.agg(m=df.integral("x", P("hold"), between="linear")), {"hold": timedelta(minutes=5)},
+        S.agg(m=df.integral("x", "5m", between="linear"))),
+    "width of lengths": (
+        S.sessionize("5m").agg(h=df.histogram("duration", width=P("width", default="1h"))), {"width": "1m"},
+        S.sessionize("5m").agg(h=df.histogram("duration", width="1m"))),
+    "a slope per": (
+        S.agg(s=df.slope("x", df.time(), per=P("per", default="1h"))), {"per": "1m"},
+        S.agg(s=df.slope("x", df.time(), per="1m"))),
+    "exact or not, and between": (
+        S.agg(q=df.median("x", exact=P("exact", default=False), interpolation=P("between", default="lower"))),
+        {"exact": True, "between": "linear"}, S.agg(q=df.median("x", exact=True, interpolation="linear"))),
+    "options in windows up to each row": (
+        S.select(q=df.quantile("x", P("q", default=0.5)).trailing("1h")), {"q": 0.9},
+        S.select(q=df.quantile("x", 0.9).trailing("1h"))),
+    "where paths start": (
+        S.paths("u", length=2, start=P("start", default="p")), {"start": "q"}, S.paths("u", length=2, start="q")),
+    "a time without default": (
+        S.filter(df.time() > P("after")).agg(n=N), {"after": AT}, S.filter(df.time() > AT).agg(n=N)),
+    "a length without default": (
+        S.filter(df.time() - df.time().previous() > P("gap")).agg(n=N), {"gap": timedelta(minutes=5)},
+        S.filter(df.time() - df.time().previous() > "5m").agg(n=N)),
+    "a list of times": (
+        S.filter(df.time().is_in(P("at", default=[AT]))).agg(n=N), {}, S.filter(df.time().is_in([AT])).agg(n=N)),
+    "times as text": (
+        S.filter(df.time().is_in(P("at", default=[AT]))).agg(n=N), {"at": "1970-01-01T00:01:00Z,1970-01-02"},
+        S.filter(df.time().is_in([datetime(1970, 1, 1, 0, 1, tzinfo=UTC)])).agg(n=N)),
     "in a timeline": (
         (S.heartbeat(P("timeout", default="1m")) & S.state_duration(U == "p")).agg(d=df.duration(df.col("state"))),
         {"timeout": "10m"},
@@ -127,6 +157,8 @@ def test_published(store: Store) -> None:
     assert [*store.query("gaps", params={"gap": "1h"})] == [*store.query(S.sessionize("1h").agg(n=N))]
     assert [*store.query("gaps")] == [*store.query(S.sessionize("5m").agg(n=N))]
     assert [*store.query("kinds", params={"us": ["q"]})] == [(4,)]
+    store.publish(S.filter(df.time() > P("after")).agg(n=N), "after")
+    assert [*store.query("after", params={"after": AT})] == [*store.query(S.filter(df.time() > AT).agg(n=N))]
 
 
 def test_devices_silent_at_the_end_of_the_range(store: Store) -> None:
@@ -151,10 +183,19 @@ def test_devices_silent_at_the_end_of_the_range(store: Store) -> None:
         (S.agg(n=N).limit(P("n", default=5)), {"n": -1}, "the parameter 'n': n: expected a number of rows, got -1"),
         (S.group_by(d=df.time().truncate(P("e", default="1h"))).agg(n=N), {"e": "7m"}, "'7m' does not divide a day"),
         (S.window(P("e"), size=P("s")).agg(n=N), {"e": "1h", "s": "90m"}, "'90m' is not a whole number of buckets"),
+        (S.filter(df.col("x") > P("x")).agg(n=N), {"x": df.col("k")}, "has a constant as its value"),
+        (S.sessionize(P("gap", default=timedelta(1))), {"gap": 2**70}, "a duration is at most 10,000 years"),
+        (
+            S.agg(a=df.quantile("x", P("q", default=0.5)), b=df.quantile("x", P("q", default=0.9))),
+            {},
+            "the parameter 'q' occurs with different defaults",
+        ),
+        (S.select(**{"\ud800": U}), {}, "has half of a pair of surrogates"),
+        (S.agg(m=df.integral("x", P("hold"))), {"hold": 5}, "5 is not a duration"),
     ],
 )
 def test_wrong_values(store: Store, metric: df.Stream, params: dict[str, Any], said: str) -> None:
-    with pytest.raises(GraphError, match=said):
+    with pytest.raises(DataflowError, match=said):
         store.query(metric, params=params)
 
 
@@ -169,6 +210,11 @@ def test_wrong_values(store: Store, metric: df.Stream, params: dict[str, Any], s
         (lambda: P("us", default=[df.col("x")]), "a constant|list of constants"),
         (lambda: S.window(P("e"), size="1h"), "where every is a parameter, size is one, too"),
         (lambda: df.time().truncate(P("e"), week_start="sun"), "says itself when its buckets start"),
+        (lambda: df.time().truncate("1w", week_start=P("day")), "week_start= and offset= are constants"),
+        (lambda: df.integral("x", "1h", between=P("between")), "between= is 'steps' or 'linear', and no parameter"),
+        (lambda: S.funnel(STEPS, "1h", mode=P("mode", default="strict")), "has its value when the metric runs"),
+        (lambda: S.sessionize("9" * 5000 + "s"), "is not a duration"),
+        (lambda: U == "\ud800", "has half of a pair of surrogates"),
     ],
 )
 def test_errors(wrong: Any, said: str) -> None:

@@ -334,7 +334,7 @@ def _length(value: object) -> object:
 
 
 SIGNATURES = {
-    "slope": Signature((2,), (Option("per", _length),), arrange=_arranged_slope),
+    "slope": Signature((2,), (Option("per", _length, length="only"),), arrange=_arranged_slope),
     "correlation": Signature((2,), arrange=_arranged("correlation")),
     "covariance": Signature((2,), (Option("ddof", integer(0, 1)),), arrange=_arranged("covariance")),
 }
