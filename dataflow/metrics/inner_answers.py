@@ -13,7 +13,7 @@ from typing import Any
 from dataflow.binding.typing import GraphError
 from dataflow.expressions.aggregate_calls import Agg, Named
 from dataflow.expressions.expr import Expr, col, lit
-from dataflow.steps import GroupBy, JoinAnswer, Source
+from dataflow.steps import GroupBy, JoinAnswer
 from dataflow.steps.base import STEPS, TABLE, InnerMetric, Step, content_of
 from dataflow.tables.answer_tables import AnswerTable, without_rows
 from dataflow.tables.calendars import Calendar
@@ -27,25 +27,28 @@ Answering = Callable[[InnerMetric, str], AnswerTable]
 def has_inner(steps: Sequence[Step]) -> bool:
     """Whether the metric takes answers of others, or of itself."""
     for i, step in enumerate(steps):
-        if step.inner(steps[:i]) or (not _is_table(steps[:i]) and _overs(step)) or any(map(has_inner, step.chains())):
+        if step.inner(steps[:i]) or (not _is_table(steps[:i]) and _overs(step)) or _inside(step):
             return True
     return False
 
 
+def _inside(step: Step) -> bool:
+    return any(has_inner(chain.steps) for chain in step.chains())
+
+
 def streams_in(steps: Sequence[Step]) -> list[str]:
     """The streams of the metric and of those inside it, each once, in the order of their names."""
-    return sorted({source.name for source in _sources(tuple(steps))})
+    return sorted(set(_streams(tuple(steps))))
 
 
-def _sources(part: object) -> Iterator[Source]:
-    if isinstance(part, Source):
-        yield part
-    elif isinstance(part, tuple):
+def _streams(part: object) -> Iterator[str]:
+    if isinstance(part, tuple):
         for item in part:
-            yield from _sources(item)
+            yield from _streams(item)
     elif is_dataclass(part) and isinstance(part, Step):
+        yield from part.streams()
         for f in fields(part):
-            yield from _sources(getattr(part, f.name))
+            yield from _streams(getattr(part, f.name))
 
 
 def answered(steps: Sequence[Step], answer: Answering) -> tuple[Step, ...]:
@@ -58,9 +61,10 @@ def _answered(before: tuple[Step, ...], steps: Sequence[Step], answer: Answering
     out: list[Step] = []
     for i, step in enumerate(steps):
         where = inside or f"step {i + 1} ({step.method})"
-        if (chains := step.chains()) and any(map(has_inner, chains)):
+        if _inside(step):
             start = (*before, *out)
-            step = step.with_chains([_answered(start, chain, answer, where) for chain in chains])
+            chains = [_answered(start if c.after is None else c.after, c.steps, answer, where) for c in step.chains()]
+            step = step.with_chains(chains)
         if not _is_table((*before, *steps[:i])) and (found := _overs(step)):
             joins, names = _beside_rows((*before, *out), found, answer, where)
             out += joins

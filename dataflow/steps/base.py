@@ -69,6 +69,15 @@ class InnerMetric:
     shift: int = 0
 
 
+@dataclass(frozen=True)
+class Chain:
+    """Row steps inside a step."""
+
+    steps: tuple[Step, ...]
+    after: tuple[Step, ...] | None = None
+    """What they follow; None: the steps before the step that they are inside."""
+
+
 class Step(ABC):
     """One step of a metric."""
 
@@ -194,8 +203,8 @@ class Step(ABC):
         """The metrics whose answers it takes; ``before`` are the steps before it."""
         return ()
 
-    def chains(self) -> tuple[tuple[Step, ...], ...]:
-        """Row steps inside it, each a chain that follows the steps before it."""
+    def chains(self) -> tuple[Chain, ...]:
+        """The row steps inside it."""
         return ()
 
     def with_chains(self, chains: Sequence[tuple[Step, ...]]) -> Step:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.call_text import call, given
 from dataflow.json import fields as json
-from dataflow.steps.base import Bound, Step
+from dataflow.steps.base import Bound, Chain, Step
 from dataflow.steps.union import (
     Steps,
     StreamPart,
@@ -49,6 +49,14 @@ class JoinAsof(Step, op="join_asof"):
     def tables(self) -> list[ReferenceTable]:
         """See Step."""
         return [table for step in self.other for table in step.tables()]
+
+    def chains(self) -> tuple[Chain, ...]:
+        """See Step."""
+        return (Chain(self.other, ()),)
+
+    def with_chains(self, chains: Sequence[Steps]) -> Step:
+        """See Step."""
+        return replace(self, other=chains[0])
 
     def merge_order(self, first: int, before: Sequence[int]) -> list[int]:
         """See Step: a row sees the other rows of its own time."""

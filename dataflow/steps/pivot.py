@@ -111,8 +111,8 @@ class Pivot(Step, op="pivot"):
 
 def column_of_value(value: object) -> str:
     """The name of the column for a value."""
-    if value is None:
-        return "null"
+    if value is None or value == "":
+        return "null" if value is None else "empty"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -7,7 +7,7 @@ operation; others are computed for the rows of each part (``Merge``).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dataflow.binding.sources import Sources, StreamColumns
@@ -16,9 +16,10 @@ from dataflow.expressions.node import quoted
 from dataflow.json import fields as json
 from dataflow.json.errors import JsonFormError
 from dataflow.json.reading import Reader, check_distinct
-from dataflow.steps.base import POINTS, Bound, Step, from_object, to_object
+from dataflow.steps.base import POINTS, Bound, Chain, Step, from_object, to_object
 from dataflow.steps.source import points_of
 from dataflow.tables.reference_tables import ReferenceTable
+from dataflow.typed.hidden_columns import OVER
 from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import Branch, Merge
 
@@ -94,6 +95,14 @@ class Union(Step, op="union"):
         """See Step."""
         return [table for part in self.parts for step in part for table in step.tables()]
 
+    def chains(self) -> tuple[Chain, ...]:
+        """See Step."""
+        return tuple(Chain(part, ()) for part in self.parts)
+
+    def with_chains(self, chains: Sequence[Steps]) -> Step:
+        """See Step."""
+        return replace(self, parts=tuple(chains))
+
     def merge_order(self, first: int, before: Sequence[int]) -> list[int]:
         """See Step."""
         out = list(before)
@@ -160,9 +169,9 @@ class StreamPart:
     shape: Shape
 
     def columns(self) -> dict[str, Typed]:
-        """Its columns without the key and the time."""
+        """Its columns without the key and the time, and without hidden ones."""
         own = {self.stream.key: "slot", self.stream.time: "time"}
-        return {n: t for n, t in self.shape.env.items() if own.get(n) != t.fn}
+        return {n: t for n, t in self.shape.env.items() if own.get(n) != t.fn and not n.startswith(OVER)}
 
 
 def bound_part(b: Expressions, steps: Sequence[Step]) -> StreamPart:

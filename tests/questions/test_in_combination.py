@@ -172,3 +172,48 @@ def test_columns_that_parameters_name_come_back() -> None:
     by = df.col(P("by", default="u", choices=["u", "x"]))
     for metric in (S.select(n=X.row_number(within=by)), S.group_by("u", "x").agg(n=N).top(2, by="n", per=by)):
         assert eval(repr(metric), {"df": df}).to_json() == metric.to_json()
+
+
+def test_timelines_of_several_streams_with_answers_inside(store: Store) -> None:
+    """Every stream of a timeline is there for the parts of the question, too."""
+    above = S.state_duration(df.mean("x").over("k") <= X)
+    both = above & S2.state_duration(X > 10)
+    # Of s the mean is 2, reached at 100 s; s2 reports 20 at 150 s.
+    second = 1_000_000
+    right = [(0, 150 * second, False), (150 * second, 200 * second + 1, True)]
+    assert asked(store, both, "start", "end", "state") == right
+    per_key = both.group_by("k").agg(d=df.duration(df.col("state")))
+    [(_, now, before)] = asked(store, per_key.compare("-50s"), "k", "d", "before_d")
+    assert (now, before) == (50 * second + 1, 1)
+    joined = df.join(S.group_by("k").agg(n=N), per_key, on="k")
+    assert asked(store, joined, "k", "n", "d") == [("a", 3, 50 * second + 1)]
+    counted = S.join(S2.group_by("k").agg(m=N), on="k").state_duration(df.col("m") > 1) & S2.state_duration(X > 10)
+    assert asked(store, counted, "state") == [(None,), (False,), (True,)]
+
+
+def test_parts_of_unions_and_joins_with_answers_inside(store: Store) -> None:
+    """Each part sees the answer about its own rows, also where several have the same."""
+    above = df.mean("x").over("k") <= X
+    both = df.union(S.filter(above).select("x"), S2.filter(above).select("x"))
+    assert asked(store, both, "x") == [(2,), (20,), (3,)]
+    found = asked(store, both.with_columns(n=N.over("k"), most=df.max("x").over("k")), "x", "n", "most")
+    assert found == [(2, 3, 20), (20, 3, 20), (3, 3, 20)]
+    assert "$" not in "".join(store.query(both).columns)
+    joined = S.join_asof(S2.filter(above).join(S.group_by("k").agg(n=N), on="k").select(y=X, n=df.col("n")))
+    assert asked(store, joined, "x", "y", "n") == [(1, None, None), (2, None, None), (3, 20, 3)]
+    assert repr(df.from_json(joined.to_json())) == repr(joined)
+
+
+def test_all_streams_of_a_timeline_are_known(store: Store) -> None:
+    """An erase of any of them takes the kept states of the query."""
+    both = S.state_duration(X > 1) & S2.state_duration(X > 10)
+    assert store.publish(both.agg(d=df.duration()), "both").streams == ["s", "s2"]
+
+
+def test_an_empty_text_names_a_column(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    points = {"k": ["a"] * 3, "t": [0, 3600, 3601], "u": ["", "up", ""]}
+    store.ingest("s", points, key="k", time="t", unit="s", progress=False)
+    wide = S.group_by("k", "u").agg(n=N).pivot("u", values=["up", ""])
+    assert asked(store, wide, "k", "up", "empty") == [("a", 1, 2)]
+    assert asked(store, wide.compare("-1h"), "k", "empty", "before_empty") == [("a", 2, 1)]
