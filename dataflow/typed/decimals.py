@@ -28,6 +28,11 @@ _REAL = (
 )  # fmt: skip
 """Functions of floats."""
 
+_NUMBERS = (
+    "add", "sub", "mul", "div", "floordiv", "mod", "fill_null", "when", "least", "greatest", "clip", "cumulative_sum",
+)  # fmt: skip
+"""Functions of numbers of any kind, and of values of one kind."""
+
 
 def is_decimal(e: Typed) -> bool:
     """Whether the expression is a decimal."""
@@ -76,7 +81,8 @@ def arranged(fn: str, args: Sequence[Typed]) -> tuple[list[Typed], Type] | list[
     first = 1 if fn == "when" else 0
     head, values = list(args[:first]), list(args[first:])
     kinds = {e.type for e in values if e.type is not None}
-    if fn in ("is_null", "is_not_null", "changed", "row_number", "decimal", "is_in"):
+    if fn not in (*_NUMBERS, *_SAME, *_COMPARING, *_REAL):
+        # It takes a decimal as it is, like is_null, or its own rule refuses it, as a text's and a time's do.
         return [*head, *values]
     if fn in _SAME:
         assert values[0].type is not None

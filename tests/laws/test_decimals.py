@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dataflow as df
+from dataflow.binding.typing import GraphError
 from operators.errors import InexactDecimal, OverflowExceeded
 from operators.kernels import decimals
 from runtime import Store
@@ -265,6 +266,22 @@ def test_mistakes_at_once(make: Any, message: str) -> None:
 def test_mistakes(column: df.Expr, message: str) -> None:
     with pytest.raises(df.DataflowError, match=message):
         asked([1.0], x=column)
+
+
+TAKE_NONE: list[tuple[str, tuple[Any, ...]]] = [
+    *((name, ()) for name in ("year", "quarter", "month", "day", "day_of_year", "iso_week", "weekday", "hour")),
+    *((name, ()) for name in ("minute", "second", "lower", "upper", "strip", "length", "number", "__invert__")),
+    *((name, ("a",)) for name in ("starts_with", "ends_with", "contains", "like")),
+    *((name, (True,)) for name in ("__and__", "__or__")),
+    ("truncate", ("1d",)), ("substring", (0, 1)), ("split", (",", 0)), ("replace", ("a", "b")), ("parse_time", ("%Y",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "arguments"), TAKE_NONE)
+def test_functions_of_times_texts_and_conditions_take_none(function: str, arguments: tuple[Any, ...]) -> None:
+    """Else the scaled integer would be taken for a time, or for the number of a word."""
+    with pytest.raises(GraphError, match=r"cannot take decimal\(2\), where (time|string|a condition) is expected"):
+        asked([1.0], x=getattr(T.decimal(2), function)(*arguments))
 
 
 def test_results(tmp_path: Path) -> None:
