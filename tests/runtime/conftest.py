@@ -11,10 +11,15 @@ import pytest
 from tests.runtime.faults import REFUSED
 
 
+_DESCRIPTIONS: dict[object, object] = {}
+"""What botocore has read about AWS's services. A session reads it once, but each test makes sessions of its own."""
+
+
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """moto, with the bucket ``lake``; one request at a time, for its transactions are not atomic by themselves."""
     import boto3
+    from botocore import session as sessions
     from moto import mock_aws
     from moto.core.botocore_stubber import BotocoreStubber
 
@@ -31,6 +36,13 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         with lock:
             return real(stubber, event_name, request, **named)
 
+    def reading_once(*given: Any) -> Any:
+        loader = loaders(*given)
+        loader._cache = _DESCRIPTIONS
+        return loader
+
+    loaders = sessions.create_loader
+    monkeypatch.setattr(sessions, "create_loader", reading_once)
     monkeypatch.setattr(BotocoreStubber, "__call__", alone)
     with mock_aws():
         boto3.client("s3").create_bucket(Bucket="lake")

@@ -186,6 +186,7 @@ class JsonReader:
         self._tree = NameTree(self._names)
         self._allocate(64)
         self._learning = True
+        self._new = 0
 
     def _drop(self) -> None:
         """Read more, and drop finished text: all before the last non-empty line."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 
 from runtime.testing.oracle.oracle_zones import zone as zone_of
 
@@ -20,6 +20,7 @@ def local(t: int, zone: str) -> datetime:
     return (EPOCH + t * MICROSECOND).astimezone(zone_of(zone))
 
 
+@lru_cache(maxsize=4096)
 def midnight(day: date, zone: str, later: timedelta = timedelta(0)) -> int:
     """The first instant of a local day, in microseconds since 1970 UTC: the first time the clock shows its midnight, or
     ``later`` than midnight.
@@ -61,6 +62,13 @@ def day_edges(day: date, width: timedelta, zone: str) -> list[int]:
     return sorted(edges)
 
 
+@lru_cache(maxsize=64)
+def near_edges(day: date, width: timedelta, zone: str) -> list[int]:
+    """The edges of a local day and its neighbours: where the clock goes back behind midnight it shows a day that is
+    over."""
+    return sorted({t for days in (-1, 0, 1) for t in day_edges(day + days * ONE_DAY, width, zone)})
+
+
 def bucket(t: int, every: str, zone: str) -> tuple[int, int]:
     """Start and end of the bucket of ``t``: ``every`` is a count and s, m, h, d, w, mo or y; then @ and the first day
     of the week, + and how much later than midnight it starts, in one unit."""
@@ -75,20 +83,17 @@ def bucket(t: int, every: str, zone: str) -> tuple[int, int]:
     )
     today = (local(t, zone).replace(tzinfo=None, fold=0) - later).date()
     if unit in SECONDS:
-        width = timedelta(seconds=n * SECONDS[unit])
-        edges = [t for days in (-1, 0, 1) for t in day_edges(today + days * ONE_DAY, width, zone)]
+        edges = near_edges(today, timedelta(seconds=n * SECONDS[unit]), zone)
     elif unit in ("d", "w"):
         first = date(1970, 1, 1) if unit == "d" else date(1969, 12, 29)  # a Monday
         while match[3] is not None and f"{first:%a}".lower() != match[3]:
             first -= ONE_DAY
         days = n if unit == "d" else 7 * n
         begin = first + (today - first).days // days * days * ONE_DAY
-        edges = [midnight(begin + i * days * ONE_DAY, zone, later) for i in (-1, 0, 1, 2)]
+        edges = sorted({midnight(begin + i * days * ONE_DAY, zone, later) for i in (-1, 0, 1, 2)})
     else:
         months = n if unit == "mo" else 12 * n
         number = ((today.year - 1970) * 12 + today.month - 1) // months * months
-        edges = [midnight(month(number + i * months), zone, later) for i in (-1, 0, 1, 2)]
-    # Neighbours, too: where the clock goes back behind midnight it shows a day that is over.
-    edges = sorted(set(edges))
+        edges = sorted({midnight(month(number + i * months), zone, later) for i in (-1, 0, 1, 2)})
     after = bisect_right(edges, t)
     return edges[after - 1], edges[after]

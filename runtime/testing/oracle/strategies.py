@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -57,25 +58,41 @@ def _one_of_each(choices: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, A
     return st.binary(min_size=len(choices), max_size=len(choices)).map(chosen)
 
 
-def _payloads(integers: list[int], dense: bool) -> st.SearchStrategy[dict[str, Any]]:
-    """The columns of one point, which of them are reported, and the step to it from the point before.
+@lru_cache
+def _payloads(integers: tuple[int, ...], dense: bool, most: int) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """The columns of up to ``most`` points, which of them are reported, and the step to each from the point before.
 
     Firmware is reported seldom, and about one point in ten reports nothing; a dense point nearly always reports all.
     """
     names = list(TYPES)
     some = [[], [], *(list(chosen) for n in range(len(names) + 1) for chosen in combinations(names, n))]
     nulls = 1 if dense else 2
-    return _one_of_each(
+    payload = _one_of_each(
         {
             "step": EVENT_STEPS if dense else STEPS,
             "reported": [names] if dense else some,
             "temp": _maybe(TEMPERATURES, nulls),
-            "n": _maybe(integers, nulls),
+            "n": _maybe(list(integers), nulls),
             "ok": _maybe([True, False], nulls),
             "status": _maybe(STATUSES, nulls),
             "firmware": _maybe(FIRMWARES, 2 if dense else 6),
         }
     )
+    return st.lists(payload, max_size=most)
+
+
+@lru_cache
+def _some(keys: tuple[Any, ...]) -> st.SearchStrategy[list[Any]]:
+    return st.lists(st.sampled_from(keys), unique=True, max_size=len(keys))
+
+
+@lru_cache
+def _bytes(n: int) -> st.SearchStrategy[bytes]:
+    return st.binary(min_size=n, max_size=n)
+
+
+_ARRIVING = _one_of_each({"begin": [0, 0, 1, GAP, HOUR, DAY]})
+_DISTURBED = _one_of_each({"in any order": [False, True], "sent twice": [0, 0, 0, 0, 1, 2, 3]})
 
 
 @st.composite
@@ -91,19 +108,35 @@ def points(
 
     ``dense``: points that tell all, many within seconds or the gap.
     """
-    payloads = st.lists(_payloads(integers, dense), max_size=most)
-    names = keys if keys is not None else ["a", "b", "c", "ö"]
+    payloads = _payloads(tuple(integers), dense, most)
     found: list[Point] = []
-    for key in draw(st.lists(st.sampled_from(names), unique=True, max_size=len(names))):
-        t = BASE + draw(st.sampled_from([0, 0, 1, GAP, HOUR, DAY]))
+    for key in draw(_some(("a", "b", "c", "ö") if keys is None else tuple(keys))):
+        t = BASE + draw(_ARRIVING)["begin"]
         for payload in draw(payloads):
             t += payload["step"]
             found.append({KEY: key, TIME: t, **{name: payload[name] for name in payload["reported"]}})
-    if draw(st.booleans()):
-        found = draw(st.permutations(found))
-    if found and draw(st.integers(0, 4)) == 0:
-        found += draw(st.lists(st.sampled_from(found), max_size=3))  # sent twice
+    disturbed = draw(_DISTURBED) if found else {"in any order": False, "sent twice": 0}
+    if disturbed["in any order"]:
+        places = draw(_bytes(len(found)))
+        found = [found[i] for i in sorted(range(len(found)), key=lambda i: (places[i], i))]
+    if disturbed["sent twice"]:
+        found += [found[byte * len(found) >> 8] for byte in draw(_bytes(disturbed["sent twice"]))]
     return found
+
+
+_NEAR = [0, 0, 1, -1, GAP, -GAP, GAP // 2, HOUR]
+_RANGES = _one_of_each(
+    {
+        "all": [False, True],
+        "earlier": [0, HOUR],
+        "later": [1, DAY],
+        "first": list(range(256)),
+        "from first": _NEAR,
+        "second": list(range(256)),
+        "from second": _NEAR,
+        "length": [1, GAP, HOUR],
+    }
+)
 
 
 @st.composite
@@ -118,9 +151,8 @@ def cases(
     """Points and a range: all of them, or one that starts and ends at, near or between points, or beside them all."""
     found = draw(points(keys=keys, integers=integers, most=most, dense=dense))
     times = sorted({point[TIME] for point in found} | {BASE})
-    if draw(st.booleans()):
-        return Case(found, times[0] - draw(st.sampled_from([0, HOUR])), times[-1] + draw(st.sampled_from([1, DAY])))
-    near = st.sampled_from([0, 0, 1, -1, GAP, -GAP, GAP // 2, HOUR])
-    edges = [draw(st.sampled_from(times)) + draw(near) for _ in range(2)]
-    since, until = sorted(edges)
-    return Case(found, since, until if until > since else since + draw(st.sampled_from([1, GAP, HOUR])))
+    of = draw(_RANGES)
+    if of["all"]:
+        return Case(found, times[0] - of["earlier"], times[-1] + of["later"])
+    since, until = sorted(times[of[at] * len(times) >> 8] + of[f"from {at}"] for at in ("first", "second"))
+    return Case(found, since, until if until > since else since + of["length"])
