@@ -10,7 +10,6 @@ import pytest
 
 from tests.runtime.faults import REFUSED
 
-
 _DESCRIPTIONS: dict[object, object] = {}
 """What botocore has read about AWS's services. A session reads it once, but each test makes sessions of its own."""
 
