@@ -20,8 +20,8 @@ pytest.register_assert_rewrite("runtime.testing", "tests.laws", "tests.simulator
 gc.set_threshold(100_000, 50, 100)
 
 IN_MEMORY, ROOM = Path("/dev/shm"), 8 << 30
-"""A folder in memory (Linux), and the free bytes that the stores of a whole run fit in: on a disk each commit waits, and
-tests that write stores take half as long again."""
+"""A folder in memory (Linux), and the free bytes that the stores of a whole run fit in: on a disk each commit waits, so
+that tests which write stores take half as long again."""
 
 
 def _has_room() -> bool:
