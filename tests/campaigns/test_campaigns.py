@@ -6,7 +6,7 @@ import pytest
 
 from tests.campaigns import CAMPAIGNS, Report, campaign
 
-BUDGET = {"arrays": 4, "kernels": 12, "kills": 20, "places": 30, "soak": 20, "upkeep": 5}
+BUDGET = {"arrays": 4, "kernels": 12, "kills": 20, "places": 30, "soak": 6, "upkeep": 5}
 """Of those whose tries are processes, or seconds: fewer than of others."""
 
 

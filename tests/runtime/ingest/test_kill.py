@@ -11,7 +11,7 @@ import dataflow as df
 from runtime import Store
 from tests.runtime.killing import Killing
 
-KILLS = 50
+KILLS = 20
 ROWS = 3_000
 DAY = 86_400_000_000
 
