@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.expressions.node import CALL_TEXTS, Node, is_usual, operand, option_text, quoted, written
 from dataflow.expressions.over_calls import Columns, Descending, columns_of, ordered, over_options
+from dataflow.expressions.whole_options import whole_option
 from dataflow.times.durations import parse_duration, parse_every
-from dataflow.values.constants import plain
 from dataflow.values.mistaken import shown, without_call
 from dataflow.values.settings import Setting, setting_name
 from operators.aggregates import SIGNATURES
@@ -71,9 +71,7 @@ class Agg:
         if any(name == "hold" for name, _ in self.options):
             raise DataflowError(f"{self!r} makes intervals of its own, by hold=; it cannot be over trailing windows")
         if rows is not None:
-            rows = plain(rows)
-            if isinstance(rows, bool) or not isinstance(rows, int) or not 1 <= rows <= MOST_ROWS:
-                raise DataflowError(f"trailing(rows=) takes 1 to {MOST_ROWS:,} rows, got {shown(rows)}")
+            rows = whole_option("trailing", "rows", rows)
         micros = None if length is None else parse_duration(length, "trailing(length)")
         return trailing_of(self, micros, rows)
 
@@ -92,10 +90,6 @@ class Agg:
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _computed
         __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _computed
         __and__ = __rand__ = __or__ = __ror__ = __invert__ = _computed
-
-
-MOST_ROWS = 10_000_000
-"""The most rows of a trailing window that is given in rows."""
 
 
 def trailing_of(agg: Agg, length: int | None, rows: int | None) -> Expr:
@@ -117,7 +111,7 @@ def agg_in(e: Expr) -> Agg:
 def _trailing_text(e: Node) -> str:
     assert isinstance(e, Expr)
     length, rows = e.option("length"), e.option("rows")
-    given = f"rows={rows}" if length is None else option_text("hold", length)
+    given = f"rows={option_text('rows', rows)}" if length is None else option_text("hold", length)
     return f"{agg_in(e)!r}.trailing({given})"
 
 

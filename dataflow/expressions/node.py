@@ -190,7 +190,7 @@ def _over(e: Node) -> str:
     last = [] if rows is None else [f"rows={rows}"]
     if not isinstance(of, str):
         return f"{of!r}.over({', '.join([*map(column_text, per), *sorting, *down, *last])})"
-    number = [str(n)] if n is not None and (of == "ntile" or n != 1) else []
+    number = [str(n)] if n is not None and (of == "ntile" or str(n) != "1") else []
     among = [f"per={columns_text(per)}"] if per and of != "share" else [*map(column_text, per)]
     return f"{_in(_ATOM, e.args[0])}.{of}({', '.join([*number, *sorting, *among, *down, *last])})"
 

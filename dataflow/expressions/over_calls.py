@@ -15,10 +15,10 @@ Its options, besides the arguments of a function that is no aggregate:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias, TypeGuard, TypeVar
+from typing import TypeAlias, TypeVar
 
 from dataflow.expressions.node import Node
-from dataflow.values.constants import plain
+from dataflow.expressions.whole_options import whole_option
 from dataflow.values.mistaken import listed_values, shown, without_call
 from operators.errors import DataflowError
 from operators.nearest import meant
@@ -44,9 +44,6 @@ ROW_FUNCTIONS = ("share", *RANKS, *ORDERED)
 
 NUMBERED = ("ntile", "previous", "next")
 """Those that take a number."""
-
-MOST = 2**31 - 1
-"""The largest number of rows or parts."""
 
 
 def columns_of(given: Columns, where: str, kind: type[N]) -> tuple[N, ...]:
@@ -139,16 +136,15 @@ def what_is_wrong(args: Sequence[Node], options: Mapping[str, object]) -> str | 
     if (of in NUMBERED) != (n is not None):
         return f"{'a number is missing' if n is None else 'no number is taken'}: n"
     given = [(name, value) for name, value in (("n", n), ("rows", rows)) if value is not None]
-    return next((f"{name}: expected 1 to {MOST:,}" for name, value in given if not _is_count(value)), None)
-
-
-def _is_count(v: object) -> TypeGuard[int]:
-    return isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= MOST
+    for name, value in given:
+        try:
+            whole_option("over", name, value, name)
+        except DataflowError as error:
+            return str(error)
+    return None
 
 
 def counted(n: object, where: str) -> int:
     """A number of rows or parts; DataflowError naming ``where`` for anything else."""
-    n = plain(n)
-    if not _is_count(n):
-        raise DataflowError(f"{where} takes a number from 1, got {shown(n)}")
-    return n
+    number: int = whole_option("over", "n", n, where)
+    return number

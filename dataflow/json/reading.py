@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from dataflow.expressions.aggregate_calls import (
-    MOST_ROWS,
     Agg,
     Named,
     NamedAggs,
@@ -20,6 +19,7 @@ from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import CASTS, FUNCTIONS
 from dataflow.expressions.over_calls import RANKS, over_options, what_is_wrong
 from dataflow.expressions.scan_calls import scan_call
+from dataflow.expressions.whole_options import is_whole, whole_option
 from dataflow.json.errors import JsonFormError, short
 from dataflow.times.durations import parse_every
 from dataflow.typed.decimals import ROUNDINGS
@@ -27,7 +27,7 @@ from dataflow.values.mistaken import whole_text
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import meant
-from operators.types import DECIMALS, MAX_PLACES, MAX_PREVIOUS, MAX_ROUND, MAX_TEXT, MIN_ROUND
+from operators.types import DECIMALS
 
 MAX_NODES, MAX_DEPTH = 1000, 32
 """Limits on the expressions of a metric."""
@@ -39,6 +39,13 @@ def check_distinct(names: Sequence[str], where: str) -> None:
     """JsonFormError if a name occurs twice."""
     if (twice := distinct_names(names)) is not None:
         raise JsonFormError(f"{where}: the name {twice!r} is given twice")
+
+
+def _whole_option(fn: str, name: str, value: object, where: str) -> object:
+    try:
+        return whole_option(fn, name, value)
+    except DataflowError as error:
+        raise JsonFormError(f"{where}: {error}") from None
 
 
 class Reader:
@@ -166,30 +173,19 @@ class Reader:
             here = f"{where}.{name}"
             if (parameter := self.setting(option, here)) is not None:
                 option = parameter
-            elif name == "n":
-                self.whole(option, here, MIN_ROUND, MAX_ROUND)
+            elif name == "count" and option is None:
+                pass
+            elif is_whole(str(fn), name):
+                option = _whole_option(str(fn), name, option, here)
             elif name == "half_life":
                 option = self.micros(option, here)
             elif name == "hold":
                 option = self.micros(option, here, optional=True)
             elif name == "every":
                 parse_every(self.text(option, here), here)
-            elif name == "rows":
-                if isinstance(option, bool) or not isinstance(option, int) or not 1 <= option <= MAX_PREVIOUS:
-                    raise JsonFormError(f"{here}: expected 1 to {MAX_PREVIOUS} rows, got {short(option)}")
-            elif name in ("start", "count", "index"):
-                least, whole = (
-                    -MAX_TEXT if name == "index" else 0,
-                    isinstance(option, int) and not isinstance(option, bool),
-                )
-                if not (name == "count" and option is None) and not (whole and least <= option <= MAX_TEXT):
-                    raise JsonFormError(f"{here}: expected a position in a text, got {short(option)}")
             elif name == "type" and fn in ("cast", "try_cast"):
                 if option not in CASTS:
                     raise JsonFormError(f"{here}: expected one of {', '.join(CASTS)}, got {short(option)}")
-            elif name == "places":
-                if isinstance(option, bool) or not isinstance(option, int) or not 0 <= option <= MAX_PLACES:
-                    raise JsonFormError(f"{here}: expected 0 to {MAX_PLACES} places, got {short(option)}")
             elif name == "rounding":
                 if option not in ROUNDINGS:
                     raise JsonFormError(f"{here}: expected one of {', '.join(ROUNDINGS)}, got {short(option)}")
@@ -232,7 +228,9 @@ class Reader:
         args = listed.pop("args")
         n = 1 if isinstance(of, str) and of in RANKS else len(listed["order"])
         flags = tuple(self.rows(d.get("descending", [False] * n), f"{where}.descending"))
-        options = over_options(of, **listed, descending=flags, n=d.get("n"), rows=d.get("rows"))
+        settings = {name: self.setting(d.get(name), f"{where}.{name}") for name in ("n", "rows")}
+        numbers = {name: d.get(name) if setting is None else setting for name, setting in settings.items()}
+        options = over_options(of, **listed, descending=flags, **numbers)
         if (wrong := what_is_wrong(args, dict(options))) is not None:
             raise JsonFormError(f"{where}: {wrong}")
         return Expr("over", args, options)
@@ -252,7 +250,9 @@ class Reader:
             raise JsonFormError(f"{where}: expected a length or a number of rows, the other null")
         parameter = self.setting(d["length"], f"{where}.length")
         length: Any = self.micros(d["length"], f"{where}.length", optional=True) if parameter is None else parameter
-        rows = None if d["rows"] is None else self.whole(d["rows"], f"{where}.rows", 1, MOST_ROWS)
+        rows: Any = self.setting(d["rows"], f"{where}.rows")
+        if rows is None and d["rows"] is not None:
+            rows = _whole_option("trailing", "rows", d["rows"], f"{where}.rows")
         return trailing_of(self.agg(d["agg"], f"{where}.agg", depth + 1), length, rows)
 
     def agg(self, value: object, where: str, depth: int = 0) -> Agg:

@@ -24,7 +24,12 @@ def expr_out(e: Expr) -> dict[str, Any]:
     if e.fn == "over":
         return _over_out(options, e)
     if e.fn == "trailing":
-        return {"fn": e.fn, "agg": agg_out(agg_in(e)), "length": option_out(options["length"]), "rows": options["rows"]}
+        return {
+            "fn": e.fn,
+            "agg": agg_out(agg_in(e)),
+            "length": option_out(options["length"]),
+            "rows": option_out(options["rows"]),
+        }
     out: dict[str, Any] = {"fn": e.fn, "args": [expr_out(a) for a in e.args]}
     for name, value in options.items():
         out[name] = option_out(value)
@@ -43,11 +48,11 @@ def _over_out(options: dict[str, Any], e: Expr) -> dict[str, Any]:
     of = options["of"]
     found = {
         "args": [expr_out(a) for a in e.args],
-        "n": options["n"],
+        "n": option_out(options["n"]),
         "per": [expr_out(c) for c in options["per"]],
         "order": [expr_out(c) for c in options["order"]],
         "descending": list(options["descending"]) if any(options["descending"]) else [],
-        "rows": options["rows"],
+        "rows": option_out(options["rows"]),
     }
     given = {name: value for name, value in found.items() if value not in (None, [])}
     return {"over": agg_out(of) if isinstance(of, Agg) else of, **given}

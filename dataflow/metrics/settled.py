@@ -14,6 +14,7 @@ from dataflow.expressions.aggregate_calls import Agg, agg_in, trailing_of
 from dataflow.expressions.aggregate_signatures import option_written, options_of, signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import RANGE
+from dataflow.expressions.whole_options import is_whole, whole_option
 from dataflow.json.fields import form_of
 from dataflow.steps.base import Step
 from dataflow.tables.calendars import Calendar
@@ -149,14 +150,18 @@ class _Values:
     def of_expr(self, e: Expr) -> Expr:
         """An expression with the values of the options of its functions."""
         if e.fn == "trailing":
-            length = e.option("length")
-            if isinstance(length, Setting):
-                length = self._option(e.fn, "length", length)
-            agg = agg_in(e)
-            inside = self.of_agg(agg)
-            if inside is agg and length is e.option("length"):
+            agg, given = agg_in(e), [e.option(name) for name in ("length", "rows")]
+            inside, found = (
+                self.of_agg(agg),
+                [
+                    self._option(e.fn, name, v) if isinstance(v, Setting) else v
+                    for name, v in zip(("length", "rows"), given, strict=True)
+                ],
+            )
+            if inside is agg and all(a is b for a, b in zip(found, given, strict=True)):
                 return e
-            return trailing_of(inside, cast(int | None, length), cast(int | None, e.option("rows")))
+            length, rows = cast(list[int | None], found)
+            return trailing_of(inside, length, rows)
         args = self.of_part(e.args)
         values = dict(e.options).get("values")
         if e.fn == "is_in" and isinstance(values, Setting):
@@ -169,6 +174,8 @@ class _Values:
 
     def _option(self, fn: str, name: str, e: Setting) -> object:
         where = f"{fn}({name})"
+        if is_whole(fn, name):
+            return self.value(e, lambda v: whole_option(fn, name, v))
         if name in ("hold", "half_life", "length"):
             return self.value(e, lambda v: parse_duration(v, where))
         if name == "every":

@@ -17,6 +17,7 @@ from runtime.query.plan.prepare import Request, prepare
 
 S, U, P = df.stream("s"), df.col("u"), df.param
 N = df.count()
+PER_WORD = S.group_by("u").agg(n=N)
 AT = datetime(1970, 1, 1, 0, 5, tzinfo=UTC)
 STEPS = [U == "p", U == "q"]
 
@@ -124,6 +125,23 @@ CASES: dict[str, tuple[df.Stream, dict[str, Any], df.Stream]] = {
     "times as text": (
         S.filter(df.time().is_in(P("at", default=[AT]))).agg(n=N), {"at": "1970-01-01T00:01:00Z,1970-01-02"},
         S.filter(df.time().is_in([datetime(1970, 1, 1, 0, 1, tzinfo=UTC)])).agg(n=N)),
+    "how many rows back": (
+        S.select(v=U.previous(P("n", default=1))), {"n": 2}, S.select(v=U.previous(2))),
+    "rows of a window": (
+        S.select(v=df.sum("x").trailing(rows=P("n", default=1))), {"n": 2}, S.select(v=df.sum("x").trailing(rows=2))),
+    "decimal places": (
+        S.select(v=(df.col("x") / 7).round(P("n", default=0)), w=df.col("x").decimal(P("places", default=0))),
+        {"n": 2, "places": 3}, S.select(v=(df.col("x") / 7).round(2), w=df.col("x").decimal(3))),
+    "positions in a text": (
+        S.select(v=(U + "-b").split("-", P("i", default=0)), w=(U + "-b").substring(P("at", default=0), P("n"))),
+        {"i": -1, "at": 1, "n": 2}, S.select(v=(U + "-b").split("-", -1), w=(U + "-b").substring(1, 2))),
+    "rows and parts of a table": (
+        PER_WORD.with_columns(
+            a=df.col("n").previous(P("n", default=1), order="u"), b=df.col("n").ntile(P("parts", default=2)),
+            c=N.over(order="u", rows=P("n"))),
+        {"n": 2, "parts": 3},
+        PER_WORD.with_columns(
+            a=df.col("n").previous(2, order="u"), b=df.col("n").ntile(3), c=N.over(order="u", rows=2))),
     "in a timeline": (
         (S.heartbeat(P("timeout", default="1m")) & S.state_duration(U == "p")).agg(d=df.duration(df.col("state"))),
         {"timeout": "10m"},

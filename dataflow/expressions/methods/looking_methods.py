@@ -8,12 +8,12 @@ from typing import Self
 from dataflow.expressions.methods.method_base import Methods
 from dataflow.expressions.node import Node
 from dataflow.expressions.over_calls import Columns, Descending, counted, in_order
+from dataflow.expressions.whole_options import whole_option
 from dataflow.times.durations import parse_duration
-from dataflow.values.constants import Literal, plain
+from dataflow.values.constants import Literal
 from dataflow.values.mistaken import shown, without_call
 from dataflow.values.settings import Setting
 from operators.errors import DataflowError
-from operators.types import MAX_PREVIOUS
 
 
 class LookingMethods(Methods):
@@ -57,10 +57,9 @@ class LookingMethods(Methods):
         """
         if order is not None:
             return self._in_order("previous", within, order, per, descending, counted(rows, "previous"))
-        rows = plain(rows)
-        if isinstance(rows, bool) or not isinstance(rows, int) or not 1 <= rows <= MAX_PREVIOUS:
-            raise DataflowError(f"previous takes 1 to {MAX_PREVIOUS} rows, got {shown(rows)}")
-        return self._in_order("previous", within, order, per, descending, **({} if rows == 1 else {"rows": rows}))
+        rows = whole_option("previous", "rows", rows)
+        usual = not isinstance(rows, Setting) and rows == 1
+        return self._in_order("previous", within, order, per, descending, **({} if usual else {"rows": rows}))
 
     def next(
         self, rows: int = 1, *, order: Columns = None, per: Columns = None, descending: Descending = False

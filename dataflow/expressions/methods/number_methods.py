@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Self
 
 from dataflow.expressions.methods.method_base import Methods
-from dataflow.values.constants import Literal, plain
+from dataflow.expressions.whole_options import whole_option
+from dataflow.values.constants import Literal
 from dataflow.values.mistaken import shown
+from dataflow.values.settings import Setting
 from operators.errors import DataflowError
-from operators.types import MAX_PLACES, MAX_ROUND, MIN_ROUND
 
 
 class NumberMethods(Methods):
@@ -29,10 +30,9 @@ class NumberMethods(Methods):
     def round(self, n: int = 0) -> Self:
         """The number to ``n`` decimal places (-9 to 18), half away from zero, of the same type. A float is read as the
         shortest decimal that reads back as it: ``round(2)`` of 1.005 is 1.01. A decimal keeps its places."""
-        n = plain(n)
-        if isinstance(n, bool) or not isinstance(n, int) or not MIN_ROUND <= n <= MAX_ROUND:
-            raise DataflowError(f"round takes {MIN_ROUND} to {MAX_ROUND} decimal places, got {shown(n)}")
-        return self._of("round", **({} if n == 0 else {"n": n}))
+        n = whole_option("round", "n", n)
+        usual = not isinstance(n, Setting) and n == 0
+        return self._of("round", **({} if usual else {"n": n}))
 
     def sign(self) -> Self:
         """-1, 0 or 1, of the type of the number; an integer of a duration."""
@@ -50,9 +50,7 @@ class NumberMethods(Methods):
         ``"half_even"`` or ``"half_up"`` (away from zero) rounded. Floats of 2**51 units and more are treated in the
         same way, since their neighbours are too far apart.
         """
-        places = plain(places)
-        if isinstance(places, bool) or not isinstance(places, int) or not 0 <= places <= MAX_PLACES:
-            raise DataflowError(f"decimal takes 0 to {MAX_PLACES} places, got {shown(places)}")
+        places = whole_option("decimal", "places", places)
         if rounding not in ("exact", "half_even", "half_up"):
             raise DataflowError(f"decimal: rounding is exact, half_even or half_up, got {shown(rounding)}")
         return self._of("decimal", places=places, rounding=rounding)

@@ -6,11 +6,10 @@ from typing import Self
 
 from dataflow.expressions.functions import CASTS
 from dataflow.expressions.methods.method_base import Methods
+from dataflow.expressions.whole_options import whole_option
 from dataflow.times.zones import check_zone
-from dataflow.values.constants import plain
 from dataflow.values.mistaken import shown, text_of
 from operators.errors import DataflowError
-from operators.types import MAX_TEXT
 
 
 class TextMethods(Methods):
@@ -51,17 +50,17 @@ class TextMethods(Methods):
 
     def substring(self, start: int, count: int | None = None) -> Self:
         """The part from the character at ``start`` on, at most ``count`` characters; empty beyond the end."""
-        begin = _position(start, "substring(start)", 0)
+        begin = whole_option("substring", "start", start)
         if count is None:
             return self._of("substring", start=begin)
-        return self._of("substring", count=_position(count, "substring(count)", 0), start=begin)
+        return self._of("substring", count=whole_option("substring", "count", count), start=begin)
 
     def split(self, separator: str, index: int) -> Self:
         """The piece with this index of the text cut at each ``separator``, from 0, or from -1 for the last one; null if
         there are not so many."""
         if not text_of(separator, "split"):
             raise DataflowError("split takes a separator of at least one character")
-        return self._of("split", index=_position(index, "split(index)", -MAX_TEXT), separator=separator)
+        return self._of("split", index=whole_option("split", "index", index), separator=separator)
 
     def replace(self, old: str, new: str) -> Self:
         """The text with ``new`` instead of each ``old``, taken literally."""
@@ -94,13 +93,6 @@ class TextMethods(Methods):
     def try_cast(self, type: str) -> Self:
         """The same, but null where there is no exact counterpart."""
         return self._of("try_cast", type=_type(type, "try_cast"))
-
-
-def _position(value: object, where: str, least: int) -> int:
-    value = plain(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_TEXT:
-        raise DataflowError(f"{where} is a position in a text, got {shown(value)}")
-    return value
 
 
 def _type(name: str, where: str) -> str:

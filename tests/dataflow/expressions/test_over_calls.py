@@ -79,7 +79,7 @@ def test_a_wrong_call(wrong: Callable[[], object], message: str) -> None:
         ({"over": "rank"}, "a function takes one argument"),
         ({"args": [{"col": "n"}]}, "an aggregate has its own arguments"),
         ({"order": []}, "rows is for an aggregate with an order"),
-        ({"rows": 0}, "rows: expected 1 to 2,147,483,647"),
+        ({"rows": 0}, "rows takes a number from 1, got 0"),
         ({"n": 1}, "no number is taken: n"),
         ({"descending": [1]}, "descending takes true or false for each column of the order"),
         ({"each": []}, "unknown field 'each'"),

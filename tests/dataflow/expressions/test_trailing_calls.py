@@ -50,7 +50,7 @@ def test_text_and_json() -> None:
         ({"rows": 3}, "expected a length or a number of rows, the other null"),
         ({"length": None}, "expected a length or a number of rows, the other null"),
         ({"length": -1}, "length: expected positive microseconds"),
-        ({"length": None, "rows": 0}, "rows: expected 1 to 10,000,000, got 0"),
+        ({"length": None, "rows": 0}, "takes 1 to 10,000,000 rows, got 0"),
         ({"agg": {"fn": "sum", "args": [], "where": None}}, "sum does not take 0 arguments"),
         ({"more": 1}, "unknown field 'more'"),
     ],
