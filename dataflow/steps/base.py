@@ -70,7 +70,7 @@ class InnerMetric:
 
 
 @dataclass(frozen=True)
-class Chain:
+class InnerChain:
     """Row steps inside a step."""
 
     steps: tuple[Step, ...]
@@ -203,7 +203,7 @@ class Step(ABC):
         """The metrics whose answers it takes; ``before`` are the steps before it."""
         return ()
 
-    def chains(self) -> tuple[Chain, ...]:
+    def chains(self) -> tuple[InnerChain, ...]:
         """The row steps inside it."""
         return ()
 

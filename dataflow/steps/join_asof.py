@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.call_text import call, given
 from dataflow.json import fields as json
-from dataflow.steps.base import Bound, Chain, Step
+from dataflow.steps.base import Bound, InnerChain, Step
 from dataflow.steps.union import (
     Steps,
     StreamPart,
@@ -50,9 +50,9 @@ class JoinAsof(Step, op="join_asof"):
         """See Step."""
         return [table for step in self.other for table in step.tables()]
 
-    def chains(self) -> tuple[Chain, ...]:
+    def chains(self) -> tuple[InnerChain, ...]:
         """See Step."""
-        return (Chain(self.other, ()),)
+        return (InnerChain(self.other, ()),)
 
     def with_chains(self, chains: Sequence[Steps]) -> Step:
         """See Step."""

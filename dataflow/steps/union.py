@@ -16,7 +16,7 @@ from dataflow.expressions.node import quoted
 from dataflow.json import fields as json
 from dataflow.json.errors import JsonFormError
 from dataflow.json.reading import Reader, check_distinct
-from dataflow.steps.base import POINTS, Bound, Chain, Step, from_object, to_object
+from dataflow.steps.base import POINTS, Bound, InnerChain, Step, from_object, to_object
 from dataflow.steps.source import points_of
 from dataflow.tables.reference_tables import ReferenceTable
 from dataflow.typed.hidden_columns import OVER
@@ -95,9 +95,9 @@ class Union(Step, op="union"):
         """See Step."""
         return [table for part in self.parts for step in part for table in step.tables()]
 
-    def chains(self) -> tuple[Chain, ...]:
+    def chains(self) -> tuple[InnerChain, ...]:
         """See Step."""
-        return tuple(Chain(part, ()) for part in self.parts)
+        return tuple(InnerChain(part, ()) for part in self.parts)
 
     def with_chains(self, chains: Sequence[Steps]) -> Step:
         """See Step."""

@@ -26,7 +26,7 @@ from dataflow.json.reading import Reader
 from dataflow.plan.properties import stage_of_inputs
 from dataflow.plan.sink import Memory, Reach, Sink, with_held
 from dataflow.plan.stages import Stage
-from dataflow.steps.base import INTERVALS, Bound, Chain, Step, from_object, to_object
+from dataflow.steps.base import INTERVALS, Bound, InnerChain, Step, from_object, to_object
 from dataflow.steps.keyed.states import NEVER, Heartbeat, StateDuration
 from dataflow.steps.source import Source, points_of
 from dataflow.tables.reference_tables import ReferenceTable
@@ -315,10 +315,10 @@ class Timeline(Step, op="timeline"):
         """See Step."""
         return [table for track in self.tracks for step in track.steps for table in step.tables()]
 
-    def chains(self) -> tuple[Chain, ...]:
+    def chains(self) -> tuple[InnerChain, ...]:
         """See Step."""
         return tuple(
-            Chain((*t.steps, t.interval), None if t.stream is None else (Source(t.stream),)) for t in self.tracks
+            InnerChain((*t.steps, t.interval), None if t.stream is None else (Source(t.stream),)) for t in self.tracks
         )
 
     def with_chains(self, chains: Sequence[tuple[Step, ...]]) -> Step:
