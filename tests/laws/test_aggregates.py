@@ -23,7 +23,7 @@ BATCH = 128
 EXAMPLES = max(8, settings().max_examples // 8)
 """Batches that Hypothesis draws for each aggregate: 1,024 cases at least."""
 
-TOGETHER = 8
+TOGETHER = 20
 """Cases of one fold; the arrays and the calls of a fold take the time, and not its rows."""
 
 # Decimals are the same integers with another unit at the end: two of them stand for all.

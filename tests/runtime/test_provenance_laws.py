@@ -179,7 +179,7 @@ def stored(folder: Path, found: list[Point], sources: int) -> tuple[Store, list[
     placed: list[tuple[str, Point]] = []
     known: set[str] = set()
     for part in parts([schema_point("a"), *found], sources):
-        store.ingest(STREAM, as_columns(part), key=KEY, time=TIME, unit="us", progress=False)
+        store.ingest(STREAM, as_columns(part), key=KEY, time=TIME, unit="us", progress=False, compact=False)
         new = [f for f in store.files(STREAM) if f.path not in known]
         known |= {f.path for f in new}
         # A source that holds just what another held is the same source, and is not taken twice.

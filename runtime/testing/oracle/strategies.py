@@ -70,6 +70,7 @@ def _payloads(integers: tuple[int, ...], dense: bool, most: int) -> st.SearchStr
     payload = _one_of_each(
         {
             "step": EVENT_STEPS if dense else STEPS,
+            "hours": [0, 0, 1, 2],
             "reported": [names] if dense else some,
             "temp": _maybe(TEMPERATURES, nulls),
             "n": _maybe(list(integers), nulls),
@@ -91,7 +92,8 @@ def _bytes(n: int) -> st.SearchStrategy[bytes]:
     return st.binary(min_size=n, max_size=n)
 
 
-_ARRIVING = _one_of_each({"begin": [0, 0, 1, GAP, HOUR, DAY]})
+_ARRIVING = _one_of_each({"begin": [0, 0, 1, GAP, HOUR, DAY], "hourly": [False, False, False, False, False, True]})
+"""When a key begins to report, and whether it reports at whole hours: two of them after ``BASE`` a day begins."""
 _DISTURBED = _one_of_each({"in any order": [False, True], "sent twice": [0, 0, 0, 0, 1, 2, 3]})
 
 
@@ -111,9 +113,10 @@ def points(
     payloads = _payloads(tuple(integers), dense, most)
     found: list[Point] = []
     for key in draw(_some(("a", "b", "c", "ö") if keys is None else tuple(keys))):
-        t = BASE + draw(_ARRIVING)["begin"]
+        arriving = draw(_ARRIVING)
+        t = BASE + (arriving["begin"] // HOUR * HOUR if arriving["hourly"] else arriving["begin"])
         for payload in draw(payloads):
-            t += payload["step"]
+            t += payload["hours"] * HOUR if arriving["hourly"] else payload["step"]
             found.append({KEY: key, TIME: t, **{name: payload[name] for name in payload["reported"]}})
     disturbed = draw(_DISTURBED) if found else {"in any order": False, "sent twice": 0}
     if disturbed["in any order"]:
