@@ -159,7 +159,7 @@ def test_what_is_no_number(tmp_path: Path, e: df.Expr, said: str) -> None:
 @pytest.mark.parametrize(
     ("e", "old", "new", "said"),
     [
-        (X.round(2), '"n":2', '"n":99', r"expr\.n: expected -9 to 18, got 99"),
+        (X.round(2), '"n":2', '"n":99', r"expr\.n: round takes -9 to 18 decimal places, got 99"),
         (X.ewm("1s"), '"half_life":1000000', '"half_life":0', "half_life: expected positive microseconds, got 0"),
         (df.least(X), '"args":[{"col":"x"}]', '"args":[]', "least takes 1 arguments or more, got 0"),
         (X.sin(), '"args":[{"col":"x"}]', '"args":[{"col":"x"},{"col":"x"}]', "sin takes 1 arguments, got 2"),
