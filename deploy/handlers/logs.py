@@ -6,6 +6,7 @@ control characters escaped.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -115,6 +116,9 @@ def _directive(dimensions: list[str], names: list[str]) -> dict[str, Any]:
 @contextmanager
 def invocation(context: Any) -> Iterator[Invocation]:
     """An invocation, with a final log line: its seconds and, if it failed, the error."""
+    if not gc.isenabled():  # the first: what was imported stays (``deploy.handlers``)
+        gc.freeze()
+        gc.enable()
     run = Invocation(context)
     try:
         yield run
