@@ -21,8 +21,10 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ministack_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server for each file: its alarms look at the metrics of all functions, so what fails in one test would ring in
+    the next for five minutes."""
     with servers.ministack(tmp_path_factory.mktemp("ministack")) as endpoint:
         yield endpoint
 
