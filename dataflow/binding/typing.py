@@ -209,8 +209,11 @@ class Expressions:
         if kind == "list":
             raise self.fail(f"the parameter {name!r} is a list, which only is_in takes")
         try:
-            value = converted(kind, value)
-            return self.literal(constant(value)[0] if kind == "null" else kind, value)
+            if kind == "null":
+                return self.literal(*constant(converted(kind, value)))
+            return self.literal(kind, converted(kind, value))
+        except DataflowError as error:
+            raise self.fail(f"the parameter {name!r}: {error}") from None
         except ValueError:
             which = "and was given an empty text" if value == "" else f"which {value!r} is not"
             raise self.fail(f"the parameter {name!r} is of type {kind}, {which}") from None

@@ -75,10 +75,10 @@ class FinishedTables(Chain):
         rows are grouped by, ordered by these.
 
         ``values`` are declared, so that the columns are known; another one is an error, or belongs to the column
-        ``other``. A column is named like its value and holds what the column ``of`` has in that row; of several
-        columns, ``up_n`` and ``up_time``. Without ``of`` it is every column that rows are not grouped by. Two rows for
-        one place are an error; an aggregate puts them together: ``of=df.sum("n")``. Where there is no row, the value is
-        null.
+        ``other``. A column is named like its value (``null``, and ``empty`` for an empty text) and holds what the
+        column ``of`` has in that row; of several columns, ``up_n`` and ``up_time``. Without ``of`` it is every column
+        that rows are not grouped by. Two rows for one place are an error; an aggregate puts them together:
+        ``of=df.sum("n")``. Where there is no row, the value is null.
         """
         listed = [expr(v) for v in listed_values(values, "pivot: values= is a list of constants")]
         if not 1 <= len(listed) <= MOST_VALUES or any(e.fn != "lit" for e in listed):

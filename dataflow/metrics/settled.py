@@ -150,17 +150,12 @@ class _Values:
     def of_expr(self, e: Expr) -> Expr:
         """An expression with the values of the options of its functions."""
         if e.fn == "trailing":
-            agg, given = agg_in(e), [e.option(name) for name in ("length", "rows")]
-            inside, found = (
-                self.of_agg(agg),
-                [
-                    self._option(e.fn, name, v) if isinstance(v, Setting) else v
-                    for name, v in zip(("length", "rows"), given, strict=True)
-                ],
-            )
-            if inside is agg and all(a is b for a, b in zip(found, given, strict=True)):
+            agg, before = agg_in(e), [(name, e.option(name)) for name in ("length", "rows")]
+            inside = self.of_agg(agg)
+            after = [self._option(e.fn, name, v) if isinstance(v, Setting) else v for name, v in before]
+            if inside is agg and all(a is b for a, (_, b) in zip(after, before, strict=True)):
                 return e
-            length, rows = cast(list[int | None], found)
+            length, rows = cast(list[int | None], after)
             return trailing_of(inside, length, rows)
         args = self.of_part(e.args)
         values = dict(e.options).get("values")

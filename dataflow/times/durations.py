@@ -69,14 +69,19 @@ def written_duration(micros: int) -> str:
 
 def as_text(value: object) -> object:
     """A time or duration as the text that stands for it; other values unchanged. ValueError for one without a text."""
-    if isinstance(value, datetime):
-        constant(value)  # else an error: without a zone, or too fine
-        return value.isoformat()
-    if not isinstance(value, timedelta):
+    if not isinstance(value, datetime | timedelta) and type(value).__module__ != "numpy":
         return value
-    if not isinstance(micros := constant(value)[1], int) or micros <= 0:
-        raise ValueError(value)
-    return written_duration(micros)
+    kind, micros = constant(value)
+    if kind not in ("time", "duration") or not isinstance(micros, int):
+        return value
+    if kind == "duration":
+        if micros <= 0:
+            raise ValueError(value)
+        return written_duration(micros)
+    try:
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).isoformat()
+    except OverflowError:
+        raise ValueError(value) from None
 
 
 def _meant(value: object) -> str:

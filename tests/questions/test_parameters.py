@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 import dataflow as df
@@ -117,6 +118,9 @@ CASES: dict[str, tuple[df.Stream, dict[str, Any], df.Stream]] = {
         S.paths("u", length=2, start=P("start", default="p")), {"start": "q"}, S.paths("u", length=2, start="q")),
     "a time without default": (
         S.filter(df.time() > P("after")).agg(n=N), {"after": AT}, S.filter(df.time() > AT).agg(n=N)),
+    "a time of numpy": (
+        S.filter(df.time() > P("after")).agg(n=N), {"after": np.datetime64("1970-01-01T00:05")},
+        S.filter(df.time() > AT).agg(n=N)),
     "a length without default": (
         S.filter(df.time() - df.time().previous() > P("gap")).agg(n=N), {"gap": timedelta(minutes=5)},
         S.filter(df.time() - df.time().previous() > "5m").agg(n=N)),
@@ -176,6 +180,7 @@ def test_published(store: Store) -> None:
     assert [*store.query("gaps")] == [*store.query(S.sessionize("5m").agg(n=N))]
     assert [*store.query("kinds", params={"us": ["q"]})] == [(4,)]
     store.publish(S.filter(df.time() > P("after")).agg(n=N), "after")
+    assert [*store.query("after", params={"after": np.datetime64("1970-01-01T00:05")})] == [(5,)]
     assert [*store.query("after", params={"after": AT})] == [*store.query(S.filter(df.time() > AT).agg(n=N))]
 
 
@@ -209,6 +214,12 @@ def test_devices_silent_at_the_end_of_the_range(store: Store) -> None:
             "the parameter 'q' occurs with different defaults",
         ),
         (S.select(**{"\ud800": U}), {}, "has half of a pair of surrogates"),
+        (
+            S.filter(df.time() > P("at")).agg(n=N),
+            {"at": [1]},
+            r"step 2 \(filter\): the parameter 'at': \[1\] has several",
+        ),
+        (S.filter(df.time() > P("at")).agg(n=N), {"at": datetime(1970, 1, 1)}, "the parameter 'at': .* has no zone"),
         (S.agg(m=df.integral("x", P("hold"))), {"hold": 5}, "5 is not a duration"),
     ],
 )

@@ -90,7 +90,7 @@ def _array(data: bytes) -> NDArray[Any]:
     return values.reshape(shape, order="F" if by_columns else "C").copy()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     shape, by_columns, kind = np.lib.format.read_array_header_1_0(io.BytesIO(data))
     if kind.hasobject or any(n < 0 for n in shape):
