@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dataflow.binding.typing import Expressions, Shape
-from dataflow.expressions.aggregate_calls import Agg, Named
+from dataflow.expressions.aggregate_calls import Agg, Named, in_words
 from dataflow.expressions.expr import Expr, col, when
+from dataflow.expressions.node import quoted, written
 from dataflow.expressions.over_calls import RANKS, RUNNING, over_options
 from dataflow.plan.properties import stage_of_inputs
 from dataflow.plan.stages import Stage, TableStep
@@ -45,6 +46,8 @@ class BesideRows:
     b: Expressions
     shape: Shape
     steps: list[TableStep]
+    texts: dict[str, str] = field(default_factory=dict)
+    """The hidden columns of functions of other rows, with the text of each."""
 
     @classmethod
     def of(cls, b: Expressions, shape: Shape) -> BesideRows:
@@ -57,6 +60,7 @@ class BesideRows:
         while ready := {repr(n): n for e in out for n in _innermost(e)}:
             names = self._columns_of([c for n in ready.values() for c in _operands(n)])
             found = {text: self._added(n, names) for text, n in ready.items()}
+            self.texts |= {str(found[text].option("name")): self._shown(text) for text in found}
             out = [_replaced(e, found) for e in out]
         return out
 
@@ -115,6 +119,16 @@ class BesideRows:
         kinds = {n: t.type for n, t in env.items() if t.type is not None}
         self.shape = replace(shape, env={n: column(n, k) for n, k in kinds.items()}, inputs=kinds, ops=[])
 
+    def _shown(self, text: str) -> str:
+        """A text with that of each function in place of its hidden column."""
+        for name, own in self.texts.items():
+            for hidden in (written(col(name)), quoted(name)):
+                text = text.replace(hidden, own)
+        return text
+
+    def _in_words(self, e: Expr) -> str:
+        return self.texts.get(str(e.option("name"))) or in_words(e) if e.fn == "col" else self._shown(repr(e))
+
     def _hidden(self) -> str:
         names = (f"${site}" for site in self.b.sites)
         return next(name for name in names if name not in self.shape.inputs and name not in self.shape.env)
@@ -126,12 +140,11 @@ class BesideRows:
         per, order, flags = _listed(node, "per"), _listed(node, "order"), node.option("descending")
         assert isinstance(flags, tuple)
         by = node.args if of in RANKS else order
+        words = self._in_words
         among = RowOrder(
             tuple(names[repr(e)] for e in per),
             tuple((names[repr(e)], bool(down)) for e, down in zip(by, flags, strict=True)),
-            listed_order(
-                [in_words(e) for e in per], [(in_words(e), bool(d)) for e, d in zip(order, flags, strict=False)]
-            ),
+            listed_order([words(e) for e in per], [(words(e), bool(d)) for e, d in zip(order, flags, strict=False)]),
         )
         name, seen = self._hidden(), None if rows is None else int(str(rows))
         if isinstance(of, Agg):
@@ -144,17 +157,17 @@ class BesideRows:
             stage = stage_of_inputs({**shape.inputs, ROW: Type.INT}, (), sink, b.where)
             kind = agg.aggregate.result
             last = "" if seen is None else f" of the last {seen} rows"
-            self.steps.append(AggregateBeside(name, among, f"{of!r}{last}", seen, stage))
+            self.steps.append(AggregateBeside(name, among, f"{self._shown(repr(of))}{last}", seen, stage))
         else:
             argument = names[repr(node.args[0])]
             down = " descending" if of in RANKS and any(flags) else ""
-            kind, text = shape.inputs[argument], f"{of} of {in_words(node.args[0])}{down}"
+            kind, text = shape.inputs[argument], f"{of} of {words(node.args[0])}{down}"
             if of in _REPORTS:
-                text = f"{of} {in_words(node.args[0])} up to each row{'' if seen is None else f', of {seen} rows'}"
+                text = f"{of} {words(node.args[0])} up to each row{'' if seen is None else f', of {seen} rows'}"
                 self.steps.append(ReportBeside(name, among, text, argument, of == "last", seen))
             elif of in ("previous", "next"):
                 away = int(str(n)) * (1 if of == "next" else -1)
-                text = f"{in_words(node.args[0])} of {of} row{'' if n == 1 else f', {n} away'}"
+                text = f"{words(node.args[0])} of {of} row{'' if n == 1 else f', {n} away'}"
                 self.steps.append(NeighbourBeside(name, among, text, argument, away))
             else:
                 kind = Type.INT
@@ -168,11 +181,6 @@ def _nodes(e: Expr) -> Iterator[Expr]:
     yield e
     for a in e.args:
         yield from _nodes(a)
-
-
-def in_words(e: Expr) -> str:
-    """A column's name, or the text of an expression."""
-    return str(e.option("name")) if e.fn == "col" else repr(e)
 
 
 def _listed(node: Expr, option: str) -> tuple[Expr, ...]:

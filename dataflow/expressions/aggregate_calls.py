@@ -128,6 +128,11 @@ def column_or(e: Expr) -> str:
     return written(e) if e.fn == "lit" and e.option("type") in ("string", "null") else operand(e)
 
 
+def in_words(e: Expr) -> str:
+    """A column's name, or the text of an expression."""
+    return str(e.option("name")) if e.fn == "col" else repr(e)
+
+
 def column_name(column: Expr) -> str:
     """The name of a column; of one that a parameter names, that of the parameter."""
     name = column.option("name")
@@ -138,6 +143,12 @@ def distinct_names(names: Iterable[str]) -> str | None:
     """The first name that occurs twice; None if there is none."""
     seen: set[str] = set()
     return next((n for n in names if n in seen or seen.add(n)), None)  # type: ignore[func-returns-value]
+
+
+def check_named(names: Iterable[str], where: str) -> None:
+    """DataflowError naming ``where`` if a column is to have an empty name."""
+    if "" in names:
+        raise DataflowError(f"{where}: a column needs a name, got ''")
 
 
 def named_columns(columns: tuple[str | Expr, ...], named: dict[str, Operand], where: str) -> Named:
@@ -155,6 +166,7 @@ def named_columns(columns: tuple[str | Expr, ...], named: dict[str, Operand], wh
             raise DataflowError(_bare_text(n, e, where))
         out.append((n, expr(e)))
     names = [n for n, _ in out]
+    check_named(names, where)
     for n in names:
         if names.count(n) > 1:
             raise DataflowError(f"{where}: the column {n!r} is given twice")

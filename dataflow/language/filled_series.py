@@ -49,6 +49,8 @@ class FilledSeries(Chain):
             return self
         if not isinstance(fill, str):
             value = expr(fill)  # type: ignore[arg-type]
+            if value.fn == "param" and value.option("default") in METHODS:
+                raise DataflowError(f"window(fill): a parameter is a value to fill with, no method; got {value!r}")
             return self._computed(names, [col(name).fill_null(value) for name in names])
         if fill not in METHODS:
             raise DataflowError(f"window(fill) is 'linear', 'last' or a value, like df.lit({fill!r}); got {fill!r}")

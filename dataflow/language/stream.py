@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, column_name
+from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, check_named, column_name
 from dataflow.expressions.aggregate_calls import named_columns as _named
 from dataflow.expressions.call_text import chained
 from dataflow.expressions.expr import Expr, Operand, col, expr
@@ -49,6 +49,7 @@ Length = str | timedelta
 
 
 def _aggs(aggs: dict[str, Agg], where: str) -> NamedAggs:
+    check_named(aggs, where)
     for name, a in aggs.items():
         if not isinstance(a, Agg):
             raise DataflowError(f"{where}: {not_aggregate(name, a, SIGNATURES)}")

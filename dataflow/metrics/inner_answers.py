@@ -11,14 +11,14 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from dataflow.binding.typing import GraphError
-from dataflow.expressions.aggregate_calls import Agg, Named
+from dataflow.expressions.aggregate_calls import Agg, Named, in_words
 from dataflow.expressions.expr import Expr, col, lit
 from dataflow.steps import GroupBy, JoinAnswer
 from dataflow.steps.base import STEPS, TABLE, InnerMetric, Step, content_of
 from dataflow.tables.answer_tables import AnswerTable, without_rows
 from dataflow.tables.calendars import Calendar
 from dataflow.tables.reference_tables import ReferenceTable
-from dataflow.typed.hidden_columns import OVER
+from dataflow.typed.hidden_columns import hidden_over
 
 Answering = Callable[[InnerMetric, str], AnswerTable]
 """Gives the answer of a metric inside the step of that name."""
@@ -109,9 +109,9 @@ def _beside_rows(
             )
         if dict(of.options).get("hold") is not None:
             raise GraphError(f"{where}: {e!r}: hold= is only for agg(...); use over after state_duration instead")
-        name = names[content_of(e)] = f"{OVER}{len(before)}_{len(names)}"
+        name = names[content_of(e)] = hidden_over(f"{len(before)}_{len(names)}", repr(of))
         # Without columns all rows are of one group.
-        by = tuple((f"{OVER}by{i}", c) for i, c in enumerate(per or (lit(0),)))
+        by = tuple((hidden_over(f"by{i}", in_words(c)), c) for i, c in enumerate(per or (lit(0),)))
         groups.setdefault(content_of(per), (by, []))[1].append((name, of))
     joins: list[Step] = []
     for by, aggs in groups.values():

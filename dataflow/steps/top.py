@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dataflow.binding.beside_rows import BesideRows, in_words
+from dataflow.binding.beside_rows import BesideRows
 from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.aggregate_calls import in_words
 from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.node import column_text, columns_text

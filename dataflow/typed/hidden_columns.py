@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 KNOWN, END, BEGIN, EARLY = "$known", "$end", "$begin", "$early"
 """Hidden columns of the rows that stages write: for intervals the known flag (int64) and the end (time), for pieces
 the start of their interval; and a row's position relative to the start of the range (int64, one of the four below)."""
@@ -30,3 +32,15 @@ PARTIAL = "$partial"
 
 OVER = "$over"
 """How the names of columns begin that hold aggregates beside rows."""
+
+_OVER_NAME = re.compile(r"\$over\w+ ")
+
+
+def hidden_over(number: str, text: str) -> str:
+    """The name of a column that holds an aggregate beside rows, or what it is grouped by: its number and its text."""
+    return f"{OVER}{number} {text}"
+
+
+def without_hidden(text: str) -> str:
+    """A text for people, in which such columns have their texts for names."""
+    return _OVER_NAME.sub("", text)

@@ -12,10 +12,14 @@ from tests.campaigns import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 
-TESTS = (
+DRAWN = (
     "tests/runtime/test_provenance_laws.py",  # a row of an answer is explained
     "tests/runtime/ingest/test_kill.py",  # a process is killed before it ends by itself
     "tests/runtime/fleet/test_relay.py::test_a_worker_that_never_answers_ends_its_relay_in_time",
+)
+"""Those in which luck decides: what they must meet is drawn anew each time, or a matter of timing."""
+
+SEEDED = (
     "tests/laws/test_flow_mutants.py",  # an example distinguishes a mutant from the engine
     "tests/laws/test_timeline_mutants.py",
     "tests/laws/test_aggregates.py::test_mutants",  # a case breaks a law
@@ -23,7 +27,8 @@ TESTS = (
     "tests/runtime/fleet/test_simulated.py",
     "tests/runtime/fleet/test_two_levels.py",
 )
-"""Those in which luck could decide; all but the first three draw from seeds of their own, the same every time."""
+"""Those that must meet something too, but draw from seeds of their own, the same every time. Only the zone and the
+hashes of strings differ: every tenth run includes them."""
 
 ZONES = ("UTC", "America/St_Johns", "Asia/Kathmandu", "Pacific/Apia", "Australia/Lord_Howe")
 
@@ -31,10 +36,10 @@ _COUNTED = re.compile(r"(\d+) (passed|failed|error)")
 
 
 def run(budget: int, seed: int) -> Report:
-    """Run them ``budget`` times in all, from ``seed`` on; a run of all of them counts once."""
+    """Run them ``budget`` times, with the seeds from ``seed`` on."""
     report = Report()
     for number in range(seed, seed + budget):
-        once(TESTS, number, report)
+        once(DRAWN if (number - seed) % 10 else DRAWN + SEEDED, number, report)
     return report
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from dataflow.kernels.compile import is_cached
 from dataflow.plan.stages import Plan, table_stages
+from dataflow.typed.hidden_columns import without_hidden
 from runtime.objects import ObjectStore
 from runtime.query.plan.expected_work import expected_load
 from runtime.query.plan.notes import before_range, cut_windows, sparse_columns
@@ -84,7 +85,7 @@ def explain(
         )
     if seconds >= _LONG:
         lines.append("  " + most_of_the_time(parts, load, left))
-    return "\n".join(lines)
+    return without_hidden("\n".join(lines))
 
 
 def _stream(read: StreamRead) -> str:

@@ -261,3 +261,14 @@ def test_a_result_is_a_reference_table(store: Store) -> None:
         df.table(result, delimiter=";")
     with pytest.raises(df.DataflowError, match=r"column 'h' is json"):
         df.table(store.query(S.agg(h=df.top_k("k", 2)), progress=False))
+
+
+def test_hidden_columns_are_explained_by_what_they_hold(store: Store) -> None:
+    away = df.col("n") - df.mean("n").over("site", df.col("n") > 1)
+    beside = store.explain(S.with_columns(away=away).agg(most=df.max("away")))
+    assert 'looked up\n  df.mean("n") by site, df.col("n") > 1\n' in beside
+    assert 'df.mean("n") = mean: exact' in beside
+    before = df.mean(df.col("total").previous(order="site")).over("last")
+    nested = store.explain(BY_SITE.with_columns(before=before + 1))
+    assert '  then df.mean(df.col("total").previous(order="site")) beside each row per last\n' in nested
+    assert "$" not in (beside + nested).replace("$0", "")  # $0 is what it costs
