@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.aggregates.json_values import as_decimal
+from operators.distinct_values import distinct
 from operators.types import Type
 
 _STRING = 57
@@ -111,7 +112,7 @@ class Column:
             place = np.full(count + 1, -1, np.int64)
             place[used] = np.arange(len(used))
             return place[codes], words.some(used)
-        used = np.unique(codes[codes >= 0])
+        used = distinct(codes[codes >= 0])
         return np.where(codes >= 0, np.searchsorted(used, codes), -1), words.some(used)
 
     def part(self, lo: int, hi: int) -> Column:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Unpack, overload
 
 from operators.nearest import meant
-from runtime.catalogue import FileEntry, StreamSchema
+from runtime.catalogue import StreamSchema
 from runtime.catalogue.items.entries import stream_of
 from runtime.errors import QueryError
 from runtime.moments import Moment, microseconds
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
     from runtime.fleet import Fleet
     from runtime.ingest import IngestReport, Rejected
     from runtime.ingest.inputs.reading import ReadingOptions
+    from runtime.live import CurrentAnswer, RowChange
+    from runtime.live.following import Follower, FollowOptions
     from runtime.objects.object_store import ObjectInfo
     from runtime.points.describe_points import StreamSummary
     from runtime.points.export_points import ExportReport
     from runtime.progress import Progress
     from runtime.published import Published
-    from runtime.published.incremental import Answered, Savings
-    from runtime.query.merge.spilling import Spill
     from runtime.query.parts.whole import PlannedPart
     from runtime.query.plan.prepare import Prepared, Request, Snapshots
-    from runtime.query.task.task import Task
+    from runtime.query_run import QueryRun
     from runtime.recovery.recover import RecoverReport
     from runtime.result.result import Result
     from runtime.storage.verify_store import VerifyReport
@@ -172,107 +173,133 @@ class Store(KeptStore):
         (``proof.files_cached`` counts the others) and returns the same bits. If the metric needs a key's rows in order,
         only threads cache.
         """
-        from dataflow.metrics.inner_answers import has_inner
-        from runtime.provenance.explain_row import Asked
-        from runtime.query.carry.carrying import with_carry_in
-        from runtime.query.execute import answered
-        from runtime.query.merge.conclude import conclude
-        from runtime.query.merge.spilling import spilling
-        from runtime.query.plan.make_tasks import default_workers, make_tasks
-        from runtime.query.plan.number_texts import prepare_or_explain
-        from runtime.query.plan.other_key import other_key
+        if cache and not isinstance(metric, str):
+            raise QueryError("cache=True is for published queries: publish the metric and query it by name")
+        run = self._query_run(executor, workers, progress, allow_partial, budget)
+        if not isinstance(metric, str):
+            return run.result(self._request(metric, since, until, params, below_floor))
+        named = self._named(metric)
+        request = self._request(named.metric, since, until, named.params(params), below_floor)
+        return run.of_published(named, cache is not False).result(request)
+
+    def _named(self, name: str) -> Published:
+        """The published query of this name, with the kernels of a process that compiles nothing."""
+        from runtime.published.publishing import have_kernels
+
+        named = self.published(name)
+        have_kernels(self, named)
+        return named
+
+    def _query_run(
+        self,
+        executor: Executor | Fleet | str | None = None,
+        workers: int | None = None,
+        progress: bool | Progress = False,
+        allow_partial: bool = False,
+        budget: float | None = None,
+    ) -> QueryRun:
+        """How a query runs; QueryError for an option that is wrong."""
+        from runtime.query_run import QueryRun
 
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
         run_by = self._executor(executor, workers)
-        digest = None
+        return QueryRun(self, self._location.worker_url, run_by, workers, _progress(progress), allow_partial, budget)
+
+    @overload
+    def follow(
+        self,
+        metric: Stream | str,
+        since: Moment | None = None,
+        params: Mapping[str, object] | None = None,
+        *,
+        every: str | timedelta = "5s",
+        lateness: str | timedelta = "0s",
+        mode: Literal["changes", "final"] = "changes",
+        until_idle: str | timedelta | None = None,
+        workers: int | None = None,
+        below_floor: bool = False,
+    ) -> Iterator[RowChange]: ...
+
+    @overload
+    def follow(
+        self,
+        metric: Stream | str,
+        since: Moment | None = None,
+        params: Mapping[str, object] | None = None,
+        *,
+        every: str | timedelta = "5s",
+        lateness: str | timedelta = "0s",
+        mode: Literal["table"],
+        until_idle: str | timedelta | None = None,
+        workers: int | None = None,
+        below_floor: bool = False,
+    ) -> Iterator[CurrentAnswer]: ...
+
+    def follow(
+        self,
+        metric: Stream | str,
+        since: Moment | None = None,
+        params: Mapping[str, object] | None = None,
+        *,
+        every: str | timedelta = "5s",
+        lateness: str | timedelta = "0s",
+        mode: Literal["changes", "table", "final"] = "changes",
+        until_idle: str | timedelta | None = None,
+        workers: int | None = None,
+        below_floor: bool = False,
+    ) -> Iterator[RowChange] | Iterator[CurrentAnswer]:
+        """Follow a metric, or the published query of that name: its answer over [since, newest point], kept up to date.
+
+        Yields a ``RowChange`` for each row that changed, all rows of the first answer included: applied in order
+        (``runtime.live.applied``) they are what ``query`` answers as of ``change.snapshot``, and ``change.proof`` is
+        its digest. The store is looked at ``every`` so often; only new commits are read, as far as the plan allows.
+
+        The watermark is the newest event time of the store's points (of several streams, the oldest of theirs), less
+        ``lateness``. A row that ends in event time (a bucket of time, a window, an interval, a session) is ``early``
+        until the watermark has passed its end, then once ``on_time``, and ``late`` whenever it changes after that. No
+        point is left out for being late.
+
+        ``mode="table"`` yields the whole ``CurrentAnswer`` each time. ``mode="final"`` yields each row once, when
+        nothing that is later than the watermark can change it, and then its corrections as ``late``; it needs rows
+        that end.
+
+        It goes on for ever, or until there was no commit for ``until_idle``.
+        """
+        from runtime.live.following import FollowOptions, followed
+
+        options = FollowOptions.of(every, lateness, until_idle, mode)
+        answers = followed(self._follower(metric, since, params, options, workers, below_floor), options)
+        return answers if mode == "table" else (change for answer in answers for change in answer.changes)
+
+    def _follower(
+        self,
+        metric: Stream | str,
+        since: Moment | None,
+        params: Mapping[str, object] | None,
+        options: FollowOptions,
+        workers: int | None = None,
+        below_floor: bool = False,
+    ) -> Follower:
+        from dataflow.metrics.inner_answers import streams_in
+        from dataflow.plan.row_times import row_times
+        from runtime.live.following import Follower
+
+        run = self._query_run(None, workers)
         if isinstance(metric, str):
-            from runtime.published.publishing import have_kernels, have_own_kernels
+            named = self._named(metric)
+            metric, params = named.metric, named.params(params)
+            run = run.of_published(named, True)
+        request = self._request(metric, since, None, params, below_floor)
+        run, streams = run.keeping(request), streams_in(request.steps)
+        return Follower(
+            lambda: self._current(run, request), lambda: tuple(self.catalogue.order(s).seq for s in streams),
+            row_times(request.steps), options.mode, options.lateness,
+        )  # fmt: skip
 
-            named = self.published(metric)
-            metric, params, digest = named.metric, named.params(params), named.digest
-            have_kernels(self, named)
-        elif cache:
-            raise QueryError("cache=True is for published queries: publish the metric and query it by name")
-        request = self._request(metric, since, until, params, below_floor)
-        count, shown = workers or default_workers(), _progress(progress)
-        here = run_by is None
-        pool = run_by if isinstance(run_by, Executor) else None
-        fleet = None if run_by is None or isinstance(run_by, Executor) else run_by
-        left = budget
-
-        def on_fleet(prepared: Prepared, fleet: Fleet, partial: bool) -> Result:
-            from runtime.fleet.fleet_query import check_answers, check_budget, execute_on, fleet_tasks
-
-            nonlocal left
-            check_answers(prepared)
-            tasks = fleet_tasks(prepared, self._location.worker_url, workers)
-            check_budget(fleet, prepared, tasks, self.objects, left)
-            result = execute_on(fleet, prepared, tasks, self.objects, shown, partial, self.signing())
-            if left is not None and result.cost is not None:
-                left = max(0.0, left - result.cost.dollars)
-            return result
-
-        def ask(request: Request, catalogue: Snapshots, is_part: bool) -> Result:
-            if (column := other_key(request.steps)) is not None:
-                if not here:
-                    raise QueryError(
-                        f"key_by({column!r}) sorts points in a folder of this machine: run it here, without executor="
-                    )
-                from runtime.points.keyed_points import by_other_key
-
-                return by_other_key(self, catalogue, request, count, shown, allow_partial and not is_part)
-            prepared = prepare_or_explain(catalogue, request, self.open_file)
-            if digest is not None:
-                have_own_kernels(self, named, prepared.plan)
-            # An answer that lacks rows would be a wrong table, not a partial result.
-            partial = allow_partial and not is_part
-
-            def run(prepared: Prepared) -> Result:
-                if fleet is not None:
-                    return on_fleet(prepared, fleet, partial)
-
-                def answer(
-                    tasks: Sequence[Task],
-                    files: Sequence[FileEntry],
-                    saving: Savings = None,
-                    spill: Spill | None = None,
-                ) -> Answered:
-                    if pool is not None:
-                        from runtime.fleet.executor_query import answered_by
-
-                        return answered_by(pool, prepared, tasks, shown, partial)
-                    with self.opened.ahead(files):
-                        return answered(
-                            prepared, tasks, self.open_file, workers=count, progress=shown, allow_partial=partial,
-                            saving=saving, spill=spill,
-                        )  # fmt: skip
-
-                if digest is not None and cache is not False:
-                    from runtime.published.incremental import Cached
-
-                    return Cached(prepared, self.objects, digest, answer, self.url, count, here).result()
-                tasks = make_tasks(prepared, self.url, count)
-                # Groups that a failed task has written to disk could not be separated from those of others.
-                with spilling(prepared.plan, len(tasks), here and not partial) as spill:
-                    return conclude(
-                        prepared, tasks, *answer(tasks, prepared.files, spill=spill), spent=True, spill=spill
-                    )
-
-            if digest is not None and cache is not False and fleet is None:
-                # Checkpoints are of runs from the start.
-                result = run(prepared)
-            else:
-                # To make a snapshot is work for one machine, for which a fleet's data may be too large.
-                result = with_carry_in(self, prepared, count, fleet is None, run)
-            result.asked = Asked(self, request.steps, prepared)
-            return result
-
-        if not has_inner(request.steps):
-            return ask(request, self.catalogue, False)
-        from runtime.query.parts.whole import whole
-
-        return whole(self.catalogue, request, ask)
+    @of_present_files
+    def _current(self, run: QueryRun, request: Request) -> Result:
+        return run.result(request)
 
     def unread(
         self,
@@ -285,11 +312,10 @@ class Store(KeptStore):
         """Bytes of point files that ``query`` would read for a published query on this machine's cores: those without a
         cached state."""
         from runtime.published.incremental import CachedRun
-        from runtime.published.publishing import have_kernels, have_own_kernels
+        from runtime.published.publishing import have_own_kernels
         from runtime.query.plan.number_texts import prepare_or_explain
 
-        named = self.published(name)
-        have_kernels(self, named)
+        named = self._named(name)
         request = self._request(named.metric, since, until, named.params(params), below_floor)
         snapshots, request, parts = self._planned(request)
         plans = [*(part.prepared for part in parts), prepare_or_explain(snapshots, request, self.open_file)]

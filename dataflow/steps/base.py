@@ -19,9 +19,11 @@ from dataflow.expressions.node import option_text
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.fields import form_of, name_of
 from dataflow.json.reading import Reader
+from dataflow.plan.row_times import RowEnd, RowTimes
 from dataflow.plan.stages import Deferred, Stage, TableStep
 from dataflow.tables.answer_tables import AnswerTable
 from dataflow.tables.reference_tables import ReferenceTable
+from dataflow.typed.clock import asks_clock
 from operators.nearest import meant
 
 STEPS: dict[str, type[Step]] = {}
@@ -234,6 +236,38 @@ class Step(ABC):
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """Check it against the rows before it and make its stages; GraphError names the step."""
 
+    # ---- event time
+
+    @property
+    def row_times(self) -> RowTimes | None:
+        """The times of the rows that it makes; None if it passes rows on, or groups them."""
+        if self.makes == POINTS:
+            return RowTimes()
+        if self.makes == INTERVALS:
+            return RowTimes((RowEnd("end"),), lasts=None, cut=True)
+        return RowTimes(ahead=None, lasts=None) if self.makes == ROWS else None
+
+    @property
+    def grouped_by(self) -> Named | None:
+        """The columns by which it groups rows; None if it does not."""
+        found = self.groups() if self.makes == TABLE else None
+        return None if found is None else found.by
+
+    @property
+    def may_cut(self) -> bool:
+        """Whether it may cut intervals."""
+        return self.cuts_by_table or asks_clock(self)
+
+    @property
+    def asks_end(self) -> bool:
+        """Whether what it makes of a row depends on when that ends."""
+        return names_column(self, ("end", "duration"))
+
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether a row after it depends on more than one row before it, other than those that a grouping names."""
+        return self.takes_table or bool(self.inner(()))
+
     # ---- drilling down
 
     def groups(self) -> StepGroups | None:
@@ -271,6 +305,18 @@ class Step(ABC):
     def state_reported(self) -> Expr | None:
         """The state that rows report and that lasts; None if there is none."""
         return None
+
+
+def names_column(part: object, names: Sequence[str]) -> bool:
+    """Whether one of these columns occurs in an expression, a step or a part of one."""
+    if isinstance(part, Expr):
+        own = part.fn == "col" and part.option("name") in names
+        return own or names_column((part.args, part.options), names)
+    if isinstance(part, tuple):
+        return any(names_column(p, names) for p in part)
+    if not is_dataclass(part) or isinstance(part, type):
+        return False
+    return any(names_column(getattr(part, f.name), names) for f in fields(part))
 
 
 def content_of(value: object) -> object:

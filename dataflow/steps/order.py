@@ -42,6 +42,7 @@ class Sort(Step, op="sort"):
 
     makes = TABLE
     takes_table = True
+    mixes_rows = False
 
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step."""

@@ -28,6 +28,11 @@ class Filter(Step, op="filter"):
 
     in_timelines = True
 
+    @property
+    def mixes_rows(self) -> bool:
+        """See Step."""
+        return has_over(self.where)
+
     def calls(self) -> list[str]:
         """See Step."""
         return [call("filter", [operand(self.where)])]
@@ -59,6 +64,11 @@ class ColumnStep(Step):
     @abstractmethod
     def new_columns(self) -> Named:
         """See Step."""
+
+    @property
+    def mixes_rows(self) -> bool:
+        """See Step."""
+        return has_over(self.new_columns())
 
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step."""

@@ -19,11 +19,13 @@ from dataflow.expressions.node import quoted
 from dataflow.json import fields as json
 from dataflow.json.reading import Reader, check_distinct
 from dataflow.plan.properties import stage_of_inputs
+from dataflow.plan.row_times import RowEnd, RowTimes
 from dataflow.plan.sink import Memory, Reach, Slide
 from dataflow.sinks.group_sink import Group, GroupEmitter
 from dataflow.steps.base import TABLE, Bound, Step, StepGroups
 from dataflow.steps.keyed.segments import extent_of
 from dataflow.steps.keyed.windows import MAX_WINDOW, buckets_of, check_length, window_text
+from dataflow.times.calendar_tables import longest_bucket
 from dataflow.times.zones import check_zone
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.nodes import Typed, column
@@ -114,6 +116,11 @@ class WindowAcross(Step, op="window_across"):
     def method(self) -> str:
         """See Step."""
         return "window"
+
+    @property
+    def row_times(self) -> RowTimes:
+        """See Step."""
+        return RowTimes((RowEnd("end"),), lasts=self.size * longest_bucket(self.every))
 
     def groups(self) -> StepGroups:
         """See Step."""

@@ -17,6 +17,7 @@ from dataflow.times.calendar_tables import known_time
 from dataflow.times.durations import date_or_datetime, moment
 from dataflow.times.zones import ZoneClock, clock_of, zone_named
 from dataflow.values.mistaken import listed_values, shown
+from operators.distinct_values import distinct
 from operators.errors import DataflowError
 from operators.kernels.times.calendar import DAY, END, FIRST
 from operators.kernels.times.periods import NEVER
@@ -101,7 +102,7 @@ def _less(starts: Times, ends: Times, gone: Sequence[Span]) -> tuple[Times, Time
     if not gone:
         return starts, ends
     a, b = (np.array([span[side] for span in gone], np.int64) for side in (0, 1))
-    edges = np.unique(np.concatenate([starts, ends, a, b]))
+    edges = distinct(np.concatenate([starts, ends, a, b]))
     inside = _within(edges, starts, ends) & ~_within(edges, a, b)
     return edges[:-1][inside[:-1]], edges[1:][inside[:-1]]
 

@@ -7,6 +7,7 @@ from deploy.commands import (
     compact_command,
     deploy,
     erase_command,
+    follow_command,
     format_list,
     ingest_command,
     kernel_list,
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Command] = (
     | quarantine_command.COMMANDS
     | format_list.COMMANDS
     | query_command.COMMANDS
+    | follow_command.COMMANDS
     | points_commands.COMMANDS
     | publish.COMMANDS
     | store.COMMANDS

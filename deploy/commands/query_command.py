@@ -66,8 +66,8 @@ def row(text: str) -> dict[str, str]:
     return out
 
 
-def metric_arguments(parser: argparse.ArgumentParser) -> None:
-    """A metric, its range, parameters and workers."""
+def metric_arguments(parser: argparse.ArgumentParser, until: bool = True) -> None:
+    """A metric, its range (``until``: with its end), parameters and workers."""
     store_argument(parser)
     parser.add_argument(
         "metric",
@@ -81,9 +81,13 @@ def metric_arguments(parser: argparse.ArgumentParser) -> None:
         type=time_of_range,
         help="start of the range: ISO-8601 UTC, or -7d, today, yesterday, now-1h (default: the first point)",
     )
-    parser.add_argument(
-        "--until", metavar="TIME", type=time_of_range, help="end of the range, exclusive (default: just past the last)"
-    )
+    if until:
+        parser.add_argument(
+            "--until",
+            metavar="TIME",
+            type=time_of_range,
+            help="end of the range, exclusive (default: just past the last)",
+        )
     parser.add_argument(
         "--param", metavar="k=v", type=parameter, action="append", default=[], help="a parameter of the metric"
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deploy.simulator.devices import FIRMWARES, UP, Events
+from operators.distinct_values import distinct
 
 
 @dataclass
@@ -49,7 +50,7 @@ def add_device(truth: Truth, events: Events, since: int, until: int, hold: int) 
         truth.setdefault(None, TruthTally()).unknown += 1000 * (born - since)
 
     # Nothing changes between neighbouring edges, so the start of each piece is enough.
-    edges = np.unique(np.concatenate([at, expiry, reported_at, [born, until]]))
+    edges = distinct(np.concatenate([at, expiry, reported_at, [born, until]]))
     edges = edges[(edges >= born) & (edges <= until)]
     starts, lengths = edges[:-1], np.diff(edges)
     report = np.searchsorted(at, starts, side="right") - 1
@@ -57,7 +58,7 @@ def add_device(truth: Truth, events: Events, since: int, until: int, hold: int) 
     up = known & (status[report] == UP) if len(at) else known
     telling = np.searchsorted(reported_at, starts, side="right") - 1
     firmware = np.where(telling >= 0, reported[telling], -1) if len(reported) else np.full(len(starts), -1)
-    for code in np.unique(firmware).tolist():
+    for code in distinct(firmware).tolist():
         mine = firmware == code
         tally = truth.setdefault(None if code < 0 else FIRMWARES[code].name, TruthTally())
         tally.up += 1000 * int(lengths[mine & up].sum())

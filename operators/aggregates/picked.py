@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from operators.aggregates.extremes import finish_kept
 from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, TallySpec, merge_nothing
+from operators.distinct_values import distinct
 from operators.kernels.bits import float_bits
 from operators.kernels.hash_tables import tally_dated
 from operators.signatures import Arguments, Arranged, Signature
@@ -130,7 +131,7 @@ def _in_order(of: Type, words: NDArray[np.int64], strings: list[str]) -> NDArray
         return words ^ ((words >> 63) & _TOP)
     if of is not Type.STRING:
         return words
-    used = np.unique(words)
+    used = distinct(words)
     place = np.zeros(len(strings), np.int64)
     place[sorted(used.tolist(), key=strings.__getitem__)] = np.arange(len(used))
     return place[words]

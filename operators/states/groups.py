@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.aggregates import AnyAggregate
+from operators.distinct_values import distinct
 from operators.states.aggregate_states import AggregateStates, State, each_code, own_codes
 from operators.states.table_growth import check_limit, enter_all, find_all, grown
 from operators.types import Type
@@ -92,7 +93,7 @@ class Groups:
     def _with_used(self, keys: NDArray[np.int64], states: list[State], strings: list[str]) -> GroupState:
         used: list[NDArray[np.int64]] = []
         self._each_code(keys, states, lambda a, ok: used.append(a[ok]))
-        present = np.unique(np.concatenate(used)) if used else np.zeros(0, np.int64)
+        present = distinct(np.concatenate(used)) if used else np.zeros(0, np.int64)
         kept = [strings[c] for c in present.tolist()]
 
         def renumber(codes: NDArray[np.int64], ok: NDArray[np.bool_]) -> None:

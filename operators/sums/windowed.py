@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.distinct_values import distinct
 from operators.kernels.sums.windowed_sums import BASE, FIRST, LOGGED, NEGATIVE, POSITIVE, SPECIAL, STEP, UNSET, refold
 from operators.sums.double_word import Twofold, add
 from operators.sums.rounding import ratio
@@ -366,7 +367,7 @@ class Accumulator:
 
     def _merge_apart(self, at: NDArray[np.intp], mine: Rows, rows: Rows, step: NDArray[np.int64]) -> None:
         """Merge rows whose windows start elsewhere than their targets."""
-        for k in np.unique(step[step != 0]).tolist():
+        for k in distinct(step[step != 0]).tolist():
             chosen = np.flatnonzero(step == k)
             low, high = mine[chosen], rows[chosen]
             if k < 0:

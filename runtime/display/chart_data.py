@@ -12,6 +12,7 @@ from dataflow.expressions.aggregate_calls import Named
 from dataflow.steps import GroupBy, Sort, Window, WithColumns
 from dataflow.steps.base import Step
 from dataflow.times.durations import Every, parse_every
+from operators.distinct_values import distinct
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.columns import Column
@@ -246,7 +247,7 @@ def bucket_length(times: NDArray[np.int64], given: Buckets | None) -> int | None
     None if they are not buckets."""
     if given is not None:
         return given.longest
-    steps = np.diff(np.unique(times))
+    steps = np.diff(distinct(times))
     if len(steps) < 2:
         return None
     least = int(steps.min())

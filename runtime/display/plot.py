@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.distinct_values import distinct
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.columns import Column
@@ -336,7 +337,7 @@ def _lines(
             rounded = places_between(low, 1.0 if measure.ceiling == 1.0 else high, 5, measure.whole)
             axes.set_yticks(rounded, tick_texts(rounded))
             axes.set_ylim(low, high)
-    _dates(panels, shape.time, "UTC" if buckets is None else buckets.zone, np.unique(times[known]))
+    _dates(panels, shape.time, "UTC" if buckets is None else buckets.zone, distinct(times[known]))
     if len(groups) > 1:
         title = " · ".join(printable(n) for n in shape.labels) + note
         handles, texts = panels[0].get_legend_handles_labels()

@@ -105,7 +105,8 @@ class ZstdContext:
             context = int(handle.ZSTD_createDCtx() or 0)
             if not context:
                 raise MemoryError("zstd could not make a context")
-            weakref.finalize(self, handle.ZSTD_freeDCtx, context)
+            # Not at the end of the process, when daemon threads may be in the midst of a block.
+            weakref.finalize(self, handle.ZSTD_freeDCtx, context).atexit = False
         self.words: NDArray[np.int64] = np.array(
             [self._library.decompress, self._library.frame_size, context], np.uint64
         ).view(np.int64)

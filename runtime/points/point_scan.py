@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.distinct_values import distinct
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.catalogue import FileEntry, Snapshot
@@ -260,7 +261,7 @@ def _own(column: Column) -> Column:
     if column.words is None:
         return column
     known = column.values if column.valid is None else column.values[column.valid]
-    occurs = np.unique(known.astype(np.int64))
+    occurs = distinct(known.astype(np.int64))
     strings = column.words.strings
     places = np.zeros(max(1, len(strings)), np.int32)
     places[occurs] = np.arange(len(occurs))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.distinct_values import distinct
 from operators.states.strings import Words
 from runtime.catalogue import FileEntry
 from runtime.columns import Column
@@ -82,7 +83,7 @@ def _in_small(
         known |= dict.fromkeys((entry.path for entry in entries), False)
         if joined.batch is not None:
             file = np.repeat(np.arange(len(entries)), [rows for _, rows in joined.rows])
-            known |= {entries[i].path: True for i in np.unique(file[behind.hits(joined.batch)]).tolist()}
+            known |= {entries[i].path: True for i in distinct(file[behind.hits(joined.batch)]).tolist()}
     return known
 
 

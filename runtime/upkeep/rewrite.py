@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from operators.distinct_values import distinct
 from runtime.catalogue import FileEntry, StreamSchema, file_path
 from runtime.catalogue.items.commit_order import Order
 from runtime.catalogue.items.compaction_origin import Replaced, short_name
@@ -88,7 +89,7 @@ class Rewriting:
         out: list[FileEntry] = []
         days = points.time // DAY
         months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-        for month in np.unique(months).tolist():
+        for month in distinct(months).tolist():
             part = sort_points(points.take(np.flatnonzero(months == month)))
             out.append(self._write(part, self.first + len(out), (), None, floor=day))
         return out
@@ -197,7 +198,7 @@ def _by_time(points: Points, most: int) -> Iterator[Points]:
         yield points
         return
     order = np.sort(points.time)
-    edges = np.unique(order[[len(order) * n // parts for n in range(1, parts)]])
+    edges = distinct(order[[len(order) * n // parts for n in range(1, parts)]])
     number = np.searchsorted(edges, points.time, side="right")
     for at in range(len(edges) + 1):
         index = np.flatnonzero(number == at)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.distinct_values import distinct
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.catalogue import FileEntry, StreamSchema
@@ -98,7 +99,7 @@ def time_ranges(files: Files, shard: tuple[int, int], buffers: Buffers, most: in
 
     def divide(low: int, high: int) -> None:
         first, last = sorted_times[low], sorted_times[high - 1]
-        size = sum(int(sizes[np.unique(column[low:high])].sum()) for column in columns)
+        size = sum(int(sizes[distinct(column[low:high])].sum()) for column in columns)
         if size <= most or first == last:
             out.append((first, last + 1))
             return
@@ -172,7 +173,7 @@ def _with_words(file: PointFile, parts: Sequence[Points]) -> Iterator[Points]:
     for name in [name for name, type_ in file.schema.items() if type_ is Type.STRING]:
         columns = [part.columns[name] for part in parts]
         there = [c.values if c.valid is None else c.values[c.valid] for c in columns]
-        used = np.unique(np.concatenate(there)).astype(np.int64)
+        used = distinct(np.concatenate(there)).astype(np.int64)
         words = file.some_words(name, used)
         for column, into in zip(columns, changed, strict=True):
             codes = np.searchsorted(used, column.values).clip(0, max(len(used) - 1, 0)).astype(np.int32)

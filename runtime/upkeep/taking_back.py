@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from operators.distinct_values import among
 from operators.nearest import listed
 from operators.types import Type
 from runtime.catalogue import Catalogue, Committed, FileEntry, Snapshot, SourceEntry, new_attempt
@@ -339,7 +340,7 @@ def rows_of_commits(file: PointFile, commits: Collection[int]) -> int:
             continue
         rows = int(file.blocks["rows"][number])
         orders = file.load([SEQ], number, number + 1, time=False).block(number, [SEQ], Buffers()).columns[SEQ][0]
-        found += int(np.isin(orders.astype(np.int64) >> 20, wanted).sum()) * (rows if len(orders) < rows else 1)
+        found += int(among(orders.astype(np.int64) >> 20, wanted).sum()) * (rows if len(orders) < rows else 1)
     return found
 
 
@@ -380,7 +381,7 @@ def _without_commits(commits: Collection[int]) -> Keep:
 
     def keep(points: Points) -> Points:
         orders = points.columns[SEQ].values.astype(np.int64, copy=False)
-        return points.take(np.flatnonzero(~np.isin(orders >> 20, wanted)))
+        return points.take(np.flatnonzero(~among(orders >> 20, wanted)))
 
     return keep
 

@@ -15,6 +15,7 @@ from dataflow.json import fields as json
 from dataflow.json.errors import JsonFormError
 from dataflow.json.reading import Reader
 from dataflow.json.writing import expr_out
+from dataflow.plan.row_times import RowTimes
 from dataflow.plan.sink import NamedTyped
 from dataflow.steps.funnels.attempts import ExcludedRow
 from dataflow.steps.funnels.climb import Climb
@@ -69,6 +70,13 @@ class Funnel(KeyedStep, op="funnel"):
     count: str = json.text_or("keys")
     per: str | None = json.text_or(None)
     gap: int | None = json.length_if_given()
+
+    @property
+    def row_times(self) -> RowTimes:
+        """See Step."""
+        if self.per is not None or (self.every is None and self.count == "keys"):
+            return RowTimes(ahead=None, lasts=None)  # a later attempt may replace one
+        return RowTimes(lasts=sum(self.within) if isinstance(self.within, tuple) else self.within)
 
     def problem(self) -> str | None:
         """What is wrong with its fields together; None if nothing is."""

@@ -27,6 +27,7 @@ from dataflow.json.errors import JsonFormError
 from dataflow.json.reading import Reader
 from dataflow.patterns.pattern_places import Places, places_of
 from dataflow.patterns.pattern_syntax import ANY_ROW, Pattern, names_of, parse_pattern
+from dataflow.plan.row_times import RowTimes
 from dataflow.plan.sink import Memory, NamedTyped, with_held
 from dataflow.sinks.flow_sink import Flow
 from dataflow.steps.base import Bound
@@ -371,6 +372,11 @@ class Match(KeyedStep, op="match"):
     within: int | None = json.optional_length()
 
     looks_back = True
+
+    @property
+    def row_times(self) -> RowTimes:
+        """See Step."""
+        return RowTimes(lasts=self.within)
 
     def check_form(self, reader: Reader, where: str) -> None:
         """See Step."""

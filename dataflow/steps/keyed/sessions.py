@@ -11,6 +11,7 @@ from dataflow.expressions.call_text import aggs_text, call, given, length_text
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.node import operand, quoted
 from dataflow.json import fields as json
+from dataflow.plan.row_times import RowEnd, RowTimes
 from dataflow.plan.sink import NamedTyped
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
 from dataflow.steps.keyed.segments import Segments, segment_columns
@@ -26,6 +27,12 @@ class Sessionize(KeyedStep, op="sessionize"):
     max_length: int | None = json.optional_length()
     aggs: NamedAggs = json.aggregates()
     split_when: Expr | None = json.optional_expression()
+
+    @property
+    def row_times(self) -> RowTimes:
+        """See Step."""
+        lasts = None if self.max_length is None else self.max_length + self.gap
+        return RowTimes((RowEnd("end", later=self.gap),), lasts=lasts)
 
     def rows(self, b: Expressions, shape: Shape, own: Mapping[str, Typed]) -> KeyedRows:
         """See KeyedStep."""

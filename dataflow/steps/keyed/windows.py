@@ -12,6 +12,7 @@ from dataflow.expressions.aggregate_calls import NamedAggs
 from dataflow.expressions.call_text import aggs_text, call, given
 from dataflow.expressions.node import quoted
 from dataflow.json import fields as json
+from dataflow.plan.row_times import RowEnd, RowTimes
 from dataflow.plan.sink import NamedTyped
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
 from dataflow.steps.keyed.segments import Segments, segment_columns
@@ -51,6 +52,11 @@ class Window(KeyedStep, op="window"):
     aggs: NamedAggs = json.aggregates()
     size: int = json.whole(2, MAX_WINDOW, 1, value=lambda size, where, others: buckets_of(size, others["every"]))
     empty: bool = json.flag()
+
+    @property
+    def row_times(self) -> RowTimes:
+        """See Step."""
+        return RowTimes((RowEnd("end"),), lasts=self.size * longest_bucket(self.every))
 
     def rows(self, b: Expressions, shape: Shape, own: Mapping[str, Typed]) -> KeyedRows:
         """See KeyedStep."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.compiler.loops import I64, inline, loop
+from operators.distinct_values import distinct
 from runtime.columns import Dictionary
 from runtime.ingest.text.tokens import Bytes, for_loops
 
@@ -186,7 +187,7 @@ class InternedStrings:
     def compact(self, codes: NDArray[np.int32]) -> tuple[NDArray[np.int32], Dictionary]:
         """The codes renumbered over the strings that occur, and these strings."""
         if len(codes) * 8 < len(self):
-            used = np.unique(codes).astype(np.int64)
+            used = distinct(codes).astype(np.int64)
             renumbered = np.searchsorted(used, codes).astype(np.int32)
         else:
             seen = np.zeros(max(len(self), 1), np.bool_)

@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.distinct_values import among
 from operators.kernels.times.calendar import END
 from operators.kernels.times.dates import BAD_TIME
 from operators.types import Type
@@ -130,8 +131,8 @@ class Shaping:
             gone = rows[self._words.find(cells.data, spans[rows]) > 0] if len(rows) else rows
             if self._reals and cells.spans is None:
                 value = cells.value[at]
-                numbers = (kind == FLOAT) & np.isin(value.view(np.float64), self._reals)
-                numbers |= (kind == INT) & np.isin(value, np.array(self._wholes, np.int64))
+                numbers = (kind == FLOAT) & among(value.view(np.float64), np.array(self._reals))
+                numbers |= (kind == INT) & among(value, np.array(self._wholes, np.int64))
                 gone = np.concatenate([gone, np.flatnonzero(numbers)])
             if len(gone):
                 kind[gone] = NULLED if at > 1 else NULL

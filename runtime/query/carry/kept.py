@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from operators.distinct_values import distinct
 from runtime.catalogue import FileEntry, StreamSchema, new_attempt
 from runtime.catalogue.items.entries import DAY
 from runtime.columns import Points
@@ -230,7 +231,7 @@ def _superseded(heads: Sequence[ObjectInfo]) -> set[str]:
 def _by_span(points: Points, day: int) -> list[Points]:
     """The points in parts that a point file may hold, one after the other in time; each in the order of a file."""
     number = (day * DAY - 1 - points.time) // (_SPAN * DAY)
-    parts = [sort_points(points.take(np.flatnonzero(number == n))) for n in np.unique(number)[::-1].tolist()]
+    parts = [sort_points(points.take(np.flatnonzero(number == n))) for n in distinct(number)[::-1].tolist()]
     return [
         Points(p.key, p.time, {n: c for n, c in p.columns.items() if c.valid is None or c.valid.any()}) for p in parts
     ]

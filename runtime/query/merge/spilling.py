@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from dataflow.plan.sink import Grouping
 from dataflow.plan.stages import Plan
 from operators import forking
+from operators.distinct_values import distinct
 from operators.states.groups import Groups, GroupState
 from operators.states.state_parts import nbytes, part_numbers, part_of
 from operators.types import Type
@@ -167,7 +168,7 @@ def _split(sink: Grouping, state: GroupState) -> Iterator[tuple[int, GroupState]
     """The parts of a state that have groups, with only the strings that they use."""
     kinds, aggregates = _types(sink), [a.aggregate for a in sink.aggs]
     numbers = part_numbers(kinds, state, PARTS)
-    for number in np.unique(numbers).tolist():
+    for number in distinct(numbers).tolist():
         yield number, _own_strings(sink, part_of(aggregates, state, np.flatnonzero(numbers == number)))
 
 

@@ -20,6 +20,7 @@ from dataflow.plan.sink import Sink
 from dataflow.plan.stages import Plan
 from operators.aggregates import AnyAggregate
 from operators.contract import DATES, ExactSum, SetAggregate
+from operators.distinct_values import distinct
 from operators.kernels.sums.windowed_sums import BASE, FIRST, SPECIAL, UNSET
 from operators.states.aggregate_states import State, each_code
 from operators.states.groups import Groups, GroupState
@@ -88,7 +89,7 @@ def check_table(columns: Sequence[tuple[str, Type]], table: QueryTable) -> None:
         _, values, valid = table.columns[name]
         check_column(name, kind, values, valid, table.rows, len(table.strings))
         if kind is Type.JSON:
-            for code in np.unique(values[valid != 0]).tolist():
+            for code in distinct(values[valid != 0]).tolist():
                 _check_json(table.strings[code])
 
 

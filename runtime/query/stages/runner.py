@@ -38,6 +38,7 @@ from dataflow.typed.hidden_columns import END as ROW_END
 from dataflow.typed.hidden_columns import ORDER
 from dataflow.typed.row_operations import NullTally
 from operators.compiler.cache import caller
+from operators.distinct_values import distinct
 from operators.errors import DataflowError, GroupError
 from operators.kernels.times.calendar import END, FIRST
 from operators.states.aggregate_states import AggregateStates
@@ -432,7 +433,7 @@ class Runner:
                 raise ValueError("there are more slots than open segments need")
             states = [with_prefix(saved, f"cell.{j}.") for j in range(len(self.cells.aggregates))]
             # Free slots are taken from the end, one by one, and returned: none occurs twice.
-            whole = free.dtype == np.int64 and free.ndim == 1 and len(np.unique(free)) == len(free) <= capacity
+            whole = free.dtype == np.int64 and free.ndim == 1 and len(distinct(free)) == len(free) <= capacity
             if not whole or (len(free) and not 0 <= free.min() <= free.max() < capacity):
                 raise ValueError("the free slots are malformed")
             keys = np.zeros((capacity, 1), np.int64)

@@ -21,6 +21,7 @@ from dataflow.plan.stages import Stage
 from dataflow.sinks.window_folds import STATE
 from dataflow.typed.hidden_columns import ADDED, COMPLETE, CUT, DONE, EARLY, END, KNOWN, ROW_FLAGS, WHOLE
 from operators.contract import Aggregate
+from operators.distinct_values import distinct
 from operators.errors import GroupError
 from operators.kernels.sums.running_sums import WIDTH
 from operators.kernels.window_rows import bounds_of_runs, copy_runs
@@ -227,7 +228,7 @@ class TrailingRunner:
         whole = all(a.dtype == np.int64 for a in (lengths, time, done))
         if slots.dtype != np.int32 or not whole or not slots.shape == lengths.shape == done.shape:
             raise ValueError("the kept rows are malformed")
-        if (slots < 0).any() or (slots >= len(self.context.keys)).any() or len(np.unique(slots)) < len(slots):
+        if (slots < 0).any() or (slots >= len(self.context.keys)).any() or len(distinct(slots)) < len(slots):
             raise ValueError("the kept rows have keys out of range")
         if (lengths < 1).any() or (done < 0).any() or (done > lengths).any() or time.shape != (int(lengths.sum()),):
             raise ValueError("the kept rows are malformed")

@@ -1,0 +1,65 @@
+"""Stores whose points come in parts, with a follower at their side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dataflow as df
+from runtime import Store
+from runtime.live import CurrentAnswer, RowChange, applied
+from runtime.live.following import Follower, FollowOptions
+from runtime.result.result import Result
+from runtime.testing.oracle.strategies import BASE, DAY, KEY, TIME, Point
+from tests.laws.engine import STREAM, as_columns, schema_point
+
+
+def store_of_types(folder: Path) -> Store:
+    """A store with one point, long before all others, that settles the columns' types."""
+    store = Store(folder, create=True)
+    put(store, [{**schema_point("a"), TIME: BASE - 90 * DAY}])
+    return store
+
+
+def put(store: Store, points: Sequence[Point]) -> None:
+    """Ingest points, which no other part is equal to, as a source."""
+    number = len(store.sources(STREAM)) if store.catalogue.streams() else 0
+    store.ingest(
+        STREAM, as_columns(points), key=KEY, time=TIME, unit="us", source=f"part {number}", compact=False,
+        progress=False,
+    )  # fmt: skip
+
+
+def follower(
+    store: Store, metric: df.Stream | str, mode: str = "changes", lateness: str = "0s", since: int | None = None
+) -> Follower:
+    """A follower that looks when it is told to."""
+    return store._follower(metric, since, None, FollowOptions.of("1s", lateness, None, mode))
+
+
+def rows_of(result: Result) -> list[dict[str, object]]:
+    """The rows of an answer as changes have them."""
+    rows = result.to_dict()["rows"]
+    assert isinstance(rows, list)
+    return [dict(zip(result.columns, row, strict=True)) for row in rows]
+
+
+class Receiver:
+    """Applies what a follower emits, as a receiver would that sees nothing else."""
+
+    def __init__(self, of: Follower) -> None:
+        self.of = of
+        self.rows: list[Any] = []
+        self.changes: list[RowChange] = []
+
+    def look(self) -> CurrentAnswer | None:
+        """Let the follower look once."""
+        answer = self.of.step()
+        if answer is not None:
+            self.rows = applied(self.rows, answer.changes)
+            self.changes += answer.changes
+        return answer
+
+
+__all__ = ["Receiver", "follower", "put", "rows_of", "store_of_types"]
