@@ -14,7 +14,6 @@ from runtime.catalogue import FileEntry
 from runtime.errors import QueryError
 from runtime.progress import Progress
 from runtime.provenance.explain_row import Asked
-from runtime.published.publishing import have_own_kernels
 from runtime.query.carry.carrying import with_carry_in
 from runtime.query.execute import answered
 from runtime.query.merge.conclude import conclude
@@ -87,6 +86,8 @@ class QueryRun:
             return by_other_key(self.store, catalogue, request, self._count, self.progress, partial)
         prepared = prepare_or_explain(catalogue, request, self.store.open_file)
         if self.published is not None:
+            from runtime.published.publishing import have_own_kernels
+
             have_own_kernels(self.store, self.published, prepared.plan)
         is_fleet = not (self.run_by is None or isinstance(self.run_by, Executor))
         if self.query is not None and not is_fleet:

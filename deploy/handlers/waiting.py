@@ -20,7 +20,8 @@ SETTLED = timedelta(minutes=15)
 
 MARGIN = timedelta(minutes=15)
 """How far the alarm may lag behind: a period of 5 minutes, the time until it is judged, and messages that were received
-three times, which the age of the oldest leaves out: they are dead letters some 16 minutes after they were sent."""
+three times, which the age of the oldest leaves out: they are dead letters some 16 minutes after they were sent. Unless
+the ingest function was stopped in between: such an object may be enqueued twice, which is harmless."""
 
 _LAG = timedelta(minutes=2)
 """A queue's attributes are eventually consistent, within a minute."""

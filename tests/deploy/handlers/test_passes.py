@@ -175,6 +175,17 @@ def test_what_a_person_is_told() -> None:
     assert PassesNote.of(json.loads(json.dumps(first.to_dict()))) == first
 
 
+def test_a_message_that_failed_before_the_function_was_stopped_may_be_doubled() -> None:
+    world = World()
+    key = world.arrive("s")
+    world.pass_time(10, never)
+    world.pass_time(40, None)
+    world.reconcile()
+    assert [m.key for m in world.queue] == [key, key]
+    world.pass_time(1, always)
+    assert world.done == {key}
+
+
 EVENTS = st.one_of(
     st.tuples(st.just("arrive"), st.booleans(), st.sampled_from([0, 0, 1, 26])),
     st.tuples(st.just("stopped"), st.sampled_from([1, 10, 16, 40, 60, 5 * DAY, 16 * DAY]), st.just(0)),
@@ -194,8 +205,9 @@ def test_nothing_is_lost_and_nothing_doubled(events: list[tuple[str, int, int]])
             key = world.arrive("s", bool(n), timedelta(hours=more))
             in_parts |= {key} if more else set()
         elif kind == "pass":
-            # An object uploaded in parts is older than its message says: it may be enqueued twice, which is harmless.
-            held = {m.key for m in world.queue if m.key not in in_parts}
+            # An object uploaded in parts is older than its message says, and the alarm leaves out a message that was
+            # received three times: these may be enqueued twice, which is harmless.
+            held = {m.key for m in world.queue if m.key not in in_parts and m.receipts < 3}
             before = len(world.enqueued)
             note = world.reconcile(n, left=1.0)
             assert held.isdisjoint(world.enqueued[before:])
