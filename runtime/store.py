@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
     from dataflow.language.stream import Stream
     from runtime.fleet import Fleet
     from runtime.ingest import IngestReport, Rejected
+    from runtime.ingest.inputs.inputs import FileInput
     from runtime.ingest.inputs.reading import ReadingOptions
+    from runtime.ingest.report import SourceReport
     from runtime.live import CurrentAnswer, RowChange
+    from runtime.live.chains import Position
     from runtime.live.following import Follower, FollowOptions
+    from runtime.live.watching import Watched
     from runtime.objects.object_store import ObjectInfo
     from runtime.points.describe_points import StreamSummary
     from runtime.points.export_points import ExportReport
@@ -116,6 +121,73 @@ class Store(KeptStore):
         from runtime.upkeep.after_ingest import compacted
 
         return compacted(report, self.compaction(report.stream, progress))
+
+    def watch(
+        self,
+        stream: str,
+        source: str,
+        *,
+        key: str | None = None,
+        time: str | None = None,
+        unit: str | None = None,
+        format: str = "auto",
+        duplicates: str | None = None,
+        id: str | None = None,
+        missing_key: str | None = None,
+        preset: str | None = None,
+        compact: bool = True,
+        name: str | None = None,
+        start: str = "beginning",
+        every: str | timedelta = "2s",
+        settled: str | timedelta = "10s",
+        until_idle: str | timedelta | None = None,
+        stop: threading.Event | None = None,
+        told: Callable[[SourceReport], object] | None = None,
+        **reading: Unpack[ReadingOptions],
+    ) -> Watched:
+        """Ingest what a feed has, and what comes to it, each record exactly once, until it is stopped.
+
+        ``source`` is a folder, a pattern of files, ``-`` (standard input) or a named pipe. Files of one record a line
+        may grow, be renamed and be cut off (rotated logs); others are taken as a whole. A file is complete, as is a
+        line without an end, once it has not changed for ``settled``. Names that begin with a dot, or end in ``.part``
+        or ``.tmp``, are waited for. What is new is committed ``every`` so often.
+
+        How far the feed was read is in the commits themselves. It is known by ``name`` (by default what ``source``
+        names): whoever watches it under that name goes on there, also beside another process. ``start`` is
+        "beginning", "end" (what is there at first is left out) or, for a pipe whose producer begins anew,
+        "committed" (its first lines are left out, as many as are committed). A piece or file that cannot be read
+        is set aside (``dataflow quarantine``). Other options are those of ``ingest``.
+
+        It ends with the feed, once ``stop`` is set, or after ``until_idle`` without anything new; ``told`` is called
+        with the report of each commit.
+        """
+        from runtime.ingest import ingest
+        from runtime.ingest.inputs.reading import Reading
+        from runtime.live.feeds.opened_feed import open_feed
+        from runtime.live.watch_stream import StreamWatch
+        from runtime.live.watching import Watcher, WatchOptions
+
+        options = WatchOptions.of(every, settled, until_idle, start)
+        self._create = True
+        given = {
+            "key": key, "time": time, "unit": unit, "format": format, "duplicates": duplicates, "id": id,
+            "missing_key": missing_key, "preset": preset, **reading,
+        }  # fmt: skip
+
+        def take(piece: FileInput, position: Position | None) -> IngestReport:
+            report = ingest(self.objects, self.catalogue, stream, [piece], position=position, **given)  # type: ignore[arg-type]
+            return self._after(report, False) if compact else report
+
+        watch = StreamWatch(self.catalogue, stream, take, given)
+        feed = open_feed(
+            source, self.catalogue, stream, name=name, start=start, format=watch.settings().format,
+            reading=Reading.of(reading), settled=options.settled,
+        )  # fmt: skip
+        watcher = Watcher(feed, watch.take, watch.set_aside, options.every, stop or threading.Event(), told or _unheard)
+        try:
+            return watcher.run(options.idle)
+        finally:
+            feed.close()
 
     def rejects(self, stream: str) -> list[Rejected]:
         """The rejected records of a stream, source by source, without those that were taken later."""
@@ -599,6 +671,10 @@ class Store(KeptStore):
 
         self.close()
         return recover(self.url, copy)
+
+
+def _unheard(report: SourceReport) -> None:
+    """Nobody is told."""
 
 
 def _progress(flag: bool | Progress) -> Progress:

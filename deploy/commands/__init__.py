@@ -23,6 +23,7 @@ from deploy.commands import (
     store,
     undo_command,
     upkeep_commands,
+    watch_command,
 )
 from deploy.commands.shared import Command
 
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Command] = (
     simulate.COMMANDS
     | preview_command.COMMANDS
     | ingest_command.COMMANDS
+    | watch_command.COMMANDS
     | rejects_command.COMMANDS
     | quarantine_command.COMMANDS
     | format_list.COMMANDS

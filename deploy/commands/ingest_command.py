@@ -25,12 +25,7 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
         "files", metavar="FILE", nargs="*", help="files, or - for standard input; also compressed or zipped"
     )
     field_arguments(parser)
-    parser.add_argument(
-        "--duplicates",
-        choices=_DUPLICATES,
-        help="points of equal key and time: keep all (default), drop exact repeats, or the latest wins by column",
-    )
-    parser.add_argument("--id", metavar="COLUMN", help="a column whose values count once per key and day")
+    duplicate_arguments(parser)
     missing_key_argument(parser)
     parser.add_argument(
         "--replace", action="store_true", help="take back the source of the same name, if any, in the same commit"
@@ -57,6 +52,16 @@ def field_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", metavar="FORMAT", default="auto", help="of the files (default: detected); `dataflow formats`"
     )
     parser.add_argument("--preset", metavar="NAME", help="the options for a well-known source; `dataflow formats`")
+
+
+def duplicate_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--duplicates`` and ``--id``."""
+    parser.add_argument(
+        "--duplicates",
+        choices=_DUPLICATES,
+        help="points of equal key and time: keep all (default), drop exact repeats, or the latest wins by column",
+    )
+    parser.add_argument("--id", metavar="COLUMN", help="a column whose values count once per key and day")
 
 
 def missing_key_argument(parser: argparse.ArgumentParser) -> None:

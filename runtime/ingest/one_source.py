@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import time as clock
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from operators.errors import DataflowError
 from operators.nearest import nearest
@@ -97,6 +97,8 @@ class StreamTarget:
     progress: Progress
     again: bool = False
     replacing: Replacing | None = None
+    position: Mapping[str, Any] | None = None
+    """Where the feed goes on after the source; such a source is committed even if all its records are rejected."""
 
 
 class SourceRun:
@@ -318,7 +320,8 @@ class SourceRun:
         times.finish()
         committed = sum(file.rows for file in writer.files)
         is_retired = any(RETIRED in reason for reason in rejects.reasons)
-        if rejects.count and not writer.files and known is None and not assembler.left_out and not is_retired:
+        is_wrong = known is None and not assembler.left_out and not is_retired and self._stream.position is None
+        if rejects.count and not writer.files and is_wrong:
             first = rejects.examples[0]
             hint = f" (is this machine's clock right? It is {utc(clock.time_ns() // 1000)})" if times.early else ""
             reason = first.reason + (hint or self._meant(first.text))
@@ -350,6 +353,7 @@ class SourceRun:
             waiting=waiting,
             resumed=0 if known is None else assembler.rows_read,
             options=self._read_as(known).options(),
+            position=self._stream.position,
         )
         types = assembler.columns
         # Of some columns, all values are words for missing ones, or in twins.
@@ -385,6 +389,7 @@ class SourceRun:
             times=_times(writer),
             replaced=None if self._stream.replacing is None else () if replaced is None else replaced.names,
             replaced_rows=0 if replaced is None else replaced.rows,
+            position=self._stream.position,
             columns=self._columns(assembler, writer),
             left_out=dict(assembler.notes.left_out),
             zone=self._settings.reading.time_zone,

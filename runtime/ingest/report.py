@@ -176,6 +176,8 @@ class SourceReport:
     times: tuple[int, int] | None = None
     replaced: tuple[str, ...] | None = None
     replaced_rows: int = 0
+    position: Mapping[str, Any] | None = None
+    """Where the feed goes on whose part the source is."""
 
     def __str__(self) -> str:
         if self.error is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Unpack
@@ -49,6 +49,7 @@ def ingest(
     memory_rows: int = MEMORY_ROWS,
     again: bool = True,
     replacing: Replacing | None = None,
+    position: Mapping[str, Any] | None = None,
     **reading: Unpack[ReadingOptions],
 ) -> IngestReport:
     """Add points to a stream, which the first ingest creates; each input is a source that counts exactly once.
@@ -68,7 +69,7 @@ def ingest(
     time, and other bytes do not.
 
     A source that was taken back (``undo``) is ingested anew if ``again``. ``replacing`` says what each source takes
-    back in its own commit.
+    back in its own commit. ``position`` is where the feed goes on whose part the one input is: see ``StreamTarget``.
 
     Single bad records are rejected and counted. ``IngestError`` says why an input could not be ingested; then none of
     it is. With several inputs the others are committed first (``SourcesFailed``). ``Interrupted`` (a KeyboardInterrupt)
@@ -96,7 +97,7 @@ def ingest(
     only_one = replacing is not None and replacing.only_one
     reports: list[SourceReport] = []
     failed: list[IngestError] = []
-    target = StreamTarget(objects, catalogue, stream, memory_rows, progress or NoProgress(), again, replacing)
+    target = StreamTarget(objects, catalogue, stream, memory_rows, progress or NoProgress(), again, replacing, position)
     run: SourceRun | None = None
     number = 0
 

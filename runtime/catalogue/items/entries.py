@@ -142,6 +142,7 @@ class SourceEntry:
     if ``resumed`` is not 0, the entry holds that many waiting rows of an earlier entry. ``options`` are those with
     which it was read, by name. ``undone`` is the commit that took it back, ``dismissed`` the one that dismissed it from
     quarantine, ``retried`` the one that asked for it to be taken again (0: none did); the catalogue sets these.
+    ``position`` is where the feed that the source is a part of goes on after it (JSON; None: it is of no feed).
     """
 
     id: str
@@ -160,6 +161,7 @@ class SourceEntry:
     undone: int = 0
     dismissed: int = 0
     retried: int = 0
+    position: Mapping[str, Any] | None = None
 
     @property
     def waits_for_attention(self) -> bool:
@@ -184,6 +186,8 @@ class SourceEntry:
         for name in ("dismissed", "retried"):
             if not out[name]:
                 del out[name]  # as before there were such commits
+        if self.position is None:
+            del out["position"]  # as before there were feeds
         if self.waiting is not None and not self.waiting.reading:
             del out["waiting"]["reading"]  # as before there were such options
         return out

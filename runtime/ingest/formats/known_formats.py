@@ -119,6 +119,15 @@ def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler
     yield from chosen.batches(Content(head, pieces), settings, assembler, name)
 
 
+def looks_like_text_of(head: bytes) -> str:
+    """The name of the text format that content which begins so is taken for; empty if it is not text."""
+    if _found(head, is_text=False) is not None:
+        return ""
+    text = head.removeprefix(_BOM)
+    found = None if _is_binary(text[:_CHECKED]) else _found(text, is_text=True)
+    return "" if found is None else found.names[0]
+
+
 def _head(pieces: Iterator[bytes]) -> bytes:
     """The first bytes, by which the content is known."""
     head = b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import io
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,6 +65,28 @@ class FileInput:
 
 
 @dataclass(frozen=True)
+class BytesInput(FileInput):
+    """Bytes in memory, in place of a file: they can be read again."""
+
+    data: bytes = field(default=b"", kw_only=True)
+
+    def digest(self) -> tuple[str, Version]:
+        """See ``FileInput``."""
+        return hashlib.sha256(self.data).hexdigest(), self._version
+
+    @property
+    def _version(self) -> Version:
+        return (0, 0, len(self.data), 0)
+
+    @contextmanager
+    def open(self) -> Iterator[Readable]:
+        """See ``FileInput``."""
+        file = io.BytesIO(self.data)
+        file.version = self._version  # type: ignore[attr-defined]
+        yield file
+
+
+@dataclass(frozen=True)
 class StreamInput:
     """An open binary file, or standard input: it can be read only once.
 
@@ -105,7 +128,7 @@ def resolve(inputs: Sequence[Any] | Any) -> list[Input]:
     for number, given in enumerate(inputs, 1):
         if isinstance(given, (str, os.PathLike)):
             found += _paths(os.fspath(given))
-        elif isinstance(given, StreamInput):
+        elif isinstance(given, StreamInput | FileInput):
             found.append(given)
         elif isinstance(given, Mapping) and given and all(isinstance(v, _SCALARS) for v in given.values()):
             raise IngestError(

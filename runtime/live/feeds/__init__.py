@@ -1,0 +1,1 @@
+"""Where points come from for as long as they are watched."""

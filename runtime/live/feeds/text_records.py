@@ -1,0 +1,76 @@
+"""Where a text of records can be cut: its form, the lines that every piece needs, and the last whole record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+from runtime.ingest.formats.known_formats import looks_like_text_of
+from runtime.ingest.inputs.reading import Reading
+
+_BOM = b"\xef\xbb\xbf"
+_LINES = ("clf", "combined", "logfmt", "line-protocol")
+_JSON = ("json", "ndjson")
+_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ", b"PK\x03\x04")
+
+
+@dataclass(frozen=True)
+class RecordText:
+    """A text of one record a line; ``headers`` lines at its beginning belong to every piece. ``quote``: a line break
+    between two of these marks is none."""
+
+    headers: int = 0
+    quote: bytes = b""
+
+    def head(self, data: bytes) -> bytes | None:
+        """The header; None if it is not whole."""
+        at = 0
+        for _ in range(self.headers):
+            end = data.find(b"\n", at)
+            if end < 0:
+                return None
+            at = end + 1
+        return data[:at]
+
+    def first(self, data: bytes) -> int:
+        """How many bytes the first record has; 0 if it is not whole."""
+        end = data.find(b"\n") + 1
+        while self.quote and end and data.count(self.quote, 0, end) % 2:
+            end = data.find(b"\n", end) + 1
+        return end
+
+    def whole(self, data: bytes) -> int:
+        """How many bytes of ``data``, which begins with a record, are whole records."""
+        end = data.rfind(b"\n") + 1
+        if not self.quote:
+            return end
+        while end and data.count(self.quote, 0, end) % 2:
+            end = data.rfind(b"\n", 0, end - 1) + 1
+        return end
+
+
+def record_text(head: bytes, format: str, reading: Reading) -> RecordText | None:
+    """How content that begins with ``head`` can be cut into pieces; None if it can be read only as a whole."""
+    encoding = (reading.encoding or "utf-8").lower().replace("_", "-")
+    if head.startswith(_PACKED) or reading.records or reading.columnar or encoding.startswith(("utf-16", "utf-32")):
+        return None
+    if format in _LINES:
+        return RecordText()
+    if format == "auto":
+        format = looks_like_text_of(head)
+    if format in _JSON:
+        return RecordText() if _is_record(head) else None
+    if format == "csv":
+        headers = reading.skip_rows + (0 if reading.names else 1)
+        return RecordText(headers, (reading.quote or '"').encode())
+    return None
+
+
+def _is_record(head: bytes) -> bool:
+    """Whether the first line is a whole JSON object."""
+    line = head.removeprefix(_BOM).lstrip(b"\r\n").partition(b"\n")[0]
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False

@@ -1,0 +1,113 @@
+"""Watches a feed: what is new becomes commits, each exactly once, until it is stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from dataflow.times.durations import parse_duration
+from operators.errors import DataflowError
+from operators.nearest import meant
+from runtime.errors import IngestError, SchemaConflict
+from runtime.ingest.report import SourceReport
+from runtime.live.feeds.feed import Feed, Piece
+from runtime.live.feeds.opened_feed import STARTS
+
+_SECOND = 1_000_000
+
+Take = Callable[[Piece], SourceReport]
+"""Ingests a piece, with its position, as one commit."""
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """How a feed is watched, in seconds: how often it is looked at, after how long without change a file is complete,
+    and when it is given up (None: never)."""
+
+    every: float
+    settled: float
+    idle: float | None
+
+    @classmethod
+    def of(
+        cls, every: str | timedelta, settled: str | timedelta, idle: str | timedelta | None, start: str
+    ) -> WatchOptions:
+        """The options as a caller gives them; IngestError for a wrong one."""
+        if start not in STARTS:
+            raise IngestError(f"watch: there is no start {start!r}; {meant(start, STARTS, 'use')} {', '.join(STARTS)}.")
+        try:
+            return cls(
+                parse_duration(every, "watch(every)") / _SECOND,
+                parse_duration(settled, "watch(settled)") / _SECOND,
+                None if idle is None else parse_duration(idle, "watch(until_idle)") / _SECOND,
+            )
+        except DataflowError as error:
+            raise IngestError(str(error)) from None
+
+
+@dataclass
+class Watched:
+    """What a watch has done so far."""
+
+    sources: int = 0
+    rows: int = 0
+    rejected: int = 0
+    set_aside: int = 0
+
+
+@dataclass
+class Watcher:
+    """Watches ``feed``: ``take`` ingests a piece, ``set_aside`` puts one that cannot be read into quarantine.
+
+    ``told`` is called with each report. It stops once ``stop`` is set, with the commit that is under way.
+    """
+
+    feed: Feed
+    take: Take
+    set_aside: Callable[[Piece, IngestError], SourceReport]
+    every: float = 2.0
+    stop: threading.Event = field(default_factory=threading.Event)
+    told: Callable[[SourceReport], object] = lambda report: None
+    done: Watched = field(default_factory=Watched)
+
+    def run(self, idle: float | None = None) -> Watched:
+        """Watch until the feed ends, ``stop`` is set, or nothing came for ``idle`` seconds."""
+        quiet = 0.0
+        while not self.stop.is_set():
+            before = self.done.sources + self.done.set_aside
+            self.look()
+            if self.feed.ended:
+                break
+            quiet = 0.0 if self.done.sources + self.done.set_aside > before else quiet + self.every
+            if idle is not None and quiet >= idle:
+                break
+            self.stop.wait(self.every)
+        return self.done
+
+    def look(self) -> None:
+        """Take what is new."""
+        for piece in self.feed.pieces(self.every):
+            try:
+                report = self.take(piece)
+            except SchemaConflict:
+                raise
+            except IngestError as error:
+                report = self.set_aside(piece, error)
+            if piece.chain is not None and report.status == "already ingested":
+                self.feed.taken(piece)
+            else:
+                self.feed.committed(piece)
+                self._count(report)
+                self.told(report)
+            if self.stop.is_set():
+                return
+
+    def _count(self, report: SourceReport) -> None:
+        if report.status == "failed":
+            self.done.set_aside += 1
+        elif report.status == "ingested":
+            self.done.sources += 1
+            self.done.rows += report.committed
+            self.done.rejected += report.rejected

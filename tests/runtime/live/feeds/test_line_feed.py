@@ -1,0 +1,143 @@
+"""Lines of a pipe: whole lines only, counted; a producer that begins anew; other processes under the same name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime import Store
+from runtime.errors import IngestError
+from runtime.live.chains import Chain
+from runtime.live.feeds.line_feed import LineFeed
+from tests.runtime.live.feeds.watched import STREAM, Watch, lines, numbers_in
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store", create=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    return folder
+
+
+class Piped:
+    """A watch of a pipe, and the end that is written to."""
+
+    def __init__(self, store: Store, folder: Path, **options: Any) -> None:
+        self._read, self.write = os.pipe()
+        self.watch = Watch(store, folder)  # for what becomes of its pieces
+        self.feed = LineFeed(self._read, "pipe", Chain(store.catalogue, STREAM, "pipe"), **options)
+        self.watch.watcher.feed = self.feed
+
+    def send(self, text: str) -> None:
+        os.write(self.write, text.encode())
+
+    def look(self) -> list[tuple[str, int]]:
+        self.watch.watcher.every = 0.02
+        return self.watch.look()
+
+    def end(self) -> None:
+        if self.write >= 0:
+            os.close(self.write)
+            self.write = -1
+
+
+@pytest.fixture
+def piped(store: Store, folder: Path) -> Iterator[Any]:
+    made: list[Piped] = []
+
+    def make(**options: Any) -> Piped:
+        made.append(Piped(store, folder, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end()
+        os.close(one._read)
+
+
+def test_whole_lines(store: Store, piped: Any) -> None:
+    one = piped()
+    one.send(lines(1, 2) + lines(3)[:7])
+    assert one.look() == [("ingested", 2)]
+    assert one.look() == []
+    one.send(lines(3)[7:] + lines(4).rstrip("\n"))
+    assert one.look() == [("ingested", 1)]
+    assert not one.feed.ended
+    one.end()
+    assert one.look() == [("ingested", 1)]
+    assert (one.feed.ended, one.feed.lines) == (True, 4)
+    assert numbers_in(store) == [1, 2, 3, 4]
+
+
+def test_a_header_belongs_to_every_piece(store: Store, piped: Any) -> None:
+    one = piped()
+    one.send("k,t,n\na,1,1\n")
+    assert one.look() == [("ingested", 1)]
+    one.send("a,2,2\na,3,3\n")
+    assert one.look() == [("ingested", 2)]
+    again = piped(skips=True)
+    again.send("k,t,n\na,1,1\na,2,2\na,3,3\na,4,4\n")
+    assert again.look() == [("ingested", 1)]
+    assert numbers_in(store) == [1, 2, 3, 4]
+
+
+def test_a_producer_that_goes_on_or_begins_anew(store: Store, piped: Any) -> None:
+    first = piped()
+    first.send(lines(1, 2))
+    first.look()
+    on = piped()
+    on.send(lines(3))
+    assert on.look() == [("ingested", 1)]
+    anew = piped(skips=True)
+    for text in (lines(1), lines(2, 3)[:20], lines(2, 3)[20:], lines(4)):
+        anew.send(text)
+        anew.look()
+    assert numbers_in(store) == [1, 2, 3, 4]
+
+
+def test_two_pipes_of_one_name(store: Store, piped: Any) -> None:
+    one, two = piped(), piped()
+    one.send(lines(1))
+    two.send(lines(2))
+    one.look()
+    assert two.look() == []  # the other was faster
+    assert two.look() == [("ingested", 1)]
+    assert numbers_in(store) == [1, 2]
+
+
+def test_the_position_is_lost(store: Store, piped: Any) -> None:
+    one = piped()
+    identity = Chain(store.catalogue, STREAM, "other").identity(1)
+    one.send(lines(1))
+    one.look()
+    store.ingest(STREAM, {"k": ["a"], "t": [5], "n": [5]}, source="x", key="k", time="t", unit="s", progress=False)
+    from runtime.catalogue import SourceEntry, new_attempt
+
+    schema = store.catalogue.schema(STREAM)
+    assert schema is not None
+    store.catalogue.commit(STREAM, schema, SourceEntry(identity, "other", 0), (), new_attempt())
+    with pytest.raises(IngestError, match=r"where other goes on is not known any more .*--watch-name"):
+        Chain(store.catalogue, STREAM, "other").reached()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7, 8, 9, 33])
+def test_the_last_of_a_chain_is_found(store: Store, count: int) -> None:
+    from operators.types import Type
+    from runtime.catalogue import SourceEntry, StreamSchema, new_attempt
+
+    chain = Chain(store.catalogue, STREAM, "c")
+    schema = StreamSchema("k", Type.STRING, "t", {})
+    for number in range(1, count + 1):
+        entry = SourceEntry(chain.identity(number), "c", 0, position={"lines": number})
+        store.catalogue.commit(STREAM, schema, entry, (), new_attempt())
+    reached = chain.reached()
+    assert (reached.number, reached.position) == (count, {"lines": count} if count else None)
