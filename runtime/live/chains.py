@@ -28,7 +28,7 @@ class Reached:
 
 
 @dataclass(frozen=True)
-class Chain:
+class SourceChain:
     """The sources of one part of a feed in a stream; ``name`` is that of the feed and the part."""
 
     catalogue: Catalogue

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from runtime.ingest.inputs.inputs import FileInput
-from runtime.live.chains import Chain, Position
+from runtime.live.chains import Position, SourceChain
 
 MOST_BYTES = 32 << 20
 """Bytes of records in one piece."""
@@ -22,7 +22,7 @@ class Piece:
     """
 
     given: FileInput
-    chain: Chain | None = None
+    chain: SourceChain | None = None
     number: int = 0
     position: Position | None = None
     acknowledges: object = field(default=None, compare=False)

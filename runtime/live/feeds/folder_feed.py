@@ -20,7 +20,7 @@ from typing import Any
 from runtime.errors import IngestError
 from runtime.ingest.inputs.inputs import BytesInput, FileInput, Version
 from runtime.ingest.inputs.reading import Reading
-from runtime.live.chains import Chain, Position
+from runtime.live.chains import Position, SourceChain
 from runtime.live.feeds.feed import MOST_BYTES, Piece
 from runtime.live.feeds.text_records import RecordText, record_text
 
@@ -48,11 +48,11 @@ class Extent:
 
 
 @dataclass
-class _Part:
+class _AlikeFiles:
     """The files that begin with the same record: their sources are one chain. ``extents`` are what was read of each,
     the last one read at the end."""
 
-    chain: Chain
+    chain: SourceChain
     number: int = 0
     extents: list[Extent] = field(default_factory=list)
 
@@ -76,7 +76,7 @@ class _File:
     seen: Version
     since: float
     text: RecordText | None = None
-    part: _Part | None = None
+    part: _AlikeFiles | None = None
     """None until its first record is there."""
 
     read: Extent | None = None
@@ -108,7 +108,7 @@ class FolderFeed:
     def __init__(
         self,
         pattern: str,
-        chain_of: Callable[[str], Chain],
+        chain_of: Callable[[str], SourceChain],
         is_ingested: Callable[[str], bool],
         format: str = "auto",
         reading: Reading | None = None,
@@ -119,7 +119,7 @@ class FolderFeed:
         self._root, self._pattern = _root_of(pattern)
         self._chain_of, self._is_ingested, self._clock = chain_of, is_ingested, clock
         self._format, self._reading, self._settled, self._skips = format, reading or Reading(), settled, skips
-        self._parts: dict[str, _Part] = {}
+        self._parts: dict[str, _AlikeFiles] = {}
         """By the SHA-256 of the first record."""
 
         self._files: dict[tuple[int, int], _File] = {}
@@ -225,7 +225,7 @@ class FolderFeed:
         key = hashlib.sha256(first).hexdigest()
         part = self._parts.get(key)
         if part is None:
-            part = self._parts[key] = _Part(self._chain_of(key))
+            part = self._parts[key] = _AlikeFiles(self._chain_of(key))
             part.reload()
         file.part = part
         hashed, at = hashlib.sha256(), 0
@@ -340,9 +340,11 @@ def _root_of(pattern: str) -> tuple[str, str]:
     """A folder, and the pattern of names below it."""
     if os.path.isdir(pattern):
         return os.path.abspath(pattern), "*"
+    if not glob.has_magic(pattern) and not os.path.exists(pattern):
+        raise IngestError(f"there is no folder or file {pattern}: create it before it is watched.")
     parts: Sequence[str] = Path(pattern).parts
     fixed = next((n for n, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     root = os.path.join(*parts[:fixed]) if fixed else "."
     if not os.path.isdir(root):
-        raise IngestError(f"there is no folder {root}: create it before it is watched.")
+        raise IngestError(f"there is no folder {root}: create it before its files are watched.")
     return os.path.abspath(root), os.path.join(*parts[fixed:])

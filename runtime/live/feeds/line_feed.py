@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runtime.ingest.inputs.inputs import BytesInput
 from runtime.ingest.inputs.reading import Reading
-from runtime.live.chains import Chain
+from runtime.live.chains import SourceChain
 from runtime.live.feeds.feed import MOST_BYTES, Piece
 from runtime.live.feeds.text_records import RecordText, record_text
 
@@ -27,7 +27,7 @@ class LineFeed:
         self,
         fd: int,
         name: str,
-        chain: Chain,
+        chain: SourceChain,
         format: str = "auto",
         reading: Reading | None = None,
         skips: bool = False,

@@ -9,7 +9,7 @@ from runtime.catalogue import Catalogue
 from runtime.errors import IngestError
 from runtime.ingest.inputs.inputs import STDIN
 from runtime.ingest.inputs.reading import Reading
-from runtime.live.chains import Chain
+from runtime.live.chains import SourceChain
 from runtime.live.feeds.feed import Feed
 from runtime.live.feeds.folder_feed import FolderFeed
 from runtime.live.feeds.line_feed import LineFeed
@@ -37,15 +37,15 @@ def open_feed(
         if start == END:
             raise IngestError(f"a pipe has no end to start from: --from is {BEGINNING} or {COMMITTED}.")
         called = STDIN if source == "-" else os.path.abspath(source)
-        chain = Chain(catalogue, stream, name or called)
+        chain = SourceChain(catalogue, stream, name or called)
         fd = sys.stdin.fileno() if source == "-" else os.open(source, os.O_RDONLY)
         return LineFeed(fd, called, chain, format, reading, start == COMMITTED)
     if start == COMMITTED:
         raise IngestError(f"a folder goes on behind what is committed anyway: --from is {BEGINNING} or {END}.")
     called = name or os.path.abspath(source)
 
-    def chain_of(part: str) -> Chain:
-        return Chain(catalogue, stream, f"{called}\n{part}")
+    def chain_of(part: str) -> SourceChain:
+        return SourceChain(catalogue, stream, f"{called}\n{part}")
 
     def is_ingested(digest: str) -> bool:
         return catalogue.is_ingested(stream, digest) is not None

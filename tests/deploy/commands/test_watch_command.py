@@ -51,7 +51,10 @@ def watching(*options: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            assert pipe is not None
+            pipe.close()
 
 
 def test_a_folder(landing: Path) -> None:
@@ -133,11 +136,11 @@ def test_two_at_once(landing: Path) -> None:
         (["landing", *NEW, "--every", "soon"], 1, "watch(every)"),
         (["landing", *NEW, "--from", "committed"], 1, "--from is beginning or end"),
         (["landing", *NEW, "--from", "start"], 2, "'start' is none of its values"),
-        (["landing", *NEW, "--decimal", "x"], 1, "decimal"),
+        (["landing", *NEW, "--type", "n=number"], 1, "number"),
     ],
 )
 def test_mistakes(
     landing: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
 ) -> None:
-    assert main(["watch", "store", "p", *arguments]) == code
+    assert main(["watch", "store", "p", "--until-idle", "1ms", *arguments]) == code
     assert message in capsys.readouterr().err

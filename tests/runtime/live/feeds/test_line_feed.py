@@ -11,7 +11,7 @@ import pytest
 
 from runtime import Store
 from runtime.errors import IngestError
-from runtime.live.chains import Chain
+from runtime.live.chains import SourceChain
 from runtime.live.feeds.line_feed import LineFeed
 from tests.runtime.live.feeds.watched import STREAM, Watch, lines, numbers_in
 
@@ -34,7 +34,7 @@ class Piped:
     def __init__(self, store: Store, folder: Path, **options: Any) -> None:
         self._read, self.write = os.pipe()
         self.watch = Watch(store, folder)  # for what becomes of its pieces
-        self.feed = LineFeed(self._read, "pipe", Chain(store.catalogue, STREAM, "pipe"), **options)
+        self.feed = LineFeed(self._read, "pipe", SourceChain(store.catalogue, STREAM, "pipe"), **options)
         self.watch.watcher.feed = self.feed
 
     def send(self, text: str) -> None:
@@ -116,7 +116,7 @@ def test_two_pipes_of_one_name(store: Store, piped: Any) -> None:
 
 def test_the_position_is_lost(store: Store, piped: Any) -> None:
     one = piped()
-    identity = Chain(store.catalogue, STREAM, "other").identity(1)
+    identity = SourceChain(store.catalogue, STREAM, "other").identity(1)
     one.send(lines(1))
     one.look()
     store.ingest(STREAM, {"k": ["a"], "t": [5], "n": [5]}, source="x", key="k", time="t", unit="s", progress=False)
@@ -126,7 +126,7 @@ def test_the_position_is_lost(store: Store, piped: Any) -> None:
     assert schema is not None
     store.catalogue.commit(STREAM, schema, SourceEntry(identity, "other", 0), (), new_attempt())
     with pytest.raises(IngestError, match=r"where other goes on is not known any more .*--watch-name"):
-        Chain(store.catalogue, STREAM, "other").reached()
+        SourceChain(store.catalogue, STREAM, "other").reached()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7, 8, 9, 33])
@@ -134,7 +134,7 @@ def test_the_last_of_a_chain_is_found(store: Store, count: int) -> None:
     from operators.types import Type
     from runtime.catalogue import SourceEntry, StreamSchema, new_attempt
 
-    chain = Chain(store.catalogue, STREAM, "c")
+    chain = SourceChain(store.catalogue, STREAM, "c")
     schema = StreamSchema("k", Type.STRING, "t", {})
     for number in range(1, count + 1):
         entry = SourceEntry(chain.identity(number), "c", 0, position={"lines": number})
