@@ -12,7 +12,7 @@ import glob
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,18 @@ class _AlikeFiles:
         found = () if reached.position is None else reached.position["files"]
         self.number, self.extents = reached.number, [Extent(int(offset), str(digest)) for offset, digest in found]
 
-    def position(self, before: Extent | None, after: Extent) -> Position:
-        """The position once a file was read from ``before`` (None: from its beginning) to ``after``."""
+    def position(self, before: Extent | None, after: Extent, held: Collection[Extent | None]) -> Position:
+        """The position once a file was read from ``before`` (None: from its beginning) to ``after``; ``held`` are the
+        extents of files that are there. Of files that are gone, only the last are remembered."""
         kept = [e for e in self.extents if e != before]
-        return {"files": [[e.offset, e.digest] for e in (*kept, after)][-MOST_ALIKE:]}
+        if len(kept) >= MOST_ALIKE:
+            kept = [e for e in kept if e in held]
+        if len(kept) >= MOST_ALIKE:
+            raise IngestError(
+                f"more than {MOST_ALIKE:,} files begin with the same record, so they cannot be told apart when "
+                "they are renamed: watch folders with fewer of them."
+            )
+        return {"files": [[e.offset, e.digest] for e in (*kept, after)]}
 
 
 @dataclass
@@ -80,6 +88,9 @@ class _File:
     """None until its first record is there."""
 
     read: Extent | None = None
+    header: bytes | None = None
+    """What belongs to every piece of it; None until it is there."""
+
     tail: bytes = b""
     """The last bytes that were read."""
 
@@ -242,15 +253,35 @@ class FolderFeed:
         return True
 
     def _first_record(self, file: _File, is_settled: bool) -> bytes | None:
-        """The header and the first record."""
+        """The header and the first record; None if they are not whole yet."""
         text = file.text
         assert text is not None
-        data = _read(file.path, 0, _LONGEST)
-        header = text.head(data)
-        if header is None:
-            return data if is_settled else None
-        end = text.first(data[len(header) :])
-        return data[: len(header) + end] if end else data if is_settled else None
+
+        def end(data: bytes) -> int:
+            header = text.head(data)
+            first = 0 if header is None else text.first(data[len(header) :])
+            return len(header) + first if header is not None and first else 0
+
+        return self._beginning(file, end, is_settled)
+
+    def _header(self, file: _File, is_settled: bool) -> bytes | None:
+        """The lines that belong to every piece; None if they are not whole yet."""
+        text = file.text
+        assert text is not None
+        if not text.headers:
+            return b""
+        return self._beginning(file, lambda data: len(text.head(data) or b""), is_settled)
+
+    def _beginning(self, file: _File, end: Callable[[bytes], int], is_settled: bool) -> bytes | None:
+        """The first bytes of a file, as many as ``end`` says (0: more are needed); of a settled one all there are."""
+        size = _HEAD
+        while True:
+            data = _read(file.path, 0, size)
+            if found := end(data):
+                return data[:found]
+            if len(data) < size or size >= _LONGEST:
+                return data if is_settled or size >= _LONGEST else None
+            size *= 4
 
     def _left_out(self, file: _File) -> Piece | None:
         """The position behind what is not to be read of a new file: all of it was ingested, or is to be left out."""
@@ -272,13 +303,12 @@ class FolderFeed:
         """The next whole records of a file; None if there are none yet."""
         text, begin = file.text, file.offset
         assert text is not None
-        header = b""
-        if text.headers:
-            found = text.head(_read(file.path, 0, _LONGEST if begin else max(_HEAD, MOST_BYTES)))
-            if found is None and not is_settled:
+        if file.header is None:
+            file.header = self._header(file, is_settled)
+            if file.header is None:
                 return None
-            header = found or b""
-            begin = max(begin, len(header))
+        header = file.header
+        begin = max(begin, len(header))
         size = MOST_BYTES
         data = _read(file.path, begin, size)
         end = text.whole(data)
@@ -300,7 +330,8 @@ class FolderFeed:
         """The piece that ends at ``offset``; ``file.hashed`` is of all bytes up to there."""
         part = file.part
         assert part is not None
-        position = part.position(file.read, Extent(offset, file.hashed.hexdigest()))
+        held = {f.read for f in self._files.values() if f.part is part}
+        position = part.position(file.read, Extent(offset, file.hashed.hexdigest()), held)
         number = part.number + 1
         given = BytesInput(Path(file.path), file.path, identity=part.chain.identity(number), data=data)
         return Piece(given, part.chain, number, position, file)

@@ -52,7 +52,7 @@ def test_any_points_come_back(points: Points, block_rows: int) -> None:
     verify_file(file, SHARED)
 
 
-@pytest.mark.parametrize("kind", list(STORED))
+@pytest.mark.parametrize("kind", [kind for kind in STORED if kind.places in (None, 0, 2, 18)])
 @given(data=st.data())
 def test_long_columns_come_back(kind: Type, data: st.DataObject) -> None:
     few = data.draw(column_of(kind, 50))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from runtime import Store
 from runtime.errors import IngestError
+from runtime.live.feeds import folder_feed
 from tests.runtime.live.feeds.watched import STREAM, Watch, lines, numbers_in
 
 
@@ -207,6 +208,35 @@ def test_two_at_once(store: Store, landing: Path) -> None:
     one.look(2)
     two.look(2)
     assert numbers_in(store) == list(range(1, 12))
+
+
+def test_many_files_that_begin_alike(store: Store, landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_feed, "MOST_ALIKE", 3)
+    watch = Watch(store, landing)
+    for n in range(6):  # files that are gone are forgotten
+        log = landing / f"{n}.log"
+        log.write_text(lines(0, 10 + n))
+        watch.look()
+        if n < 4:
+            log.unlink()
+    assert Watch(store, landing).look() == []
+    assert numbers_in(store) == sorted([0] * 6 + list(range(10, 16)))
+    (landing / "6.log").write_text(lines(0, 16))
+    watch.look()
+    (landing / "7.log").write_text(lines(0, 17))
+    with pytest.raises(IngestError, match="more than 3 files begin with the same record"):
+        watch.look()
+
+
+def test_a_header_of_many_bytes(store: Store, landing: Path) -> None:
+    names = [f"column_{n}" for n in range(9_000)]
+    table = landing / "wide.csv"
+    table.write_text(",".join(["k", "t", "n", *names]) + "\n" + "a,1,1" + ",7" * len(names) + "\n")
+    watch = Watch(store, landing, columns="n")
+    assert watch.look() == [("ingested", 1)]
+    append(table, "a,2,2" + ",7" * len(names) + "\n")
+    assert watch.look() == [("ingested", 1)]
+    assert numbers_in(store) == [1, 2]
 
 
 EVENTS = st.lists(
