@@ -22,6 +22,10 @@ class BundleError(DataflowError):
     """A bundle cannot be built as requested."""
 
 
+class NoWheels(BundleError):
+    """pip downloads no wheels: there is no package index that can be reached, or it does not have them."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A top-level folder of a bundle: files, and unzipped bytes."""

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from deploy.bundle.archive import BundleError
+from deploy.bundle.archive import BundleError, NoWheels
 from deploy.bundle.contents import DEBUG_INFORMATION, WHEELS, is_needed
 from deploy.bundle.elf import without_debug_information
 
@@ -51,7 +51,7 @@ def _fetched(architecture: str, python: str, work: Path) -> Iterator[Path]:
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
         reason = (errors or done.stderr.splitlines() or ["no reason was given"])[-1].removeprefix("ERROR: ")
-        raise BundleError(
+        raise NoWheels(
             f"pip finds no wheels of {', '.join(wanted)} for Python {python} on {architecture} ({reason}): check the "
             "network, pip's package index, and whether these versions support that Python"
         )

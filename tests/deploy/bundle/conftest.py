@@ -19,6 +19,7 @@ import pytest
 from dataflow.kernels.compile import stage_files
 from dataflow.language.stream import Stream
 from deploy.bundle import Bundle, build
+from deploy.bundle.archive import NoWheels
 from operators.compiler import targets
 from runtime import Store
 from runtime.catalogue import StreamSchema
@@ -67,7 +68,12 @@ def unzipped(tmp_path_factory: pytest.TempPathFactory) -> Unzipped:
         fcntl.flock(lock, fcntl.LOCK_EX)
         sizes = folder / "sizes.json"
         if not sizes.exists():
-            made = build(folder / "antfold.zip", targets.worker().name, PYTHON)
+            try:
+                made = build(folder / "antfold.zip", targets.worker().name, PYTHON)
+            except NoWheels as error:
+                if os.environ.get("CI"):
+                    raise
+                pytest.skip(f"no package index, or this machine's clock is wrong: {error}")
             with zipfile.ZipFile(made.path) as archive:
                 archive.extractall(folder / "task")
             for path in (folder / "task").rglob("*"):

@@ -49,7 +49,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 UPKEEP = st.lists(st.sampled_from(["undo", "compact"]), max_size=3)
 
 
-@given(st.sampled_from(sorted(GRAPHS)), cases(), st.integers(1, 4), UPKEEP, st.booleans())
+CHANGES = st.sampled_from(sorted(GRAPHS)), cases(), st.integers(1, 4), UPKEEP, st.booleans()
+IN_ORDER = st.sampled_from(sorted(FINAL)), cases(), st.integers(1, 6)
+
+
+@given(*CHANGES)
 def test_changes_applied_in_order_are_the_answer(
     folder: Path, name: str, case: Case, count: int, upkeep: list[str], whole: bool
 ) -> None:
@@ -86,7 +90,7 @@ def test_changes_applied_in_order_are_the_answer(
         assert marks == sorted(marks)
 
 
-@given(st.sampled_from(sorted(FINAL)), cases(), st.integers(1, 6))
+@given(*IN_ORDER)
 def test_what_is_final_never_changes_if_nothing_is_late(folder: Path, name: str, case: Case, count: int) -> None:
     metric = _metric(name)
     points = sorted(case.points, key=lambda p: int(p[TIME]))

@@ -240,7 +240,7 @@ def test_a_header_of_many_bytes(store: Store, landing: Path) -> None:
 
 
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["write", "begin", "rotate", "truncate", "copy", "look", "restart", "whole"]),
+    st.tuples(st.sampled_from(["write", "half", "begin", "rotate", "truncate", "copy", "look", "restart", "whole"]),
               st.integers(0, 2)),
     max_size=25,
 )  # fmt: skip
@@ -261,6 +261,12 @@ def test_each_record_exactly_once(tmp_path_factory: pytest.TempPathFactory, even
                 numbers = [next(next_number), next(next_number)]
                 append(log, lines(*numbers))
                 written += numbers
+            elif kind == "half":
+                number = next(next_number)
+                for part in (lines(number)[:9], lines(number)[9:]):
+                    append(log, part)
+                    watch.look()
+                written.append(number)
             elif kind == "begin" and not log.exists():
                 log.write_text("")
             elif kind == "rotate" and log.exists():

@@ -1,0 +1,79 @@
+"""Mutants of what follows and watches: the laws catch each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+
+from runtime.live import following
+from runtime.live.chains import Reached, SourceChain
+from runtime.live.feeds import folder_feed
+from runtime.live.feeds.text_records import RecordText
+from tests.runtime.live import test_following_laws as laws
+from tests.runtime.live.feeds import test_folder_feed as feeds
+
+Plant = Callable[[pytest.MonkeyPatch], object]
+
+
+def _advanced(self: Any, proof: Any) -> None:
+    """The watermark as it is now, also if that is earlier."""
+    if proof.rows_catalogued:
+        self.watermark = proof.until - 1 - self.lateness
+
+
+def _early(result: Any, ends: Any, found: Any = following.ends_of) -> Any:
+    ended = found(result, ends)
+    return None if ended is None else ended - 3_600_000_000
+
+
+FOLLOWED: dict[str, Plant] = {
+    "rows that went are kept": lambda patch: patch.setattr(
+        following, "pairs", lambda a, b, found=following.pairs: [p for p in found(a, b) if p.place is not None]
+    ),
+    "rows that moved are not told": lambda patch: patch.setattr(
+        following, "still", lambda found: {p.place for p in found}
+    ),
+    "the watermark goes back": lambda patch: patch.setattr(following.Follower, "_advance", _advanced),
+    "every answer is on time": lambda patch: patch.setattr(following, "LATE", following.ON_TIME),
+}
+FINAL: dict[str, Plant] = {"rows end an hour early": lambda patch: patch.setattr(following, "ends_of", _early)}
+WATCHED: dict[str, Plant] = {
+    "a file that is renamed is a new one": lambda patch: patch.setattr(
+        folder_feed._AlikeFiles, "reload", lambda self: setattr(self, "number", self.chain.reached().number)
+    ),
+    "where it goes on is not known": lambda patch: patch.setattr(SourceChain, "reached", lambda self: Reached()),
+    "a part of a record is one": lambda patch: patch.setattr(RecordText, "whole", lambda self, data: len(data)),
+    "a file that is cut off goes on": lambda patch: patch.setattr(folder_feed, "_tail", lambda path, end: b""),
+}
+
+
+def caught(law: Any, *drawn: Any, **fixtures: Any) -> bool:
+    """Whether a law fails for what is ``drawn``, without looking for the smallest example."""
+    few = settings(max_examples=600, phases=[Phase.generate], database=None, deadline=None, derandomize=True)
+    try:
+        few(given(*drawn)(law.hypothesis.inner_test))(**fixtures)
+    except (AssertionError, ValueError, ExceptionGroup):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("mutant", FOLLOWED)
+def test_of_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
+    FOLLOWED[mutant](monkeypatch)
+    assert caught(laws.test_changes_applied_in_order_are_the_answer, *laws.CHANGES, folder=tmp_path)
+
+
+@pytest.mark.parametrize("mutant", FINAL)
+def test_of_final_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
+    FINAL[mutant](monkeypatch)
+    assert caught(laws.test_what_is_final_never_changes_if_nothing_is_late, *laws.IN_ORDER, folder=tmp_path)
+
+
+@pytest.mark.parametrize("mutant", WATCHED)
+def test_of_feeds(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
+    WATCHED[mutant](monkeypatch)
+    assert caught(feeds.test_each_record_exactly_once, feeds.EVENTS, tmp_path_factory=tmp_path_factory)
