@@ -84,6 +84,7 @@ def _watch(options: argparse.Namespace) -> int:
             print(lines, flush=True)
 
     with _stopped_by_signal() as stop, shown():
+        print(f"watching {options.source}", file=sys.stderr, flush=True)
         done = Store(options.store, create=True).watch(
             options.stream, options.source, key=options.key, time=options.time, unit=options.unit,
             format=options.format, duplicates=options.duplicates, id=options.id, missing_key=options.missing_key,

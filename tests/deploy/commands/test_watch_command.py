@@ -48,6 +48,8 @@ def watching(*options: str) -> Iterator[subprocess.Popen[str]]:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     try:
+        assert process.stderr is not None
+        assert process.stderr.readline() == f"watching {options[0]}\n"
         yield process
     finally:
         process.kill()
