@@ -8,6 +8,7 @@ from typing import Self
 from dataflow.expressions.expr import Expr, Operand, col, expr
 from dataflow.language.timelines import Chain
 from dataflow.steps import Activity, Cohorts, Dedupe, KeyBy, Match, Subpaths, Transitions, ValueSequence
+from dataflow.steps.answers.key_by import ALONE
 from dataflow.steps.keyed.match import checked_pattern
 from dataflow.steps.keyed.sequence import MAX_SEQUENCE, USUAL_SEQUENCE
 from dataflow.steps.keyed.subpaths import MAX_PATH, USUAL_PATH
@@ -31,7 +32,10 @@ class Sequences(Chain):
         """
         name = column.option("name") if isinstance(column, Expr) and column.fn == "col" else column
         if not isinstance(name, str) or not name:
-            raise DataflowError(f"key_by takes the name of a column, got {shown(column)}")
+            hint = "; a key is a column as it was ingested, not computed" if isinstance(column, Expr) else ""
+            raise DataflowError(f"key_by takes the name of a column, got {shown(column)}{hint}")
+        if len([name for step in self.steps for name in step.streams()]) > 1:
+            raise DataflowError(ALONE)
         if len(self.steps) != 1:
             raise DataflowError("key_by comes directly after df.stream(...)")
         return self._then(KeyBy(str.__str__(name)))

@@ -15,6 +15,7 @@ from dataflow.steps import (
     Heartbeat,
     Join,
     JoinMetric,
+    KeyBy,
     SideBySide,
     Source,
     StateDuration,
@@ -22,6 +23,7 @@ from dataflow.steps import (
     Timeline,
     Track,
 )
+from dataflow.steps.answers.key_by import ALONE
 from dataflow.steps.base import Step, content_of
 from dataflow.steps.keyed.timeline import MAX_TRACKS
 from dataflow.steps.union import MAX_STREAMS
@@ -362,6 +364,8 @@ def _taken_apart(timeline: Chain) -> tuple[Sequence[Track], Expr]:
             return (Track("t", tuple(rows), last, name),), col("t")
     if (call := without_call(timeline)) is not None:
         raise DataflowError(call)
+    if any(isinstance(s, KeyBy) for s in steps):
+        raise DataflowError(f"{shown(timeline)} cannot be combined with other timelines: {ALONE}")
     if any(list(s.streams()) and not isinstance(s, Source) for s in steps):
         raise DataflowError(
             f"{shown(timeline)} has rows of several streams, of which no timeline can be combined with others; make a "
