@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Self
 
-from dataflow.expressions.expr import Expr, Operand, col, expr
+from dataflow.expressions.expr import Expr, Operand, expr, one_column
 from dataflow.language.timelines import Chain
 from dataflow.steps import Activity, Cohorts, Dedupe, KeyBy, Match, Subpaths, Transitions, ValueSequence
 from dataflow.steps.answers.key_by import ALONE
@@ -72,7 +72,7 @@ class Sequences(Chain):
         ``after``. The end of a path has null in ``to`` and is ``gap`` after the last value, if that lies in the range;
         without a gap, paths do not end.
         """
-        of = col(of) if isinstance(of, str) else expr(of)
+        of = one_column(of, "transitions")
         return self._then(Transitions(of, None if gap is None else parse_duration(gap, "transitions(gap)")))
 
     def match(self, pattern: str, /, *, within: str | timedelta | None = None, **conditions: Operand) -> Self:
@@ -106,7 +106,7 @@ class Sequences(Chain):
         ``variant`` (the values, joined by ``" > "``), ``count`` (how many they are, beyond ``length``, too), and the
         other columns as last reported at the start.
         """
-        of = col(of) if isinstance(of, str) else expr(of)
+        of = one_column(of, "sequence")
         return self._then(ValueSequence(of, _length(length, "sequence", 1, MAX_SEQUENCE)))
 
     def subpaths(
@@ -131,7 +131,7 @@ class Sequences(Chain):
         start (this time), ``path`` (the values, joined by ``" > "``), ``count`` (how many), ``after`` (the time since
         the first of them), and the other columns as last reported at that time.
         """
-        of = col(of) if isinstance(of, str) else expr(of)
+        of = one_column(of, "subpaths")
         pause = None if gap is None else parse_duration(gap, "subpaths(gap)")
         # A parameter is a value, like a constant.
         is_condition = [isinstance(e, Expr) and e.fn != "param" for e in (start, end)]
@@ -149,7 +149,7 @@ class Sequences(Chain):
         kept. Rows before ``since`` count, so that a range gives the rows of the whole.
         """
         micros = parse_duration(within, "dedupe(within)")
-        return self._then(Dedupe(col(of) if isinstance(of, str) else expr(of), micros))
+        return self._then(Dedupe(one_column(of, "dedupe"), micros))
 
     def activity(self, every: str, zone: str = "UTC") -> Self:
         """The calendar buckets in which each key had rows, and the first of those in which it had none.

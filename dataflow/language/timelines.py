@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
 from dataflow.expressions.aggregate_calls import Named, distinct_names, named_columns
-from dataflow.expressions.expr import Expr, Operand, col, expr, when
+from dataflow.expressions.expr import Expr, Operand, col, expr, one_column, when
 from dataflow.language.line_numbers import note_line
 from dataflow.steps import (
     Concurrent,
@@ -85,7 +85,7 @@ class Chain:
             )
         windows = _windows("join", table, on, key, valid_from, valid_to)
         indexed(windows.table, windows.key, valid_from, valid_to, "join")
-        return self._then(Join(windows, col(on) if isinstance(on, str) else expr(on), how))
+        return self._then(Join(windows, one_column(on, "join"), how))
 
     def during(
         self,
@@ -309,7 +309,7 @@ def _during(
     if valid_from is None and valid_to is None:
         raise DataflowError(f"{where}: periods need a start or end; name the table's columns (valid_from=, valid_to=)")
     indexed(windows.table, windows.key, valid_from, valid_to, where, merge=True)
-    return During(windows, col(on) if isinstance(on, str) else expr(on), inside)
+    return During(windows, one_column(on, where), inside)
 
 
 # ---- combined timelines
