@@ -10,6 +10,15 @@ from typing import Any, Literal, Protocol
 
 from operators.types import Type
 
+
+class WrittenLength(int):
+    """The microseconds of an option that was written as a length of time, like ``"5m"``."""
+
+
+class WrittenNumber(int):
+    """The integer of an option that was written as a number, without a unit. In JSON both are integers like others."""
+
+
 Check = Callable[[object], object]
 """Gives an option's canonical value; ValueError, saying what is expected, for any other."""
 
@@ -26,7 +35,8 @@ class Option:
     """With one, the option may be left out, and is where it has this value."""
 
     length: Literal["", "or a number", "only"] = ""
-    """Whether it is written as a length of time, like ``"5m"``; the canonical value has microseconds."""
+    """Whether it is written as a length of time, like ``"5m"``; the canonical value has microseconds. Where it may be a
+    number, too, they are a ``WrittenLength``, and integers ``WrittenNumber``."""
 
 
 class Arguments(Protocol):

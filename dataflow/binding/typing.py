@@ -13,12 +13,12 @@ from dataflow.binding.sources import Sources, StreamColumns
 from dataflow.expressions.aggregate_calls import Agg, NamedAggs
 from dataflow.expressions.aggregate_signatures import signature_of
 from dataflow.expressions.expr import Expr
-from dataflow.expressions.functions import ANY, CASTS, FUNCTIONS, RANGE, STATEFUL, common
+from dataflow.expressions.functions import ANY, CASTS, FUNCTIONS, RANGE, STATEFUL, common, without_unit
 from dataflow.expressions.over_calls import ORDERED
 from dataflow.expressions.scan_calls import registered
 from dataflow.plan.stages import Sparse
 from dataflow.times.calendar_tables import known_time
-from dataflow.times.durations import moment, parse_duration
+from dataflow.times.durations import is_duration, moment, parse_duration
 from dataflow.times.zones import check_zone
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.clock import NOW, is_moving, sources_of
@@ -128,7 +128,11 @@ class Expressions:
             return self.windows[repr(e)]
         if e.fn == "time":
             if shape.kind == "table":
-                raise self.fail("time() has no meaning after group_by; use the column that holds the time bucket")
+                here = f", df.col({self.stream.time!r})" if self.stream.time in shape.env else ""
+                raise self.fail(
+                    "time() has no meaning in the rows of a table, as after group_by or in top; use the column that "
+                    f"holds the time{here}"
+                )
             return NOW if shape.kind == "intervals" else Typed("time", Type.TIME)
         if e.fn == "over":
             raise self.fail(
@@ -146,9 +150,9 @@ class Expressions:
         if e.fn == "add" and any(a.type is Type.STRING for a in args) and _is_text(args):
             return self.texts(args)
         if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", *_EXTREMES, *_MEASURED):
-            args = self.coerced(args)
+            args = self.coerced(e.fn, args)
         if e.fn == "when":
-            args = [args[0], *self.coerced(args[1:])]
+            args = [args[0], *self.coerced(e.fn, args[1:])]
         spec = FUNCTIONS[e.fn]
         known: Type | None = None
         own = len(args) if spec.arity == ANY or spec.any_number else spec.arity
@@ -218,17 +222,21 @@ class Expressions:
             which = "and was given an empty text" if value == "" else f"which {value!r} is not"
             raise self.fail(f"the parameter {name!r} is of type {kind}, {which}") from None
 
-    def coerced(self, args: Sequence[Typed]) -> list[Typed]:
-        """The arguments, with string constants next to times and durations parsed as such."""
+    def coerced(self, fn: str, args: Sequence[Typed]) -> list[Typed]:
+        """The arguments, with string constants next to times and durations parsed as such; no time is the same in any
+        unit, so that 0 is a duration, too, but no divisor."""
         kinds = {a.type for a in args}
+        moves = fn in ("add", "sub") and Type.TIME in kinds
         out = []
         for a in args:
-            if a.fn == "lit" and a.type is Type.STRING and Type.STRING not in kinds - {Type.STRING}:
-                text = str(a.option("value"))
-                if Type.DURATION in kinds:
-                    a = Typed("lit", Type.DURATION, (), (("value", parse_duration(text, self.where)),))
+            constant = a.option("value") if a.fn == "lit" else None
+            if isinstance(constant, str):
+                if Type.DURATION in kinds or (moves and is_duration(constant)):
+                    a = self.literal(Type.DURATION, parse_duration(constant, self.where, least=0))
                 elif Type.TIME in kinds:
-                    a = Typed("lit", Type.TIME, (), (("value", self.moment(text)),))
+                    a = self.literal(Type.TIME, self.moment(constant))
+            elif constant == 0 and a.type is Type.INT and Type.DURATION in kinds and fn not in ("div", "floordiv"):
+                a = self.literal(Type.DURATION, 0)
             out.append(a)
         return out
 
@@ -242,6 +250,8 @@ class Expressions:
             names = ", ".join(sorted({str(t) for t in taken if t.places is None}))
             names += " or decimal" if len(taken) > len(CASTS[kind]) + 1 else ""
             hint = "; divide it by a length of time, like '1s'" if of.type is Type.DURATION else ""
+            if kind is Type.TIME and of.type in (Type.INT, Type.FLOAT):
+                hint = "; seconds since 1970 are df.lit(datetime(1970, 1, 1, tzinfo=UTC)) + timedelta(seconds=1) * x"
             raise self.fail(f"{e.fn} makes {kind} of {names}, not of {of.type}{hint}")
         return Typed(e.fn, kind, (of,), e.options)
 
@@ -287,13 +297,16 @@ class Expressions:
         kind = Type(str(e.option("type")))
         if kind is Type.STRING and value.type in (Type.TIME, Type.DURATION):
             is_time, kind = value.type is Type.TIME, value.type
-            listed = tuple(sorted(self.moment(v) if is_time else parse_duration(v, self.where) for v in listed))
+            listed = tuple(
+                sorted(self.moment(v) if is_time else parse_duration(v, self.where, least=0) for v in listed)
+            )
         elif kind is Type.TIME:
             listed = tuple(self.known(int(v)) for v in listed)
         both = common([value.type, kind])
         numbers = is_decimal(value) and kind in (Type.INT, Type.FLOAT)
         if not numbers and not isinstance(both, Type):
-            raise self.fail(f"is_in cannot compare {value.type} with constants of type {kind}")
+            unit = without_unit([value.type, kind])
+            raise self.fail(f"is_in cannot compare {value.type} with constants of type {kind}{unit}")
         if value.type is not None and kind in (Type.INT, Type.FLOAT):
             # Constants that no value of the type can equal are left out.
             listed = tuple(sorted(v for c in listed if (v := equal_in(value.type, c)) is not None))
@@ -344,7 +357,8 @@ class Expressions:
             if shape.kind == "intervals":
                 raise self.fail(f"{name}: {a!r} is about points; use it without state_duration or heartbeat")
         elif form.of_intervals and shape.kind != "intervals":
-            raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
+            points = "" if form.of_points is None else ", or of points with hold= or between='linear'"
+            raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat{points}")
         if a.fn == "duration" and shape.kind in ("points", "transitions", "table"):
             raise self.fail(
                 "duration needs rows with a length; use it after state_duration, heartbeat, sessionize or window"

@@ -33,7 +33,7 @@ class Agg:
         given = [column_or(e) for e in self.args]
         given += [f"{n}={option_text(n, v)}" for n, v in self.options if not is_usual(n, v)]
         if self.where is not None:
-            given.append(f"where={operand(self.where)}")
+            given.append(f"where={written(self.where)}")
         if self.fn not in SIGNATURES:
             return f"df.aggregate({', '.join([quoted(self.fn), *given])})"
         return f"df.{self.fn}({', '.join(given)})"

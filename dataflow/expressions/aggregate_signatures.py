@@ -13,7 +13,7 @@ from dataflow.values.settings import Setting, checked_setting
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.registry import arity_of, is_registered
-from operators.signatures import Option, Signature
+from operators.signatures import Option, Signature, WrittenLength, WrittenNumber
 
 
 def signature_of(name: object) -> Signature | None:
@@ -45,10 +45,14 @@ def option_written(name: str, option: Option, value: Any) -> Any:
 
 def _micros(name: str, option: Option, value: Any) -> Any:
     """A value with its microseconds, if it is a length of time."""
-    is_length = isinstance(value, str | timedelta) or is_numpy_length(value)
-    if value is None or not (option.length == "only" or (option.length and is_length)):
+    where, value = f"{name}({option.name})", plain(value)
+    if value is None or not option.length:
         return value
-    return parse_duration(value, f"{name}({option.name})")
+    if option.length == "only":
+        return parse_duration(value, where)
+    if isinstance(value, str | timedelta) or is_numpy_length(value):
+        return WrittenLength(parse_duration(value, where))
+    return WrittenNumber(value) if type(value) is int else value
 
 
 def _checked(name: str, option: Option, value: object, where: str) -> object:

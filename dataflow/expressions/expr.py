@@ -18,7 +18,7 @@ from dataflow.expressions.methods.text_methods import TextMethods
 from dataflow.expressions.methods.time_methods import TimeMethods
 from dataflow.expressions.node import operand
 from dataflow.times.durations import parse_duration
-from dataflow.values.constants import Literal, constant
+from dataflow.values.constants import Literal, constant, plain
 from dataflow.values.mistaken import listed_values, shown, without_call
 from dataflow.values.settings import Setting, checked_setting, setting_name
 from operators.errors import DataflowError
@@ -95,25 +95,31 @@ class Expr(NumberMethods, RealMethods, TextMethods, TimeMethods, LookingMethods,
     def __neg__(self) -> Expr:
         return _call("neg", self)
 
+    def __pow__(self, other: Operand) -> Expr:
+        return _call("pow", self, other)
+
+    def __rpow__(self, other: Operand) -> Expr:
+        return _call("pow", other, self)
+
     def __eq__(self, other: Operand) -> Expr:  # type: ignore[override]
-        return _call("eq", self, other)
+        return _compared("eq", self, other)
 
     def __ne__(self, other: Operand) -> Expr:  # type: ignore[override]
-        return _call("ne", self, other)
+        return _compared("ne", self, other)
 
     __hash__ = object.__hash__
 
     def __lt__(self, other: Operand) -> Expr:
-        return _call("lt", self, other)
+        return _compared("lt", self, other)
 
     def __le__(self, other: Operand) -> Expr:
-        return _call("le", self, other)
+        return _compared("le", self, other)
 
     def __gt__(self, other: Operand) -> Expr:
-        return _call("gt", self, other)
+        return _compared("gt", self, other)
 
     def __ge__(self, other: Operand) -> Expr:
-        return _call("ge", self, other)
+        return _compared("ge", self, other)
 
     def __and__(self, other: Operand) -> Expr:
         return _call("and", self, other)
@@ -152,7 +158,7 @@ class Expr(NumberMethods, RealMethods, TextMethods, TimeMethods, LookingMethods,
 
     def between(self, low: Operand, high: Operand) -> Expr:
         """``low <= value <= high``, both ends included."""
-        return _call("between", self, low, high)
+        return _compared("between", self, low, high)
 
     def is_null(self) -> Expr:
         """Whether the value was not reported; never null itself."""
@@ -177,6 +183,36 @@ def _sortable(value: object) -> bool | int | float | str:
 
 def _call(fn: str, *args: Operand) -> Expr:
     return Expr(fn, tuple(expr(a) for a in args))
+
+
+def _compared(fn: str, *args: Operand) -> Expr:
+    """A comparison; DataflowError for None, with which it would be null in every row. ``df.lit(None)`` is a null."""
+    found = _call(fn, *args)
+    if any(e.fn == "lit" and e is not a and e.option("type") == "null" for e, a in zip(found.args, args, strict=True)):
+        raise DataflowError(
+            "a comparison with None is null in every row; for missing values write .is_null() or .is_not_null()"
+        )
+    return found
+
+
+def condition_of(value: Operand, where: str) -> Expr:
+    """A condition on each row; DataflowError naming ``where`` for True and False, which are one value for all rows."""
+    if isinstance(plain(value), bool):
+        raise DataflowError(
+            f"{where} takes a condition on each row, got {value}, one value for all rows as Python's is and in "
+            f"make it; write df.col('a') == True, .is_null() or .is_in([...]), or df.lit({value})"
+        )
+    return expr(value)
+
+
+def one_column(value: str | Expr, where: str) -> Expr:
+    """The column of this name, or the expression; DataflowError naming ``where`` for a list."""
+    if isinstance(value, list | tuple):
+        raise DataflowError(
+            f"{where} takes one column or expression, got {shown(value)}; put texts together, "
+            "df.concat(df.col('a'), '|', df.col('b'))"
+        )
+    return col(value) if isinstance(value, str) else expr(value)
 
 
 def expr(value: Operand) -> Expr:
@@ -223,6 +259,9 @@ def concat(*parts: Operand) -> Expr:
     out = expr(parts[0])
     for part in parts[1:]:
         out = out + part
+    if not any(isinstance(part, Expr) for part in parts):
+        given = ", ".join(map(shown, parts))
+        raise DataflowError(f"concat takes expressions, and {given} are constants; columns are df.col({parts[0]!r})")
     return out
 
 
@@ -286,7 +325,7 @@ class When:
 
     def when(self, condition: Operand) -> Then:
         """A further branch, for rows where no earlier condition is true."""
-        return Then(self._branches, expr(condition))
+        return Then(self._branches, condition_of(condition, "when"))
 
     def otherwise(self, value: Operand) -> Expr:
         """The value where no condition holds."""
@@ -315,7 +354,7 @@ class Then:
 
 def when(condition: Operand) -> Then:
     """``when(condition).then(a).otherwise(b)``: a where the condition is true, b where it is false or null."""
-    return Then((), expr(condition))
+    return Then((), condition_of(condition, "when"))
 
 
 def any_of(conditions: Iterable[Expr]) -> Expr:

@@ -46,25 +46,30 @@ def common(kinds: Sequence[Kind]) -> Type | str:
         return found[0]
     if set(found) == {Type.INT, Type.FLOAT}:
         return Type.FLOAT
-    if set(found) == {Type.INT, Type.DURATION}:
-        return Type.DURATION
     return " and ".join(found)
+
+
+def without_unit(kinds: Sequence[Kind]) -> str:
+    """What to write instead of a number beside a length of time, to follow the types; empty if there is none."""
+    has_number = Type.INT in kinds or Type.FLOAT in kinds
+    hint = "; a number has no unit: write a length of time, like '5m' or a timedelta"
+    return hint if Type.DURATION in kinds and has_number else ""
 
 
 def additive_rule(sign: str) -> Rule:
     """Sums (``+``) and differences (``-``): of numbers, lengths of time, and times with lengths."""
 
     def rule(kinds: Sequence[Kind]) -> Type | str:
-        a, b = (k if k is not NULL else Type.INT for k in kinds)
+        a, b = _known(kinds)
         if a is Type.TIME and b is Type.TIME and sign == "-":
             return Type.DURATION
         if Type.TIME in (a, b):
             pair = (a, b) if sign == "-" else tuple(sorted((a, b), key=lambda k: k is not Type.TIME))
-            return Type.TIME if pair == (Type.TIME, Type.DURATION) else f"{a} {sign} {b}"
-        if a.is_numeric and b.is_numeric:
-            both = common((a, b))
-            return both if isinstance(both, Type) else f"{a} {sign} {b}"
-        return f"{a} {sign} {b}"
+            if pair == (Type.TIME, Type.DURATION):
+                return Type.TIME
+            text = "; make the text a time with .cast('time')" if Type.STRING in pair else ""
+            return f"{a} {sign} {b}{text or without_unit((*pair, Type.DURATION))}"
+        return _of_one_kind(a, sign, b)
 
     return rule
 
@@ -101,11 +106,22 @@ def floor_rule(kinds: Sequence[Kind]) -> Type | str:
 
 def remainder_rule(kinds: Sequence[Kind]) -> Type | str:
     """Remainders, of the type of both."""
-    a, b = (k if k is not NULL else Type.INT for k in kinds)
-    if not (a.is_numeric and b.is_numeric):
-        return f"{a} % {b}"
+    a, b = _known(kinds)
+    return _of_one_kind(a, "%", b)
+
+
+def _known(kinds: Sequence[Kind]) -> tuple[Type, Type]:
+    """The types of two operands; a null is of the other's kind."""
+    null = Type.DURATION if Type.DURATION in kinds else Type.INT
+    a, b = (k if k is not NULL else null for k in kinds)
+    return a, b
+
+
+def _of_one_kind(a: Type, sign: str, b: Type) -> Type | str:
+    """The type of two numbers, or of two lengths of time."""
     both = common((a, b))
-    return both if isinstance(both, Type) else f"{a} % {b}"
+    good = isinstance(both, Type) and a.is_numeric and b.is_numeric
+    return both if good else f"{a} {sign} {b}{without_unit((a, b))}"
 
 
 def number_rule(kinds: Sequence[Kind]) -> Type | str:
@@ -138,7 +154,7 @@ def extreme_rule(kinds: Sequence[Kind]) -> Type | str:
     found = common(kinds)
     if found in (Type.INT, Type.FLOAT, Type.DURATION, Type.TIME) or found == "only null":
         return found
-    return f"{found}; it takes numbers, durations or times, all of one kind"
+    return f"{found}; it takes numbers, durations or times, all of one kind{without_unit(kinds)}"
 
 
 def clip_rule(kinds: Sequence[Kind]) -> Type | str:
@@ -149,7 +165,11 @@ def clip_rule(kinds: Sequence[Kind]) -> Type | str:
 def comparison_rule(kinds: Sequence[Kind]) -> Type | str:
     """A condition of values that compare."""
     both = common(kinds)
-    return Type.BOOL if isinstance(both, Type) or both == "only null" else f"{both}, which do not compare"
+    return (
+        Type.BOOL
+        if isinstance(both, Type) or both == "only null"
+        else f"{both}, which do not compare{without_unit(kinds)}"
+    )
 
 
 def logic_rule(kinds: Sequence[Kind]) -> Type | str:
@@ -160,7 +180,8 @@ def logic_rule(kinds: Sequence[Kind]) -> Type | str:
 
 def same_rule(kinds: Sequence[Kind]) -> Type | str:
     """The one type that all arguments can take."""
-    return common(kinds)
+    both = common(kinds)
+    return both if isinstance(both, Type) else f"{both}{without_unit(kinds)}"
 
 
 def branches_rule(kinds: Sequence[Kind]) -> Type | str:

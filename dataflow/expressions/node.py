@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 
 from dataflow.expressions.functions import FUNCTIONS
 from dataflow.times.durations import written_duration
+from operators.signatures import WrittenLength
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,7 +89,7 @@ def _expr(e: Node) -> tuple[str, int]:
         # Python evaluates 1 < x as x > 1, and 1 + 2 at once.
         plain = _constant(left) if level != _COMPARISON and right.fn != "lit" else None
         first = _in(level + (level == _COMPARISON), left) if plain is None else plain
-        second = _constant(right)
+        second = None if level == _COMPARISON and _is_null(right) else _constant(right)
         return f"{first} {sign} {_in(level + 1, right) if second is None else second}", level
     if e.fn in _PREFIX and len(e.args) == 1:
         return f"{_PREFIX[e.fn]}{_in(_SIGN, e.args[0])}", _SIGN
@@ -110,7 +111,7 @@ def _expr(e: Node) -> tuple[str, int]:
     if e.fn in FUNCTIONS and FUNCTIONS[e.fn].of_df:
         return f"df.{e.fn}({', '.join(map(operand, e.args))})", _ATOM
     receiver, *rest = e.args
-    given = [operand(a) for a in rest]
+    given = [written(a) if e.fn == "between" and _is_null(a) else operand(a) for a in rest]
     if e.fn in FUNCTIONS:
         # Arguments that may be left out are written with their names; columns by theirs.
         arity = FUNCTIONS[e.fn].arity
@@ -119,6 +120,11 @@ def _expr(e: Node) -> tuple[str, int]:
     named = FUNCTIONS[e.fn].more if e.fn in FUNCTIONS else ()
     texts = [*given, *options_of(e)] if not named else [*options_of(e), *given]
     return f"{_in(_ATOM, receiver)}.{e.fn}({', '.join(texts)})", _ATOM
+
+
+def _is_null(e: Node) -> bool:
+    """Whether it is the constant null, which comparisons take as ``df.lit(None)`` only."""
+    return e.fn == "lit" and e.option("type") == "null"
 
 
 def _in(level: int, e: Node) -> str:
@@ -174,7 +180,7 @@ def _when(e: Node) -> str:
     out, rest = "df", e
     while rest.fn == "when":
         condition, then, rest = rest.args
-        out += f".when({operand(condition)}).then({operand(then)})"
+        out += f".when({written(condition)}).then({operand(then)})"
     return f"{out}.otherwise({operand(rest)})"
 
 
@@ -227,7 +233,8 @@ def is_usual(name: str, value: object) -> bool:
 
 def option_text(name: str, value: object) -> str:
     """The text of the value of an option."""
-    if name in ("hold", "gap", "within", "timeout", "tolerance", "per", "half_life") and isinstance(value, int):
+    lengths = ("hold", "gap", "within", "timeout", "tolerance", "per", "half_life")
+    if (name in lengths and isinstance(value, int)) or isinstance(value, WrittenLength):
         return quoted(written_duration(value))
     if isinstance(value, Node):
         return operand(value)

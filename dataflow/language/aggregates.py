@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from dataflow.expressions.aggregate_calls import Agg, NamedAggs
 from dataflow.expressions.aggregate_signatures import option_written, options_of, signature_of
-from dataflow.expressions.expr import Expr, Operand, col, expr
+from dataflow.expressions.expr import Expr, Operand, col, condition_of, expr
 from dataflow.steps import Heartbeat, StateDuration
 from dataflow.steps.base import Step, content_of
 from dataflow.values.mistaken import listed_values, shown
@@ -38,7 +38,7 @@ def _agg(fn: str, *args: Operand, where: Operand | None = None, **options: objec
     known = {} if form is None else {o.name: o for o in form.options}
     written = {n: option_written(fn, known[n], v) for n, v in options.items()}
     given = () if form is None else options_of(fn, form, written, fn)
-    return Agg(fn, values, None if where is None else expr(where), given)
+    return Agg(fn, values, None if where is None else condition_of(where, f"{fn}: where="), given)
 
 
 def count(value: Operand | None = None, *, where: Operand | None = None) -> Agg:
@@ -171,7 +171,8 @@ def histogram(
 ) -> Agg:
     """Counts by bin: ``[{"from": 0.0, "to": 10.0, "count": 3}, ...]``; a bin holds ``from <= x < to``.
 
-    ``width`` (for durations a text like ``"5m"``): bins between consecutive multiples of it, those that hold a value.
+    ``width`` (of durations a length like ``"5m"``, else a number): bins between consecutive multiples of it, those that
+    hold a value.
     For floats the edges are multiples of the decimal as written, and a value is read as the shortest decimal that gives
     it: with bins 0.1 wide, 0.3 is in the bin that starts at 0.3.
     ``edges``, ascending: all bins between them, and one beyond each end, whose outer edge is None.
@@ -208,8 +209,8 @@ def increase(counter: Operand, *, where: Operand | None = None) -> Agg:
     """The increase of counters: the sum of the increments between a key's consecutive samples.
 
     A sample below the previous one means that the counter was reset; the whole sample is then the increment. An
-    increment counts at its later sample; the earlier one may lie before the range. Nothing is extrapolated. Null if
-    there is no increment.
+    increment counts at its later sample, whose row ``where`` chooses; the earlier one may lie before the range. Nothing
+    is extrapolated. Null if there is no increment.
     """
     return _agg("increase", counter, where=where)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Self
 
-from dataflow.expressions.expr import Expr, Operand, col, expr
+from dataflow.expressions.expr import Expr, Operand, expr, one_column
 from dataflow.language.timelines import Chain
 from dataflow.steps import Activity, Cohorts, Dedupe, KeyBy, Match, Subpaths, Transitions, ValueSequence
+from dataflow.steps.answers.key_by import ALONE
 from dataflow.steps.keyed.match import checked_pattern
 from dataflow.steps.keyed.sequence import MAX_SEQUENCE, USUAL_SEQUENCE
 from dataflow.steps.keyed.subpaths import MAX_PATH, USUAL_PATH
@@ -31,7 +32,10 @@ class Sequences(Chain):
         """
         name = column.option("name") if isinstance(column, Expr) and column.fn == "col" else column
         if not isinstance(name, str) or not name:
-            raise DataflowError(f"key_by takes the name of a column, got {shown(column)}")
+            hint = "; a key is a column as it was ingested, not computed" if isinstance(column, Expr) else ""
+            raise DataflowError(f"key_by takes the name of a column, got {shown(column)}{hint}")
+        if len([name for step in self.steps for name in step.streams()]) > 1:
+            raise DataflowError(ALONE)
         if len(self.steps) != 1:
             raise DataflowError("key_by comes directly after df.stream(...)")
         return self._then(KeyBy(str.__str__(name)))
@@ -68,7 +72,7 @@ class Sequences(Chain):
         ``after``. The end of a path has null in ``to`` and is ``gap`` after the last value, if that lies in the range;
         without a gap, paths do not end.
         """
-        of = col(of) if isinstance(of, str) else expr(of)
+        of = one_column(of, "transitions")
         return self._then(Transitions(of, None if gap is None else parse_duration(gap, "transitions(gap)")))
 
     def match(self, pattern: str, /, *, within: str | timedelta | None = None, **conditions: Operand) -> Self:
@@ -102,7 +106,7 @@ class Sequences(Chain):
         ``variant`` (the values, joined by ``" > "``), ``count`` (how many they are, beyond ``length``, too), and the
         other columns as last reported at the start.
         """
-        of = col(of) if isinstance(of, str) else expr(of)
+        of = one_column(of, "sequence")
         return self._then(ValueSequence(of, _length(length, "sequence", 1, MAX_SEQUENCE)))
 
     def subpaths(
@@ -127,7 +131,7 @@ class Sequences(Chain):
         start (this time), ``path`` (the values, joined by ``" > "``), ``count`` (how many), ``after`` (the time since
         the first of them), and the other columns as last reported at that time.
         """
-        of = col(of) if isinstance(of, str) else expr(of)
+        of = one_column(of, "subpaths")
         pause = None if gap is None else parse_duration(gap, "subpaths(gap)")
         # A parameter is a value, like a constant.
         is_condition = [isinstance(e, Expr) and e.fn != "param" for e in (start, end)]
@@ -145,7 +149,7 @@ class Sequences(Chain):
         kept. Rows before ``since`` count, so that a range gives the rows of the whole.
         """
         micros = parse_duration(within, "dedupe(within)")
-        return self._then(Dedupe(col(of) if isinstance(of, str) else expr(of), micros))
+        return self._then(Dedupe(one_column(of, "dedupe"), micros))
 
     def activity(self, every: str, zone: str = "UTC") -> Self:
         """The calendar buckets in which each key had rows, and the first of those in which it had none.

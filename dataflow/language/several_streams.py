@@ -8,7 +8,8 @@ from typing import Self, TypeVar
 
 from dataflow.expressions.expr import Expr
 from dataflow.language.timelines import Chain
-from dataflow.steps import JoinAsof, Union
+from dataflow.steps import JoinAsof, KeyBy, Union
+from dataflow.steps.answers.key_by import ALONE
 from dataflow.steps.base import Step
 from dataflow.steps.union import MAX_STREAMS, is_part
 from dataflow.times.durations import parse_duration
@@ -35,7 +36,7 @@ class StreamJoins(Chain):
         is a stream, or a union, with row steps: filter it to look only at some rows, ``.held("bid")`` takes last
         reports, and ``.with_columns(quoted=df.time())`` brings its time along.
 
-        ``on`` is the key, by default; for another column make it the key of both streams first. A column that both have
+        ``on`` is the key, by default; to join by another column, ingest both streams by it. A column that both have
         is an error, unless ``suffix`` is given, which is put behind the other's name. Rows of ``other`` before the
         range count, too.
         """
@@ -73,6 +74,8 @@ def _part(stream: object, where: str) -> tuple[Step, ...]:
     if not steps or not steps[0].starts:
         raise DataflowError(f"{where} takes streams, like df.stream('quotes'), got {shown(stream)}")
     wrong = next(s for s in steps[1:] if not s.in_unions)
+    if isinstance(wrong, KeyBy):
+        raise DataflowError(f"{where}: {ALONE}")
     raise DataflowError(
         f"{where}: {wrong.method} makes rows of another kind; {where} takes streams with filter, with_columns, select, "
         f"held and join_asof only; put {wrong.method} behind it"

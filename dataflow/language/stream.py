@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, check_named, column_name
 from dataflow.expressions.aggregate_calls import named_columns as _named
 from dataflow.expressions.call_text import chained
-from dataflow.expressions.expr import Expr, Operand, col, expr
+from dataflow.expressions.expr import Expr, Operand, col, condition_of, expr, one_column
 from dataflow.language.aggregates import count, hold_of, over_intervals
 from dataflow.language.filled_series import FilledSeries, column_list
 from dataflow.language.finished_tables import FinishedTables
@@ -46,6 +46,12 @@ from operators.errors import DataflowError
 from operators.nearest import no_attribute
 
 Length = str | timedelta
+
+_ELSEWHERE = {
+    "head": ".limit(n)", "order_by": ".sort(...)", "where": ".filter(...)",
+    "with_empty_buckets": "it between group_by(...) and agg(...): .group_by(...).with_empty_buckets().agg(...)",
+}  # fmt: skip
+"""What to write for methods of other libraries, or of groupings, that a stream does not have."""
 
 
 def _aggs(aggs: dict[str, Agg], where: str) -> NamedAggs:
@@ -85,11 +91,13 @@ class Stream(Sequences, Funnels, FinishedTables, FilledSeries, StreamJoins):
             if name in SIGNATURES:
                 write = f"on a stream write .agg(...), like .agg(n=df.{name}(...))"
                 raise AttributeError(write, name=name, obj=None)
+            if name in _ELSEWHERE:
+                raise AttributeError(f"a stream has no {name!r}; write {_ELSEWHERE[name]}", name=name, obj=None)
             raise no_attribute("a stream", name, dir(type(self)))
 
     def filter(self, where: Operand) -> Stream:
         """Keep the rows where the condition is true (not those where it is null)."""
-        return self._then(Filter(expr(where)))
+        return self._then(Filter(condition_of(where, "filter")))
 
     def with_columns(self, **columns: Operand) -> Stream:
         """Add or replace columns."""
@@ -122,7 +130,7 @@ class Stream(Sequences, Funnels, FinishedTables, FilledSeries, StreamJoins):
         ``state``), and the other columns as last reported at the interval's start. A change in one of those columns
         cuts the interval if the metric uses the column.
         """
-        state = col(state) if isinstance(state, str) else expr(state)
+        state = one_column(state, "state_duration")
         if name is not None:
             text_of(name, "state_duration(name)")
         label = name or (column_name(state) if state.fn == "col" else "state")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
 from dataflow.expressions.aggregate_calls import Named, distinct_names, named_columns
-from dataflow.expressions.expr import Expr, Operand, col, expr, when
+from dataflow.expressions.expr import Expr, Operand, col, expr, one_column, when
 from dataflow.language.line_numbers import note_line
 from dataflow.steps import (
     Concurrent,
@@ -15,6 +15,7 @@ from dataflow.steps import (
     Heartbeat,
     Join,
     JoinMetric,
+    KeyBy,
     SideBySide,
     Source,
     StateDuration,
@@ -22,6 +23,7 @@ from dataflow.steps import (
     Timeline,
     Track,
 )
+from dataflow.steps.answers.key_by import ALONE
 from dataflow.steps.base import Step, content_of
 from dataflow.steps.keyed.timeline import MAX_TRACKS
 from dataflow.steps.union import MAX_STREAMS
@@ -83,7 +85,7 @@ class Chain:
             )
         windows = _windows("join", table, on, key, valid_from, valid_to)
         indexed(windows.table, windows.key, valid_from, valid_to, "join")
-        return self._then(Join(windows, col(on) if isinstance(on, str) else expr(on), how))
+        return self._then(Join(windows, one_column(on, "join"), how))
 
     def during(
         self,
@@ -307,7 +309,7 @@ def _during(
     if valid_from is None and valid_to is None:
         raise DataflowError(f"{where}: periods need a start or end; name the table's columns (valid_from=, valid_to=)")
     indexed(windows.table, windows.key, valid_from, valid_to, where, merge=True)
-    return During(windows, col(on) if isinstance(on, str) else expr(on), inside)
+    return During(windows, one_column(on, where), inside)
 
 
 # ---- combined timelines
@@ -362,6 +364,8 @@ def _taken_apart(timeline: Chain) -> tuple[Sequence[Track], Expr]:
             return (Track("t", tuple(rows), last, name),), col("t")
     if (call := without_call(timeline)) is not None:
         raise DataflowError(call)
+    if any(isinstance(s, KeyBy) for s in steps):
+        raise DataflowError(f"{shown(timeline)} cannot be combined with other timelines: {ALONE}")
     if any(list(s.streams()) and not isinstance(s, Source) for s in steps):
         raise DataflowError(
             f"{shown(timeline)} has rows of several streams, of which no timeline can be combined with others; make a "

@@ -84,8 +84,11 @@ class Fill(Step, op="fill"):
         by, at = ((b.stream.key,), _AT) if keyed else (self.by or (), "start")
         for name in by:
             b.lookup(name, shape)
-        if b.lookup(at, shape).type is not Type.TIME:
-            raise b.fail("the rows of a table are filled in the order of their 'start', which is a time")
+        if at not in shape.env or b.lookup(at, shape).type is not Type.TIME:
+            raise b.fail(
+                "the rows of a table are filled in the order of their column 'start', a time; name the bucket so, "
+                "group_by(start=df.time().truncate('1h'))"
+            )
         if both := next((n for n in self.names if n in (*by, at)), None):
             raise b.fail(f"{both!r} cannot be filled, since it orders the rows")
         kinds = {name: self._check(b, shape, name) for name in self.names}

@@ -11,7 +11,7 @@ from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import Named
 from dataflow.expressions.call_text import call, columns_text, given, keyword
 from dataflow.expressions.expr import Expr, col
-from dataflow.expressions.node import operand, quoted, written
+from dataflow.expressions.node import quoted, written
 from dataflow.json import fields as json
 from dataflow.json.reading import Reader
 from dataflow.steps.base import Bound, Step
@@ -35,7 +35,7 @@ class Filter(Step, op="filter"):
 
     def calls(self) -> list[str]:
         """See Step."""
-        return [call("filter", [operand(self.where)])]
+        return [call("filter", [written(self.where)])]
 
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step."""

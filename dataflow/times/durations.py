@@ -36,8 +36,13 @@ _WORDS = {
 _LIMIT = 10_000 * 366 * _UNITS["d"]
 
 
-def parse_duration(value: str | timedelta, where: str) -> int:
-    """Microseconds of a positive duration, for example ``"5m"``, ``"1h30m"`` or a timedelta.
+def is_duration(text: str) -> bool:
+    """Whether ``parse_duration`` reads the text as a duration."""
+    return _TEXT.fullmatch(text) is not None
+
+
+def parse_duration(value: str | timedelta, where: str, least: int = 1) -> int:
+    """Microseconds of a duration, at least ``least``, for example ``"5m"``, ``"1h30m"`` or a timedelta.
 
     Raises DataflowError naming ``where`` for anything else; bare numbers have no unit and are refused. A parameter is
     returned as it is (``Setting``).
@@ -47,14 +52,14 @@ def parse_duration(value: str | timedelta, where: str) -> int:
     if isinstance(value, timedelta) or is_numpy_length(value):
         found = constant(value)[1]
         micros = found if isinstance(found, int) else 0
-    elif isinstance(value, str) and _TEXT.fullmatch(value):
+    elif isinstance(value, str) and is_duration(value):
         micros = sum(int(n) * _UNITS[u] for n, u in _PART.findall(value))
     else:
         given = without_call(value) or (
             f"{shown(value)} is not a duration; {_meant(value)} e.g. '90s', '5m', '1h30m', '7d' (units us ms s m h d w)"
         )
         raise DataflowError(f"{where}: {given}")
-    if not 0 < micros <= _LIMIT:
+    if not least <= micros <= _LIMIT:
         raise DataflowError(f"{where}: the duration {shown(value)} must be longer than zero and at most 10,000 years")
     return micros
 
@@ -171,8 +176,10 @@ def parse_every(value: str, where: str) -> Every:
     offset ``"1w@sun"``, ``"1d+6h"``. Else DataflowError naming ``where``."""
     match = _EVERY.fullmatch(value) if isinstance(value, str) else None
     if match is None or not 0 < int(match[1]) <= 100_000:
+        # pandas' "M"; a lone "m" is a minute.
+        spelled = f"{value[:-1]}month" if isinstance(value, str) and value.endswith("M") else value
         raise DataflowError(
-            f"{where}: {shown(value)} is not a bucket; {_meant(value)} "
+            f"{where}: {shown(value)} is not a bucket; {_meant(spelled)} "
             "for example '10m', '1h', '1d', '1w', '1mo' or '1y'"
         )
     every = Every(int(match[1]), match[2])

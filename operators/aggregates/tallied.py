@@ -27,7 +27,17 @@ from operators.contract import Aggregate, Arrays, Finished, Flags, Options, Tall
 from operators.errors import CardinalityExceeded
 from operators.kernels.bits import float_bits
 from operators.kernels.hash_tables import tally, tally_pair
-from operators.signatures import Arguments, Arranged, Option, Signature, edges, integer, width
+from operators.signatures import (
+    Arguments,
+    Arranged,
+    Option,
+    Signature,
+    WrittenLength,
+    WrittenNumber,
+    edges,
+    integer,
+    width,
+)
 from operators.types import DECIMALS, MAX_PLACES, STORED, Type, decimal
 
 _FLAGS = Flags(additive=False)
@@ -202,6 +212,11 @@ def _bin(a: Arguments) -> Arranged:
     if (width is None) == (edges is None):
         raise a.fail("histogram takes either width= or edges=")
     numbers = edges if isinstance(edges, tuple) else (width,)
+    name = "edges" if width is None else "width"
+    if a.kind is Type.DURATION and any(isinstance(n, WrittenNumber | float) for n in numbers):
+        raise a.fail(f"histogram of durations takes lengths of time, like '5m', for its {name}")
+    if a.kind is not Type.DURATION and any(isinstance(n, WrittenLength) for n in numbers):
+        raise a.fail(f"histogram of {a.kind} takes numbers for its {name}, and no lengths of time")
     first = a.first
     if a.kind.places is not None:
         # Values and edges become counts of the finest unit among them.
@@ -220,7 +235,7 @@ def _bin(a: Arguments) -> Arranged:
             raise a.fail(f"histogram: {lost[0]} cannot be represented as float64, the type of the values")
         numbers = tuple(float(str(n)) for n in numbers)
     elif any(isinstance(n, float) for n in numbers):
-        raise a.fail(f"histogram of {a.kind} takes whole numbers for its {'edges' if width is None else 'width'}")
+        raise a.fail(f"histogram of {a.kind} takes whole numbers for its {name}")
     option: dict[str, object] = {"edges": numbers} if width is None else {"width": numbers[0]}
     return Arranged("histogram", a.kind, a.call("bin", Type.INT, first, **option))
 

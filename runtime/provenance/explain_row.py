@@ -208,10 +208,13 @@ def _span_of(values: Mapping[str, Value]) -> tuple[int, int] | None:
 def _own(asked: Asked, values: Mapping[str, Value] | None) -> Behind:
     """The rows of keys (not of groups) of a metric: one of them, or all."""
     key = asked.prepared.schema.key
-    before = asked.steps[: next((i for i, s in enumerate(asked.steps) if s.makes == TABLE), None)]
-    grouping = MetricGrouping(before, ((key, col(key)),), ())
+    at = next((i for i, s in enumerate(asked.steps) if s.makes == TABLE), len(asked.steps))
+    grouping = MetricGrouping(asked.steps[:at], ((key, col(key)),), ())
     if values is None:
         return _behind(asked, grouping, None)
+    shown = shown_as(grouping, asked.steps[at:]).get(key)
+    if shown is None:
+        raise QueryError(f"explain: the result's rows lack their key; keep the column {key!r}")
     span = _span_of(values)
     if span is None:
         # Points, transitions, or intervals whose end has another name: use the time that orders the rows.
@@ -221,7 +224,7 @@ def _own(asked: Asked, values: Mapping[str, Value] | None) -> Behind:
             raise QueryError(f"explain: the result's rows lack their time; keep the column {name!r}")
         lasts = grouping.made_by.has_length
         span = (start, asked.prepared.until if lasts else start)
-    return _behind(asked, grouping, [{key: values[key]}], span)
+    return _behind(asked, grouping, [{key: values[shown]}], span)
 
 
 def _bottom(asked: Asked, behind: Behind, rows: Result) -> tuple[Behind, set[object] | None]:

@@ -138,6 +138,19 @@ def test_values(length: timedelta, expression: df.Expr, expected: timedelta | fl
     assert type(row["x"]) is type(right)
 
 
+def test_texts_move_times_and_no_time_needs_no_unit() -> None:
+    now = df.time()
+    metric = P.select(
+        later=now + "1h" - now, before=now - (now - "90s"), since=now - "2024-01-01", none=(now - now).fill_null("0s"),
+        is_none=now - now == 0, less=0 - (now + "1s" - now), by_none=(now + "1s" - now) / 0,
+    )  # fmt: skip
+    (row,) = run_in_memory(json.loads(metric.to_json()), [{KEY: "a", TIME: BASE}], since=0, until=2**60)
+    assert [row[name] for name in ("later", "before", "none", "is_none", "less", "by_none")] == [
+        3_600_000_000, 90_000_000, 0, True, -1_000_000, None,
+    ]  # fmt: skip
+    assert row["since"] == BASE - 1_704_067_200_000_000
+
+
 def test_overflow_names_the_step() -> None:
     year = df.time() - (df.time() - timedelta(days=365))
     for e, text in ((year / 1e-9, " / 1e-09"), (year * 1e300, r" \* 1e\+300"), (year // 1e-300, " // 1e-300")):

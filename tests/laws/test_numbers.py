@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -178,7 +179,7 @@ DURATIONS = st.integers(-(2**62), 2**62) | st.integers(-9, 9)
 def of_durations(values: list[int], **options: Any) -> dict[str, Any]:
     """Aggregates of durations of so many microseconds, as the oracle says them."""
     points = [{KEY: "a", TIME: BASE + i, "n": v} for i, v in enumerate(values)]
-    long = (df.time() - df.time()) + N
+    long = N * timedelta(microseconds=1)
     metric = P.agg(
         mean=df.mean(long), total=df.sum(long), sd=df.stddev(long), half=df.median(long),
         sd0=df.stddev(long, ddof=0), v=df.variance(long),
@@ -229,7 +230,7 @@ def test_how_means_of_durations_are_shown(tmp_path: Path) -> None:
 def test_a_duration_weighed_by_time() -> None:
     # 2 s for a second, then 5 s until the end of the range, a second later.
     points = [{KEY: "a", TIME: BASE, "n": 2}, {KEY: "a", TIME: BASE + 1_000_000, "n": 5}]
-    metric = P.state_duration((df.time() - df.time()) + N).agg(m=df.time_weighted_mean("state"))
+    metric = P.state_duration(N * timedelta(microseconds=1)).agg(m=df.time_weighted_mean("state"))
     graph = json.loads(metric.to_json())
     for until, expected in ((2_000_000, 4), (3_000_000, 4), (5_000_000, 4)):
         row = run_in_memory(graph, points, since=BASE, until=BASE + until)

@@ -92,14 +92,14 @@ class TestMeans:
         assert far == {"v": 1.0, "sd": 1.0}
 
     def test_polars_14375_and_17639_means_of_durations(self) -> None:
-        long = (df.time() - df.time()) + N
+        long = N * timedelta(microseconds=1)
         days = one("n", [DAY, 2 * DAY, 15 * DAY], mean=df.mean(long), median=df.median(long))
         assert days == {"mean": 6 * DAY, "median": 2 * DAY}
         seconds = one("n", [1_000_000, 2_000_000, 4_000_000], mean=df.mean(long), median=df.median(long))
         assert seconds == {"mean": 2_333_333, "median": 2_000_000}
 
     def test_pandas_9442_and_66551_sums_of_durations_do_not_wrap(self) -> None:
-        long = (df.time() - df.time()) + N
+        long = N * timedelta(microseconds=1)
         assert one("n", [2**63 - 1] * 3, mean=df.mean(long)) == {"mean": 2**63 - 1}
         with pytest.raises(OverflowExceeded, match=r"total = sum\(time\(\) - time\(\) \+ n\)|total = sum\("):
             one("n", [2**63 - 1] * 2, total=df.sum(long))
@@ -170,6 +170,6 @@ def test_doris_68123_sums_of_decimals_that_do_not_fit_are_an_error() -> None:
 
 
 def test_durations_beside_numbers_of_seconds() -> None:
-    long = (df.time() - df.time()) + N
+    long = N * timedelta(microseconds=1)
     (row,) = asked(P.select(same=long == timedelta(seconds=2), ratio=long / timedelta(seconds=1)), "n", [2_000_000])
     assert (row["same"], row["ratio"]) == (True, 2.0)

@@ -10,6 +10,12 @@ from dataflow.expressions.node import quoted
 from dataflow.json import fields as json
 from dataflow.steps.base import POINTS, Bound, Step
 
+ALONE = (
+    "key_by takes the points of one stream, and no other stream may join them; ingest the streams by that key, or take "
+    "an answer: .join(metric, on=...)"
+)
+"""Why it cannot be in a metric of several streams."""
+
 
 @dataclass(frozen=True, eq=False)
 class KeyBy(Step, op="key_by"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from dataflow.binding.typing import GraphError
 from dataflow.metrics.bind import streams_of
 from dataflow.steps import KeyBy, Source
+from dataflow.steps.answers.key_by import ALONE
 from dataflow.steps.base import Step
 from operators.nearest import listed, meant
 from operators.types import Type
@@ -22,11 +23,8 @@ def other_key(steps: tuple[Step, ...]) -> str | None:
         return None
     key = steps[at]
     assert isinstance(key, KeyBy)
-    if at != 1 or len(streams_of(steps)) > 1:
-        raise GraphError(
-            f"step {at + 1} (key_by): it takes the points of one stream, and no other stream may join them; ingest the "
-            "streams by that key, or take an answer: .join(metric, on=...)"
-        )
+    if at != 1 or not isinstance(steps[0], Source) or len(streams_of(steps)) > 1:
+        raise GraphError(f"step {at + 1} (key_by): {ALONE}")
     return key.column
 
 

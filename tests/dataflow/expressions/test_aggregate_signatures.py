@@ -114,6 +114,10 @@ TABLE = P.group_by("device").agg(n=df.count(), t=df.top_k("status"), last=df.max
         (lambda: P.agg(x=df.quantile("status", 0.5)), "x: quantile cannot take string; it takes duration, float64,"),
         (lambda: P.agg(x=df.variance("status")), "takes bool, duration, float64, int64, decimal"),
         (lambda: P.agg(x=df.histogram("n", width=0.5)), "x: histogram of int64 takes whole numbers for its width"),
+        (lambda: P.agg(x=df.histogram("n", width="5m")), "histogram of int64 takes numbers for its width, and no len"),
+        (lambda: P.agg(x=df.histogram("temp", edges=[1, "5m"])), "histogram of float64 takes numbers for its edges"),
+        (lambda: P.agg(x=df.histogram(df.time() - df.time(), width=60)), "durations takes lengths of time, like"),
+        (lambda: P.agg(x=df.histogram(df.time() - df.time(), width=0.5)), "of durations takes lengths of time"),
         (lambda: P.agg(x=df.transitions("temp")), "transitions cannot take float64"),
         (lambda: P.agg(x=df.mtbf(df.col("ok"))), "mtbf needs intervals"),
         (lambda: P.agg(x=df.time_weighted_mean("temp")), "time_weighted_mean needs intervals"),
@@ -151,6 +155,15 @@ def test_mistakes(metric: Callable[[], df.Stream], message: str) -> None:
 def test_mistakes_at_once(make: Callable[[], object], message: str) -> None:
     with pytest.raises(df.DataflowError, match=message):
         make()
+
+
+def test_lengths_of_a_histogram_are_integers_in_json() -> None:
+    metric = P.agg(h=df.histogram(df.time() - df.time(), edges=["1s", "1h"]))
+    assert 'edges=["1s", "1h"]' in repr(metric)
+    assert eval(repr(metric)).to_json() == metric.to_json()
+    read = df.from_json(metric.to_json())
+    assert "[1000000, 3600000000]" in repr(read)
+    bind(read.steps, STREAM)
 
 
 def test_a_hold_makes_intervals() -> None:

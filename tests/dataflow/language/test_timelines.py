@@ -193,6 +193,9 @@ def test_the_pages_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     made = runpy.run_path("metric.py")
     assert [n for n, _ in bind(made["uptime"].steps, STREAM).outputs] == ["site", "up", "promised"]
     assert [n for n, _ in bind(made["availability"].steps, STREAM).outputs] == ["firmware", "up", "devices"]
+    clicks = StreamColumns("user", Type.STRING, "ts", {"amount": Type.FLOAT})
+    assert [n for n, _ in bind(made["streaks"].steps, clicks).outputs] == ["user", "longest"]
+    assert ("amount", Type.FLOAT) in bind(made["seven_days"].steps, clicks).outputs
     assert bind(made["redundant"].steps, STREAM).outputs[0][0] == "site"
     assert [n for n, _ in bind(made["by_firmware"].steps, STREAM).outputs] == ["firmware", "n"]
     assert bind(made["healthy"].steps, STREAM).history == 30 * 86_400_000_000

@@ -109,7 +109,10 @@ def test_json_that_is_refused() -> None:
         (lambda: P.window("1h", fill="last", s=df.collect("n", first=2)), "json"),
         (lambda: INTERVALS.fill("status", method="last"), "it takes points, windows or a table"),
         (lambda: TABLE.fill("temp", method="last"), r"step 3 \(fill\): of a table it takes by="),
-        (lambda: TABLE.fill("temp", method="last", by="device"), "there is no column 'start'"),
+        (
+            lambda: TABLE.fill("temp", method="last", by="device"),
+            "in the order of their column 'start', a time; name the bucket so",
+        ),
         (lambda: P.fill("temp", method="last", by="status"), "by= is for a table"),
         (lambda: P.window("1h", by="ok").fill("ok", method="last", by="ok"), "'ok' cannot be filled, since it orders"),
         (lambda: P.agg(x=df.max_by("n", by="status")), r"x: max_by\(by=\) cannot take string; it takes bool, int64"),

@@ -20,6 +20,7 @@ STREAM = StreamColumns(
     {"temp": Type.FLOAT, "n": Type.INT, "ok": Type.BOOL, "status": Type.STRING, "firmware": Type.STRING},
 )
 P = df.stream("t")
+SILENT = df.time() - df.time().previous()
 
 
 @pytest.mark.parametrize(
@@ -35,13 +36,42 @@ P = df.stream("t")
         (lambda: P.agg(u=df.duration()), "duration needs rows with a length"),
         (lambda: P.sessionize("5m").agg(u=df.share_of_time(df.col("ok"))), "needs intervals"),
         (lambda: P.group_by("firmware").agg(n=df.count()).state_duration("n"), "cannot follow group_by"),
-        (lambda: P.group_by("firmware").agg(n=df.count()).filter(df.time().hour() > 3), "no meaning after group_by"),
+        (
+            lambda: P.group_by("firmware").agg(n=df.count()).filter(df.time().hour() > 3),
+            "no meaning in the rows of a table, as after group_by",
+        ),
         (lambda: P.group_by("firmware").agg(n=df.count()).sort("m"), "there is no column 'm'"),
         (lambda: P.filter(df.time().hour("Mars/Base") > 3), "there is no time zone 'Mars/Base'"),
         (lambda: P.filter(df.col("temp") > df.param("limit")), "'limit' has no default"),
         (lambda: P.with_columns(device=df.col("status")), "the key 'device' cannot be replaced"),
         (lambda: P.with_columns(x=df.lit(None)), "has no type"),
         (lambda: P.sessionize("5m", count=df.count()), "cannot be named 'count'"),
+        (
+            lambda: P.filter(SILENT > 300),
+            "gt cannot take duration and int64, which do not compare; a number has no unit",
+        ),
+        (
+            lambda: P.filter(df.col("n") < SILENT),
+            "a number has no unit: write a length of time, like '5m' or a timedelta",
+        ),
+        (lambda: P.filter(SILENT.between("1s", 300.5)), "a number has no unit"),
+        (
+            lambda: P.filter(SILENT.is_in([60, 300])),
+            "is_in cannot compare duration with constants of type int64; a num",
+        ),
+        (lambda: P.select(x=SILENT.clip(0, 300)), "clip cannot take duration and int64; .*; a number has no unit"),
+        (lambda: P.select(x=df.least(SILENT, 300)), "least cannot take .* a number has no unit"),
+        (lambda: P.select(x=SILENT.fill_null(300)), "fill_null cannot take duration and int64; a number has no unit"),
+        (lambda: P.select(x=df.when(df.col("ok")).then(SILENT).otherwise(1)), "when cannot .* a number has no unit"),
+        (lambda: P.select(x=SILENT + 300), r"add cannot take duration \+ int64; a number has no unit"),
+        (lambda: P.select(x=SILENT % 300), "mod cannot take duration % int64; a number has no unit"),
+        (lambda: P.select(x=df.time() + 300), r"add cannot take time \+ int64; a number has no unit"),
+        (lambda: P.select(x=df.time() - "1 hour"), "'1 hour' is not a time"),
+        (lambda: P.filter(df.time() > "1h"), "'1h' is not a time"),
+        (lambda: P.select(x=df.time() - df.col("status")), r"make the text a time with \.cast\('time'\)"),
+        (lambda: P.select(x=df.col("n").cast("time")), r"not of int64; seconds since 1970 are df\.lit\(datetime\(1970"),
+        (lambda: P.top(1, by=df.time()), r"no meaning in the rows of a table, .*; use the .*, df\.col\('ts'\)"),
+        (lambda: P.agg(m=df.time_weighted_mean("temp")), "or of points with hold= or between='linear'"),
     ],
 )
 def test_mistakes(metric: Callable[[], df.Stream], message: str) -> None:
@@ -63,11 +93,39 @@ def test_mistakes(metric: Callable[[], df.Stream], message: str) -> None:
         (lambda: df.lit(2**63), "does not fit in 64 bits"),
         (lambda: df.col("n").is_in(["a", 1]), "constants of one type"),
         (lambda: df.stream(""), "stream takes a name"),
+        (lambda: df.col("n") == None, r"null in every row; for missing values write \.is_null\(\) or"),  # noqa: E711
+        (lambda: df.when(df.col("n") != None), "a comparison with None is null in every row"),  # noqa: E711
+        (lambda: df.col("n") < None, "a comparison with None is null in every row"),
+        (lambda: df.col("n").between(None, 5), "a comparison with None is null in every row"),
+        (lambda: P.filter(df.col("ok") is True), "filter takes a condition on each row, got False"),
+        (lambda: df.count(where=df.col("ok") is not None), "count: where= takes a condition on each row, got True"),
+        (lambda: df.when(df.col("ok") is None), "when takes a condition on each row, got False"),
+        (
+            lambda: df.concat("status", "firmware"),
+            r"'status', 'firmware' are constants; columns are df\.col\('status'\)",
+        ),
+        (lambda: P.dedupe(["n", "ok"], "1m"), r"dedupe takes one column or expression, got \['n', 'ok'\]; put texts"),
+        (lambda: P.state_duration(["n", "ok"]), "state_duration takes one column or expression"),
+        (lambda: df.time().truncate("1M"), r"did you mean '1mo'\?"),
     ],
 )
 def test_mistakes_at_once(make: Callable[[], object], message: str) -> None:
     with pytest.raises(df.DataflowError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("head", r"write \.limit\(n\)"), ("with_empty_buckets", r"\.group_by\(\.\.\.\)\.with_empty_buckets\(\)\.agg\(")],
+)
+def test_methods_of_others(name: str, message: str) -> None:
+    with pytest.raises(AttributeError, match=message):
+        getattr(P, name)
+
+
+def test_a_constant_condition_and_a_null_are_written() -> None:
+    metric = P.filter(df.lit(True)).filter(df.col("n") == df.lit(None)).agg(n=df.count(where=df.lit(False)))
+    assert eval(repr(metric)).to_json() == metric.to_json()
 
 
 def test_parameters() -> None:

@@ -52,7 +52,7 @@ def literal(value: Any) -> tuple[object, object]:
 )
 def test_scalars(value: object, kind: str, constant: object) -> None:
     assert literal(value) == (kind, constant)
-    assert df.from_json(df.stream("s").filter(df.col("a") == value).to_json())
+    assert df.from_json(df.stream("s").select(a=df.lit(value)).to_json())
 
 
 def test_pandas() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -122,6 +123,22 @@ def test_where_it_cannot_be(store: Store) -> None:
                         ("ordr", r"no column 'ordr'; did you mean 'order'")):  # fmt: skip
         with pytest.raises(df.DataflowError, match=rf"step 2 \(key_by\): .*{error}"):
             store.query(df.stream("a").key_by(name), progress=False)
+    for several in (
+        lambda: df.union(df.stream("a"), df.stream("a")).key_by("order"),
+        lambda: df.stream("a").join_asof(df.stream("b")).key_by("order"),
+        lambda: df.union(df.stream("a"), points),
+        lambda: df.stream("a").join_asof(points),
+        lambda: points.state_duration("status") & df.stream("a").state_duration("status"),
+    ):
+        with pytest.raises(df.DataflowError, match=r"no other stream may join them; ingest the streams by that key"):
+            several()
+    both = json.loads(df.union(df.stream("a"), df.stream("a")).to_json())["steps"]
+    steps = [*both, {"op": "key_by", "column": "order"}]
+    written = df.from_json(json.dumps({"antfold": 1, "steps": steps}))
+    with pytest.raises(df.DataflowError, match=r"step 2 \(key_by\): .* no other stream may join them"):
+        store.query(written, progress=False)
+    with pytest.raises(df.DataflowError, match=r"a key is a column as it was ingested, not computed"):
+        df.stream("a").key_by(df.concat(STATUS, "x"))
     with pytest.raises(df.DataflowError, match=r"step 3 \(filter\)"):
         store.query(points.filter(df.col("nobody") > 1), progress=False)
     with ThreadPoolExecutor(1) as pool, pytest.raises(QueryError, match=r"key_by\('order'\) sorts points in a folder"):

@@ -298,3 +298,16 @@ def test_the_files_hold_the_row_before(store: Store, agg: df.Agg) -> None:
     for device, days in (("a", {0, 1, 2}), ("c", {1, 2})):
         named = {Path(path).parts[2] for path in result.explain({"device": device}).files}
         assert named == {day_name(START // DAY + day) for day in days}
+
+
+def test_rows_of_a_table_without_their_key(store: Store) -> None:
+    first = telemetry.window("1d", temp=df.mean("temp")).top(2, by="start", descending=False)
+    assert ask(store, first.select("start", of=df.col("device"))).explain(0).keys == 1
+    filled = telemetry.window("1d", fill="linear", temp=df.mean("temp"))
+    for metric in (
+        first.select("start", "count"),
+        first.select("start", device=df.col("count")),
+        filled.select("start"),
+    ):
+        with pytest.raises(QueryError, match="explain: the result's rows lack their key; keep the column 'device'"):
+            ask(store, metric).explain(0)
