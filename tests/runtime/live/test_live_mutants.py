@@ -41,14 +41,24 @@ FOLLOWED: dict[str, Plant] = {
     "every answer is on time": lambda patch: patch.setattr(following, "LATE", following.ON_TIME),
 }
 FINAL: dict[str, Plant] = {"rows end an hour early": lambda patch: patch.setattr(following, "ends_of", _early)}
-WATCHED: dict[str, Plant] = {
-    "a file that is renamed is a new one": lambda patch: patch.setattr(
-        folder_feed._AlikeFiles, "reload", lambda self: setattr(self, "number", self.chain.reached().number)
+WATCHED: dict[str, tuple[Plant, str]] = {
+    "a file that is renamed is a new one": (
+        lambda patch: patch.setattr(
+            folder_feed._AlikeFiles, "reload", lambda self: setattr(self, "number", self.chain.reached().number)
+        ),
+        "restart",
     ),
-    "where it goes on is not known": lambda patch: patch.setattr(SourceChain, "reached", lambda self: Reached()),
-    "a part of a record is one": lambda patch: patch.setattr(RecordText, "whole", lambda self, data: len(data)),
-    "a file that is cut off goes on": lambda patch: patch.setattr(folder_feed, "_tail", lambda path, end: b""),
-}
+    "where it goes on is not known": (
+        lambda patch: patch.setattr(SourceChain, "reached", lambda self: Reached()), "restart",
+    ),
+    "a part of a record is one": (
+        lambda patch: patch.setattr(RecordText, "whole", lambda self, data: len(data)), "half",
+    ),
+    "a file that is cut off goes on": (
+        lambda patch: patch.setattr(folder_feed, "_tail", lambda path, end: b""), "truncate",
+    ),
+}  # fmt: skip
+"""Each with the event, beside writing, that shows it."""
 
 
 def caught(law: Any, *drawn: Any, **fixtures: Any) -> bool:
@@ -86,10 +96,9 @@ def test_of_final_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutant: 
     assert caught(laws.test_what_is_final_never_changes_if_nothing_is_late, *laws.IN_ORDER, folder=tmp_path)
 
 
-OFTEN_CUT = st.lists(st.tuples(st.sampled_from(["write", "truncate"]), st.just(0)), min_size=3, max_size=8)
-
-
 @pytest.mark.parametrize("mutant", WATCHED)
 def test_of_feeds(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
-    WATCHED[mutant](monkeypatch)
-    assert caught(feeds.test_each_record_exactly_once, OFTEN_CUT | feeds.EVENTS, tmp_path_factory=tmp_path_factory)
+    plant, event = WATCHED[mutant]
+    plant(monkeypatch)
+    often = st.lists(st.tuples(st.sampled_from(["write", "look", event]), st.just(0)), min_size=4, max_size=8)
+    assert caught(feeds.test_each_record_exactly_once, often, tmp_path_factory=tmp_path_factory)
