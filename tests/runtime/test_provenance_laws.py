@@ -248,6 +248,10 @@ def files_say_the_same(behind: ROWS, row: dict[str, Any], graph: Any, there: lis
     states, say, one is reported in a file that is not named. Without it an interval may also be longer.
     """
     *before, grouping = graph["steps"]
+    inner = next((step for step in reversed(before) if step["op"] == "group_by"), None)
+    if inner is not None:
+        groups_are_as_long(behind, inner, answer({**graph, "steps": before}, there, **options))
+        return
     times = ("start", "end") if "end" in behind[0] else (TIME,)
     own = [{"name": f"_{n}", "expr": {"col": n}} for n in (KEY, *times)]
     count = [{"name": "_count", "agg": {"fn": "count", "args": [], "where": None}}]
@@ -271,6 +275,13 @@ def files_say_the_same(behind: ROWS, row: dict[str, Any], graph: Any, there: lis
             all(w[name] == r[name] for name in same) and w["start"] <= r["start"] and r["end"] <= w["end"]
             for w in whole
         )
+
+
+def groups_are_as_long(behind: ROWS, grouping: Any, found: ROWS) -> None:
+    """Rows of an earlier grouping, by length of time: of these files, each group's time is at least as long."""
+    by, times = ([entry["name"] for entry in grouping[part]] for part in ("by", "aggs"))
+    for r in behind:
+        assert any(all(w[n] == r[n] for n in by) and all(w[n] >= r[n] for n in times) for w in found)
 
 
 def is_covered(row: dict[str, Any], found: ROWS) -> None:
@@ -309,6 +320,37 @@ def test_a_row_may_begin_because_of_a_key_of_which_nothing_is_known(folder: Path
     store, placed = stored(folder, points, 3)
     with store:
         assert agree(metric, sums, store, placed, Case(points, start, start + 600_000_000)) == 2
+
+
+def test_groups_of_groups_may_last_longer_in_their_files(folder: Path) -> None:
+    # The second report holds "down" until "up" comes; it lies in a file without any point of the row, and without it
+    # "down" ends, and unknown time begins, a microsecond earlier.
+    start, gap = 1_711_836_600_000_000, 600_000_000
+
+    def told(at: int, status: str | None) -> Point:
+        return {KEY: "c", TIME: start + at, "status": status}
+
+    parts_of_it: list[list[Point]] = [
+        [told(0, "down"), told(1, "down")],
+        [told(gap + 1, "up"), told(2 * gap + 1, None), told(3 * gap + 2, "up")],
+        [told(6 * gap + 2, "up"), told(7 * gap + 1, None)],
+        [told(0, "down"), told(6 * gap + 2, "up"), told(7 * gap + 1, None)],
+    ]
+    metric, sums = METRICS["groups of groups"]
+    store, placed = Store(folder / str(next(_numbers)), create=True), list[tuple[str, Point]]()
+    for part in ([schema_point("a")], *parts_of_it):
+        before = {f.path for f in store.files(STREAM)} if placed else set()
+        store.ingest(
+            STREAM, as_columns(part), key=KEY, time=TIME, unit="us", source=str(len(placed)), progress=False,
+            compact=False,
+        )  # fmt: skip
+        new = next(f.path for f in store.files(STREAM) if f.path not in before)
+        placed += [(new, point) for point in part]
+    case = Case([point for _, point in placed], start - gap, start + 7 * gap + 2)
+    with store:
+        assert agree(metric, sums, store, placed, case) == 3
+        why = store.query(metric, since=case.since, until=case.until, progress=False).explain(0)
+    assert placed[1][0] not in why.files  # so that this case is about what it says
 
 
 def test_what_else_the_files_hold_may_join_the_group_but_changes_no_interval(folder: Path) -> None:
