@@ -62,6 +62,10 @@ def record_text(head: bytes, format: str, reading: Reading) -> RecordText | None
     if format in _JSON:
         return RecordText() if _is_record(head) else None
     if format == "csv":
+        # Where the header is not the first line, or is not certain to be one, a piece cannot be read like the whole.
+        first = head.removeprefix(_BOM).partition(b"\n")[0].strip().lower()
+        if reading.comment or not first or first.startswith((b"#", b"sep=", b'"sep=')):
+            return None
         headers = reading.skip_rows + (0 if reading.names else 1)
         return RecordText(headers, (reading.quote or '"').encode())
     return None

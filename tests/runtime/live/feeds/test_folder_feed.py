@@ -119,6 +119,15 @@ def test_csv_pieces_have_the_header(store: Store, landing: Path) -> None:
     assert store.head(STREAM)["s"] == ["x\ny", "p\nq", "z", "z"]
 
 
+@pytest.mark.parametrize("lead", ["sep=,\n", "# made by a logger\n", "\n"])
+def test_csv_that_does_not_begin_with_its_header_is_taken_as_a_whole(store: Store, landing: Path, lead: str) -> None:
+    watch = Watch(store, landing)
+    (landing / "a.csv").write_text(f"{lead}k,t,n\na,1,1\na,2,2\n")
+    assert watch.look(9) == []
+    assert watch.look(3) == [("ingested", 2)]
+    assert numbers_in(store) == [1, 2]
+
+
 def test_what_cannot_be_cut_is_taken_as_a_whole(store: Store, landing: Path) -> None:
     watch = Watch(store, landing)
     (landing / "a.json").write_text('[{"k": "a", "t": 1, "n": 1},\n {"k": "a", "t": 2, "n": 2}]')
