@@ -244,7 +244,8 @@ class Step(ABC):
         if self.makes == POINTS:
             return RowTimes()
         if self.makes == INTERVALS:
-            return RowTimes((RowEnd("end"),), lasts=None, cut=True)
+            # A report at the very end of an interval may say that it goes on.
+            return RowTimes((RowEnd("end", later=1),), lasts=None, cut=True)
         return RowTimes(ahead=None, lasts=None) if self.makes == ROWS else None
 
     @property

@@ -76,7 +76,7 @@ def _watch(options: argparse.Namespace) -> int:
 
     lines = 0
 
-    def told(report: SourceReport) -> None:
+    def on_commit(report: SourceReport) -> None:
         nonlocal lines
         print(_line(report), file=sys.stderr, flush=True)
         if options.acknowledge and report.status == "ingested" and report.position is not None:
@@ -89,7 +89,7 @@ def _watch(options: argparse.Namespace) -> int:
             options.stream, options.source, key=options.key, time=options.time, unit=options.unit,
             format=options.format, duplicates=options.duplicates, id=options.id, missing_key=options.missing_key,
             preset=options.preset, compact=not options.no_compact, name=options.watch_name, start=options.start,
-            every=options.every, settled=options.settled, until_idle=options.until_idle, stop=stop, told=told,
+            every=options.every, settled=options.settled, until_idle=options.until_idle, stop=stop, on_commit=on_commit,
             **reading_of(options),
         )  # fmt: skip
     aside = f", {done.set_aside:,} set aside (dataflow quarantine)" if done.set_aside else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,8 @@ from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import IngestReport, SourceReport
 from runtime.live.chains import Position
 from runtime.live.feeds.feed import Piece
+
+_STEP = 1 << 20
 
 
 @dataclass
@@ -42,8 +46,31 @@ class StreamWatch:
             assert given.identity is not None
             place = self.catalogue, self.stream, self.settings(), given.identity, given.name, piece.position
             return SourceReport(given.name, "ingested" if position_noted(*place) else "already ingested")
-        (report,) = self.ingest(given, piece.position).sources
+        if piece.chain is not None:
+            (report,) = self.ingest(given, piece.position).sources
+            return report
+        alias, digest = hashlib.sha256(json.dumps(["watched", given.name]).encode()).hexdigest(), given.digest()[0]
+        self._check_not_grown(given, self.catalogue.alias(self.stream, alias))
+        (report,) = self.ingest(given, None).sources
+        self.catalogue.put_alias(self.stream, alias, digest)
         return report
+
+    def _check_not_grown(self, given: FileInput, before: str | None) -> None:
+        """IngestError if the file was ingested as a whole, as the source ``before``, and has only grown since."""
+        entry = None if before is None else self.catalogue.is_ingested(self.stream, before)
+        if entry is None:
+            return
+        hashed, left = hashlib.sha256(), entry.bytes
+        with given.open() as file:
+            while left and (step := file.read(min(left, _STEP))):
+                hashed.update(step)
+                left -= len(step)
+            has_more = bool(file.read(1))
+        if has_more and not left and hashed.hexdigest() == before:
+            raise IngestError(
+                f"{given.name} was ingested as a whole and has grown since: its first points would count twice. Ingest "
+                "it with --replace, or have one record written per line."
+            )
 
     def set_aside(self, piece: Piece, error: IngestError) -> SourceReport:
         """Put a piece that cannot be read into quarantine; the error itself for a stream without any source yet, as

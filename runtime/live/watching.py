@@ -61,7 +61,7 @@ class Watched:
 class Watcher:
     """Watches ``feed``: ``take`` ingests a piece, ``set_aside`` puts one that cannot be read into quarantine.
 
-    ``told`` is called with each report. It stops once ``stop`` is set, with the commit that is under way.
+    ``on_commit`` is called with each report. It stops once ``stop`` is set, with the commit that is under way.
     """
 
     feed: Feed
@@ -69,7 +69,7 @@ class Watcher:
     set_aside: Callable[[Piece, IngestError], SourceReport]
     every: float = 2.0
     stop: threading.Event = field(default_factory=threading.Event)
-    told: Callable[[SourceReport], object] = lambda report: None
+    on_commit: Callable[[SourceReport], object] | None = None
     done: Watched = field(default_factory=Watched)
 
     def run(self, idle: float | None = None) -> Watched:
@@ -100,7 +100,8 @@ class Watcher:
             else:
                 self.feed.committed(piece)
                 self._count(report)
-                self.told(report)
+                if self.on_commit is not None:
+                    self.on_commit(report)
             if self.stop.is_set():
                 return
 

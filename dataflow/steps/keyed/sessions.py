@@ -32,7 +32,8 @@ class Sessionize(KeyedStep, op="sessionize"):
     def row_times(self) -> RowTimes:
         """See Step."""
         lasts = None if self.max_length is None else self.max_length + self.gap
-        return RowTimes((RowEnd("end", later=self.gap),), lasts=lasts)
+        # A point that is just the gap after the last one belongs to the session.
+        return RowTimes((RowEnd("end", later=self.gap + 1),), lasts=lasts)
 
     def rows(self, b: Expressions, shape: Shape, own: Mapping[str, Typed]) -> KeyedRows:
         """See KeyedStep."""

@@ -70,7 +70,7 @@ class _AlikeFiles:
             kept = [e for e in kept if e in held]
         if len(kept) >= MOST_ALIKE:
             raise IngestError(
-                f"more than {MOST_ALIKE:,} files begin with the same record, so they cannot be told apart when "
+                f"more than {MOST_ALIKE:,} files begin with the same record, so they cannot be distinguished when "
                 "they are renamed: watch folders with fewer of them."
             )
         return {"files": [[e.offset, e.digest] for e in (*kept, after)]}

@@ -87,6 +87,23 @@ def test_final_rows_are_emitted_once_and_then_corrected(store: Store) -> None:
     assert receiver.rows == rows_of(store.query(sessions, until=2 * HOUR * 1_000_000, progress=False))
 
 
+@pytest.mark.parametrize(
+    ("metric", "second"),
+    [(P.sessionize("30m"), 1800), (P.heartbeat("30m").filter(df.col("alive")), 1800)],
+)
+def test_a_point_at_the_very_end_of_a_row_is_not_late(store: Store, metric: df.Stream, second: int) -> None:
+    put(store, 0)
+    put(store, second, key="b")  # the watermark reaches what could be the end
+    receiver = Receiver(follower(store, metric, "final"))
+    receiver.look()
+    put(store, second)
+    receiver.look()
+    put(store, 9 * HOUR)
+    receiver.look()
+    assert {c.pane for c in receiver.changes} == {"on_time"}
+    assert receiver.rows[0]["end"] == rows_of(store.query(metric, progress=False))[0]["end"]
+
+
 def test_rows_that_move_keep_their_values(store: Store) -> None:
     by_number = P.group_by("k").agg(n=df.count()).sort("n", descending=True)
     put(store, 1, 2, key="a")

@@ -77,14 +77,14 @@ def test_a_row_ends_with_the_latest_of_its_ends() -> None:
             0,
         ),
         (P.window("1d", n=df.count()), [RowEnd("end")], 0),
-        (P.sessionize("30m"), [RowEnd("end", later=HOUR // 2)], 0),
+        (P.sessionize("30m"), [RowEnd("end", later=HOUR // 2 + 1)], 0),
         (
             P.sessionize("30m", max_length="1d").group_by(d=df.col("start").truncate("1d")).agg(n=df.count()),
             [RowEnd("d", ("1d", "UTC"))],
             24 * HOUR + HOUR // 2,
         ),
         (STATES.group_by(d=T.truncate("1d")).agg(t=df.duration()), [RowEnd("d", ("1d", "UTC"))], 0),
-        (STATES, [RowEnd("end")], 0),
+        (STATES, [RowEnd("end", later=1)], 0),
         (
             P.group_by(d=T.truncate("1d")).agg(t=df.time_weighted_mean("n", hold="1h")),
             [RowEnd("d", ("1d", "UTC"))],

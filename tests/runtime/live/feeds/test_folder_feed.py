@@ -149,6 +149,25 @@ def test_a_long_line_that_is_being_written_is_new(store: Store, landing: Path) -
     assert numbers_in(store) == [2]
 
 
+def test_a_whole_file_that_grows_does_not_count_twice(store: Store, landing: Path) -> None:
+    packed, snapshot = landing / "a.ndjson.gz", landing / "latest.json"
+    packed.write_bytes(gzip.compress(lines(1).encode()))
+    snapshot.write_text('[{"k": "a", "t": 2, "n": 2}]')
+    watch = Watch(store, landing)
+    assert sorted(watch.look(12)) == [("ingested", 1), ("ingested", 1)]
+    with packed.open("ab") as file:
+        file.write(gzip.compress(lines(3).encode()))
+    snapshot.write_text('[{"k": "a", "t": 4, "n": 4}]')  # another one of the same name
+    watch = Watch(store, landing)
+    assert sorted(watch.look(12)) == [("failed", 0), ("ingested", 1)]
+    assert numbers_in(store) == [1, 2, 4]
+    (aside,) = store.quarantined(STREAM)
+    assert "has grown since" in str(aside.entry.quarantined)
+    store.ingest(STREAM, str(packed), replace=True, progress=False)
+    assert numbers_in(store) == [1, 2, 3, 4]
+    assert Watch(store, landing).look(12) == []
+
+
 def test_names_of_unfinished_files_are_waited_for(store: Store, landing: Path) -> None:
     watch = Watch(store, landing)
     for name in (".a.ndjson", "b.ndjson.part", "c.tmp"):

@@ -58,7 +58,7 @@ class Watch:
         )  # fmt: skip
         assert isinstance(feed, FolderFeed)
         feed._clock = lambda: self.now
-        self.watcher = Watcher(feed, self.stream.take, self.stream.set_aside, told=self.reports.append)
+        self.watcher = Watcher(feed, self.stream.take, self.stream.set_aside, on_commit=self.reports.append)
 
     def look(self, times: int = 1, seconds: float = 1.0) -> list[tuple[str, int]]:
         """Let it look; what was committed: the status and the number of points."""
