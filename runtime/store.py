@@ -17,10 +17,9 @@ from runtime.storage.replaced_files import of_present_files
 # Methods import planning and results on demand: a worker only opens files and starts faster without them.
 if TYPE_CHECKING:
     from runtime.ingest import IngestReport, Rejected
-    from runtime.ingest.inputs.inputs import FileInput
     from runtime.ingest.inputs.reading import ReadingOptions
     from runtime.ingest.report import SourceReport
-    from runtime.live.chains import Position
+    from runtime.live.feeds.feed import Piece
     from runtime.live.watching import Watched
     from runtime.points.describe_points import StreamSummary
     from runtime.points.export_points import ExportReport
@@ -149,7 +148,6 @@ class Store(QueriedStore):
         called with the report of each commit.
         """
         from runtime.ingest import ingest
-        from runtime.ingest.inputs.reading import Reading
         from runtime.live.feeds.opened_feed import open_feed
         from runtime.live.watch_stream import StreamWatch
         from runtime.live.watching import Watcher, WatchOptions
@@ -161,15 +159,16 @@ class Store(QueriedStore):
             "missing_key": missing_key, "preset": preset, **reading,
         }  # fmt: skip
 
-        def take(piece: FileInput, position: Position | None) -> IngestReport:
-            report = ingest(self.objects, self.catalogue, stream, [piece], position=position, **given)  # type: ignore[arg-type]
+        def take(piece: Piece) -> IngestReport:
+            report = ingest(
+                self.objects, self.catalogue, stream, [piece.given], position=piece.position, rows=piece.rows, **given  # type: ignore[arg-type]
+            )  # fmt: skip
             return self._after(report, False) if compact else report
 
         watch = StreamWatch(self.catalogue, stream, take, given)
         feed = open_feed(
-            source, self.catalogue, stream, name=name, start=start, format=watch.settings().format,
-            reading=Reading.of(reading), settled=options.settled,
-        )  # fmt: skip
+            source, self.catalogue, stream, name=name, start=start, settings=watch.settings(), settled=options.settled
+        )
         watcher = Watcher(feed, watch.take, watch.set_aside, options.every, stop or threading.Event(), on_commit)
         try:
             return watcher.run(options.idle)

@@ -20,6 +20,7 @@ from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.one_source import Replacing, SourceRun, StreamTarget
 from runtime.ingest.report import IngestReport, Interrupted, SourceReport, SourcesFailed
 from runtime.ingest.resume import known_source
+from runtime.ingest.text.rejects import KnownRows
 from runtime.objects import ObjectStore
 from runtime.progress import NoProgress, Progress
 from runtime.released_memory import TRIMMER
@@ -50,6 +51,7 @@ def ingest(
     again: bool = True,
     replacing: Replacing | None = None,
     position: Mapping[str, Any] | None = None,
+    rows: KnownRows | None = None,
     **reading: Unpack[ReadingOptions],
 ) -> IngestReport:
     """Add points to a stream, which the first ingest creates; each input is a source that counts exactly once.
@@ -69,7 +71,10 @@ def ingest(
     time, and other bytes do not.
 
     A source that was taken back (``undo``) is ingested anew if ``again``. ``replacing`` says what each source takes
-    back in its own commit. ``position`` is where the feed goes on whose part the one input is: see ``StreamTarget``.
+    back in its own commit.
+
+    ``position`` is where the feed goes on whose part the one input is: see ``StreamTarget``. ``rows`` says how it is
+    read if it is rows of CSV whose header was elsewhere.
 
     Single bad records are rejected and counted. ``IngestError`` says why an input could not be ingested; then none of
     it is. With several inputs the others are committed first (``SourcesFailed``). ``Interrupted`` (a KeyboardInterrupt)
@@ -91,6 +96,8 @@ def ingest(
         preset=preset,
         **reading,
     )
+    if rows is not None:
+        settings = replace(settings, rows=rows, format="csv")
     found = resolve(inputs)
     if source is not None:
         found = [_called(found, source)]

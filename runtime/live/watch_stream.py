@@ -14,7 +14,6 @@ from runtime.ingest.inputs.inputs import BytesInput, FileInput
 from runtime.ingest.inputs.quarantine import position_noted, quarantine
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import IngestReport, SourceReport
-from runtime.live.chains import Position
 from runtime.live.feeds.feed import Piece
 
 _STEP = 1 << 20
@@ -22,14 +21,14 @@ _STEP = 1 << 20
 
 @dataclass
 class StreamWatch:
-    """What becomes of pieces: ``ingest`` takes one with its position; ``options`` are those of an ingest, all of them.
+    """What becomes of pieces: ``ingest`` takes one; ``options`` are those of an ingest, all of them.
 
     Options that do not fit the stream are an error at once.
     """
 
     catalogue: Catalogue
     stream: str
-    ingest: Callable[[FileInput, Position | None], IngestReport]
+    ingest: Callable[[Piece], IngestReport]
     options: Mapping[str, Any]
 
     def __post_init__(self) -> None:
@@ -47,11 +46,11 @@ class StreamWatch:
             place = self.catalogue, self.stream, self.settings(), given.identity, given.name, piece.position
             return SourceReport(given.name, "ingested" if position_noted(*place) else "already ingested")
         if piece.chain is not None:
-            (report,) = self.ingest(given, piece.position).sources
+            (report,) = self.ingest(piece).sources
             return report
         alias, digest = hashlib.sha256(json.dumps(["watched", given.name]).encode()).hexdigest(), given.digest()[0]
         self._check_not_grown(given, self.catalogue.alias(self.stream, alias))
-        (report,) = self.ingest(given, None).sources
+        (report,) = self.ingest(piece).sources
         self.catalogue.put_alias(self.stream, alias, digest)
         return report
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from runtime.ingest.inputs.inputs import FileInput
+from runtime.ingest.text.rejects import KnownRows
 from runtime.live.chains import Position, SourceChain
 
 MOST_BYTES = 32 << 20
@@ -25,6 +26,9 @@ class Piece:
     chain: SourceChain | None = None
     number: int = 0
     position: Position | None = None
+    rows: KnownRows | None = None
+    """How it is read if it is rows of CSV without their header."""
+
     acknowledges: object = field(default=None, compare=False)
     """What the feed needs to know to acknowledge it."""
 

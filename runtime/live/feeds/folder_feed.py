@@ -19,11 +19,13 @@ from typing import Any
 
 from runtime.errors import IngestError
 from runtime.ingest.inputs.inputs import BytesInput, FileInput, Version
-from runtime.ingest.inputs.reading import Reading
+from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.text.dialects.dialect import WINDOW
 from runtime.live.chains import Position, SourceChain
 from runtime.live.feeds.feed import MOST_BYTES, Piece
-from runtime.live.feeds.text_records import RecordText, record_text
+from runtime.live.feeds.text_records import CsvRows, RecordText, csv_rows, record_text
 
+_BOM = b"\xef\xbb\xbf"
 _HEAD = 1 << 16
 _STEP = 1 << 20
 _LONGEST = 8 * MOST_BYTES
@@ -41,10 +43,18 @@ UNFINISHED = (".part", ".tmp")
 
 @dataclass(frozen=True)
 class Extent:
-    """What was read of a file: so many bytes, with this SHA-256."""
+    """What was read of a file: so many bytes, with this SHA-256; ``first`` of them at first, which say how rows of CSV
+    are read."""
 
     offset: int
     digest: str
+    first: int
+
+    @classmethod
+    def of(cls, parts: Sequence[Any]) -> Extent:
+        """From a position."""
+        offset, digest, first = parts
+        return cls(int(offset), str(digest), int(first))
 
 
 @dataclass
@@ -60,7 +70,7 @@ class _AlikeFiles:
         """Go on after what is committed."""
         reached = self.chain.reached()
         found = () if reached.position is None else reached.position["files"]
-        self.number, self.extents = reached.number, [Extent(int(offset), str(digest)) for offset, digest in found]
+        self.number, self.extents = reached.number, [Extent.of(parts) for parts in found]
 
     def position(self, before: Extent | None, after: Extent, held: Collection[Extent | None]) -> Position:
         """The position once a file was read from ``before`` (None: from its beginning) to ``after``; ``held`` are the
@@ -73,7 +83,7 @@ class _AlikeFiles:
                 f"more than {MOST_ALIKE:,} files begin with the same record, so they cannot be distinguished when "
                 "they are renamed: watch folders with fewer of them."
             )
-        return {"files": [[e.offset, e.digest] for e in (*kept, after)]}
+        return {"files": [[e.offset, e.digest, e.first] for e in (*kept, after)]}
 
 
 @dataclass
@@ -88,8 +98,8 @@ class _File:
     """None until its first record is there."""
 
     read: Extent | None = None
-    header: bytes | None = None
-    """What belongs to every piece of it; None until it is there."""
+    csv: CsvRows | None = None
+    """How its rows are read, of CSV."""
 
     tail: bytes = b""
     """The last bytes that were read."""
@@ -121,15 +131,14 @@ class FolderFeed:
         pattern: str,
         chain_of: Callable[[str], SourceChain],
         is_ingested: Callable[[str], bool],
-        format: str = "auto",
-        reading: Reading | None = None,
+        settings: Settings,
         settled: float = 10.0,
         skips: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._root, self._pattern = _root_of(pattern)
         self._chain_of, self._is_ingested, self._clock = chain_of, is_ingested, clock
-        self._format, self._reading, self._settled, self._skips = format, reading or Reading(), settled, skips
+        self._settings, self._settled, self._skips = settings, settled, skips
         self._parts: dict[str, _AlikeFiles] = {}
         """By the SHA-256 of the first record."""
 
@@ -158,7 +167,7 @@ class FolderFeed:
         if piece.position is None or file.part is None:
             file.done = file.seen
             return
-        found = [Extent(int(offset), str(digest)) for offset, digest in piece.position["files"]]
+        found = [Extent.of(parts) for parts in piece.position["files"]]
         file.part.number, file.part.extents, file.read = piece.number, found, found[-1]
         file.tail = _tail(file.path, file.offset)
 
@@ -223,7 +232,7 @@ class FolderFeed:
         head = _read(file.path, 0, _HEAD)
         if b"\n" not in head and len(head) < _HEAD and not is_settled:
             return False
-        file.text, file.is_known = record_text(head, self._format, self._reading), True
+        file.text, file.is_known = record_text(head, self._settings), True
         if file.text is None and (self._skips or self._is_ingested(_digest(file.path).hexdigest())):
             file.done = file.seen
         return True
@@ -264,14 +273,6 @@ class FolderFeed:
 
         return self._beginning(file, end, is_settled)
 
-    def _header(self, file: _File, is_settled: bool) -> bytes | None:
-        """The lines that belong to every piece; None if they are not whole yet."""
-        text = file.text
-        assert text is not None
-        if not text.headers:
-            return b""
-        return self._beginning(file, lambda data: len(text.head(data) or b""), is_settled)
-
     def _beginning(self, file: _File, end: Callable[[bytes], int], is_settled: bool) -> bytes | None:
         """The first bytes of a file, as many as ``end`` says (0: more are needed); of a settled one all there are."""
         size = _HEAD
@@ -301,15 +302,8 @@ class FolderFeed:
 
     def _next(self, file: _File, is_settled: bool) -> Piece | None:
         """The next whole records of a file; None if there are none yet."""
-        text, begin = file.text, file.offset
+        text, begin, size = file.text, file.offset, MOST_BYTES
         assert text is not None
-        if file.header is None:
-            file.header = self._header(file, is_settled)
-            if file.header is None:
-                return None
-        header = file.header
-        begin = max(begin, len(header))
-        size = MOST_BYTES
         data = _read(file.path, begin, size)
         end = text.whole(data)
         while not end and len(data) == size and size < _LONGEST:
@@ -320,21 +314,30 @@ class FolderFeed:
             end = len(data)
         if not end:
             return None
-        if file.offset < begin:
-            file.hashed.update(header)
         records = data[:end]
         file.hashed.update(records)
-        return self._piece(file, header + records, begin + end)
+        first = begin + end if file.read is None else file.read.first
+        if text.is_csv:
+            if file.csv is None:
+                window = min(first, len(_BOM) + WINDOW)
+                try:
+                    file.csv = csv_rows(_read(file.path, 0, window), first <= window, self._settings, file.path)
+                except IngestError:  # what is wrong is said of the whole file
+                    file.text = None
+                    return None
+            records = records[max(0, file.csv.begin - begin) :]
+        return self._piece(file, records, begin + end)
 
     def _piece(self, file: _File, data: bytes, offset: int) -> Piece:
         """The piece that ends at ``offset``; ``file.hashed`` is of all bytes up to there."""
         part = file.part
         assert part is not None
         held = {f.read for f in self._files.values() if f.part is part}
-        position = part.position(file.read, Extent(offset, file.hashed.hexdigest()), held)
+        first = offset if file.read is None else file.read.first
+        position = part.position(file.read, Extent(offset, file.hashed.hexdigest(), first), held)
         number = part.number + 1
         given = BytesInput(Path(file.path), file.path, identity=part.chain.identity(number), data=data)
-        return Piece(given, part.chain, number, position, file)
+        return Piece(given, part.chain, number, position, None if file.csv is None else file.csv.known, file)
 
 
 def _version(path: str) -> Version | None:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from runtime.ingest.inputs.inputs import BytesInput
-from runtime.ingest.inputs.reading import Reading
+from runtime.ingest.inputs.settings import Settings
 from runtime.live.chains import SourceChain
 from runtime.live.feeds.feed import MOST_BYTES, Piece
-from runtime.live.feeds.text_records import RecordText, record_text
+from runtime.live.feeds.text_records import CsvRows, RecordText, csv_rows, record_text
 
 _READ = 1 << 20
+_HEAD = 1 << 16
 
 
 class LineFeed:
@@ -28,15 +29,14 @@ class LineFeed:
         fd: int,
         name: str,
         chain: SourceChain,
-        format: str = "auto",
-        reading: Reading | None = None,
+        settings: Settings,
         skips: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fd, self._name, self._chain, self._clock = fd, name, chain, clock
-        self._format, self._reading = format, reading or Reading()
+        self._settings = settings
         self._text: RecordText | None = None
-        self._header = b""
+        self._csv: CsvRows | None = None
         self._waiting = b""
         self._is_at_end = False
         self._number, self.lines = 0, 0
@@ -82,25 +82,37 @@ class LineFeed:
 
     def _whole(self) -> int:
         """Bytes of the whole lines that wait, behind the header."""
-        if self._text is None:
-            if b"\n" not in self._waiting and not self._is_at_end:
-                return 0
-            self._text = record_text(self._waiting[:65536], self._format, self._reading) or RecordText()
-            if (header := self._text.head(self._waiting)) is None and not self._is_at_end:
-                self._text = None
-                return 0
-            self._header = header or b""
-            self._waiting = self._waiting[len(self._header) :]
+        if self._text is None and not self._is_begun():
+            return 0
+        assert self._text is not None
         size = self._text.whole(self._waiting)
-        while self._left_out and size:
-            end = self._waiting.index(b"\n") + 1
-            self._waiting, size, self._left_out = self._waiting[end:], size - end, self._left_out - 1
+        skipped = 0
+        while self._left_out and skipped < size:
+            skipped, self._left_out = self._waiting.index(b"\n", skipped) + 1, self._left_out - 1
+        self._waiting, size = self._waiting[skipped:], size - skipped
         return len(self._waiting) if self._is_at_end else size
+
+    def _is_begun(self) -> bool:
+        """Find out how the lines are read, and leave out a header; False if the first lines are not there yet."""
+        data = self._waiting
+        if not data or (b"\n" not in data and not self._is_at_end):
+            return False
+        text = record_text(data[:_HEAD], self._settings) or RecordText()
+        if text.is_csv:
+            header = text.head(data)
+            is_whole = header is not None and text.first(data[len(header) :]) > 0
+            if not is_whole and not self._is_at_end:
+                return False
+            self._csv = csv_rows(data, self._is_at_end, self._settings, self._name)
+            self._waiting = data[self._csv.begin :]
+        self._text = text
+        return True
 
     def _piece(self, size: int) -> Piece | None:
         data = self._waiting[:size]
         lines = data.count(b"\n") + (not data.endswith(b"\n"))
         number = self._number + 1
         identity = self._chain.identity(number)
-        given = BytesInput(Path(self._name), self._name, identity=identity, data=self._header + data)
-        return Piece(given, self._chain, number, {"lines": self.lines + lines}, size)
+        given = BytesInput(Path(self._name), self._name, identity=identity, data=data)
+        rows = None if self._csv is None else self._csv.known
+        return Piece(given, self._chain, number, {"lines": self.lines + lines}, rows, size)

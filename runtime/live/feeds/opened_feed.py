@@ -8,7 +8,7 @@ import sys
 from runtime.catalogue import Catalogue
 from runtime.errors import IngestError
 from runtime.ingest.inputs.inputs import STDIN
-from runtime.ingest.inputs.reading import Reading
+from runtime.ingest.inputs.settings import Settings
 from runtime.live.chains import SourceChain
 from runtime.live.feeds.feed import Feed
 from runtime.live.feeds.folder_feed import FolderFeed
@@ -27,8 +27,7 @@ def open_feed(
     *,
     name: str | None,
     start: str,
-    format: str,
-    reading: Reading,
+    settings: Settings,
     settled: float,
 ) -> Feed:
     """The feed ``source``: ``-``, a named pipe, a folder, or a pattern of files."""
@@ -39,7 +38,7 @@ def open_feed(
         called = STDIN if source == "-" else os.path.abspath(source)
         chain = SourceChain(catalogue, stream, name or called)
         fd = sys.stdin.fileno() if source == "-" else os.open(source, os.O_RDONLY)
-        return LineFeed(fd, called, chain, format, reading, start == COMMITTED)
+        return LineFeed(fd, called, chain, settings, start == COMMITTED)
     if start == COMMITTED:
         raise IngestError(f"a folder goes on behind what is committed anyway: --from is {BEGINNING} or {END}.")
     called = name or os.path.abspath(source)
@@ -50,4 +49,4 @@ def open_feed(
     def is_ingested(digest: str) -> bool:
         return catalogue.is_ingested(stream, digest) is not None
 
-    return FolderFeed(source, chain_of, is_ingested, format, reading, settled, start == END)
+    return FolderFeed(source, chain_of, is_ingested, settings, settled, start == END)

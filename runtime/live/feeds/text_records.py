@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
 from runtime.ingest.formats.known_formats import looks_like_text_of
-from runtime.ingest.inputs.reading import Reading
+from runtime.ingest.inputs.encodings import is_utf8
+from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.text.dialects.dialect import WINDOW, find_dialect
+from runtime.ingest.text.rejects import KnownRows
 
 _BOM = b"\xef\xbb\xbf"
 _LINES = ("clf", "combined", "logfmt", "line-protocol")
@@ -22,6 +25,7 @@ class RecordText:
 
     headers: int = 0
     quote: bytes = b""
+    is_csv: bool = False
 
     def head(self, data: bytes) -> bytes | None:
         """The header; None if it is not whole."""
@@ -50,8 +54,25 @@ class RecordText:
         return end
 
 
-def record_text(head: bytes, format: str, reading: Reading) -> RecordText | None:
+@dataclass(frozen=True)
+class CsvRows:
+    """How the rows of a CSV text are read, which begin at byte ``begin``."""
+
+    begin: int
+    known: KnownRows
+
+
+def csv_rows(data: bytes, whole: bool, settings: Settings, name: str) -> CsvRows:
+    """What the beginning of a CSV text (``whole``: all of it) says of its rows; IngestError without key or time."""
+    mark = len(_BOM) if data.startswith(_BOM) else 0
+    # Whatever columns the stream has by now, the same beginning is read in the same way.
+    dialect = find_dialect(data[mark : mark + WINDOW], whole, replace(settings, known=None), name)
+    return CsvRows(mark + dialect.begin, dialect.rows)
+
+
+def record_text(head: bytes, settings: Settings) -> RecordText | None:
     """How content that begins with ``head`` can be cut into pieces; None if it can be read only as a whole."""
+    format, reading = settings.format, settings.reading
     encoding = (reading.encoding or "utf-8").lower().replace("_", "-")
     if head.startswith(_PACKED) or reading.records or reading.columnar or encoding.startswith(("utf-16", "utf-32")):
         return None
@@ -61,13 +82,13 @@ def record_text(head: bytes, format: str, reading: Reading) -> RecordText | None
         format = looks_like_text_of(head)
     if format in _JSON:
         return RecordText() if _is_record(head) else None
-    if format == "csv":
+    if format == "csv" and is_utf8(encoding):
         # Where the header is not the first line, or is not certain to be one, a piece cannot be read like the whole.
         first = head.removeprefix(_BOM).partition(b"\n")[0].strip().lower()
         if reading.comment or not first or first.startswith((b"#", b"sep=", b'"sep=')):
             return None
         headers = reading.skip_rows + (0 if reading.names else 1)
-        return RecordText(headers, (reading.quote or '"').encode())
+        return RecordText(headers, (reading.quote or '"').encode(), is_csv=True)
     return None
 
 

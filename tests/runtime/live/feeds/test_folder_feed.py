@@ -119,6 +119,21 @@ def test_csv_pieces_have_the_header(store: Store, landing: Path) -> None:
     assert store.head(STREAM)["s"] == ["x\ny", "p\nq", "z", "z"]
 
 
+def test_pieces_of_csv_are_read_like_its_beginning(store: Store, landing: Path) -> None:
+    # A blank follows every separator of the first rows, so that blanks are no part of values; and the tabs of a later
+    # row are none.
+    table = landing / "a.csv"
+    table.write_text("k, t, n, s\na, 1, 1, x\na, 2, 2, y\n")
+    watch = Watch(store, landing)
+    watch.look()
+    append(table, "a,3,3, x\n")
+    watch.look()
+    append(table, 'a, 4, 4,"p;q\tr"\n')
+    Watch(store, landing).look()
+    assert numbers_in(store) == [1, 2, 3, 4]
+    assert store.head(STREAM)["s"] == ["x", "y", "x", "p;q\tr"]
+
+
 @pytest.mark.parametrize("lead", ["sep=,\n", "# made by a logger\n", "\n"])
 def test_csv_that_does_not_begin_with_its_header_is_taken_as_a_whole(store: Store, landing: Path, lead: str) -> None:
     watch = Watch(store, landing)
@@ -220,7 +235,7 @@ def test_what_cannot_be_read_is_set_aside(store: Store, landing: Path) -> None:
 def test_a_first_file_that_cannot_be_read_is_an_error(store: Store, landing: Path) -> None:
     (landing / "a.csv").write_text("x,y\n1,2\n")
     with pytest.raises(IngestError, match=r"--key|column"):
-        Watch(store, landing).look()
+        Watch(store, landing).look(12)
     assert store.catalogue.streams() == []
 
 

@@ -34,7 +34,8 @@ class Piped:
     def __init__(self, store: Store, folder: Path, **options: Any) -> None:
         self._read, self.write = os.pipe()
         self.watch = Watch(store, folder)  # for what becomes of its pieces
-        self.feed = LineFeed(self._read, "pipe", SourceChain(store.catalogue, STREAM, "pipe"), **options)
+        chain = SourceChain(store.catalogue, STREAM, "pipe")
+        self.feed = LineFeed(self._read, "pipe", chain, self.watch.stream.settings(), **options)
         self.watch.watcher.feed = self.feed
 
     def send(self, text: str) -> None:
@@ -102,6 +103,21 @@ def test_a_producer_that_goes_on_or_begins_anew(store: Store, piped: Any) -> Non
         anew.send(text)
         anew.look()
     assert numbers_in(store) == [1, 2, 3, 4]
+
+
+def test_many_lines_are_left_out_at_once(store: Store, piped: Any) -> None:
+    first = piped()
+    first.watch.watcher.every = 1.0
+    numbers = range(3_000)
+    first.send(lines(*numbers))
+    while not first.feed.lines:
+        first.look()
+    anew = piped(skips=True)
+    anew.send(lines(*numbers))
+    assert anew.look() == []
+    anew.send(lines(3_000))
+    assert anew.look() == [("ingested", 1)]
+    assert numbers_in(store) == [*numbers, 3_000]
 
 
 def test_two_pipes_of_one_name(store: Store, piped: Any) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import dataflow as df
 from runtime import Store
-from runtime.ingest.inputs.reading import Reading
+from runtime.ingest import IngestReport, ingest
 from runtime.ingest.report import SourceReport
+from runtime.live.feeds.feed import Piece
 from runtime.live.feeds.folder_feed import FolderFeed
 from runtime.live.feeds.opened_feed import open_feed
 from runtime.live.watch_stream import StreamWatch
@@ -45,16 +46,17 @@ class Watch:
         given = {**OPTIONS, **{n: v for n, v in options.items() if n in OPTIONS}}
         reading = {n: v for n, v in options.items() if n not in OPTIONS and n not in ("start", "name")}
 
-        def take(piece: Any, position: Any) -> Any:
-            from runtime.ingest import ingest
-
-            return ingest(store.objects, store.catalogue, STREAM, [piece], position=position, **given, **reading)
+        def take(piece: Piece) -> IngestReport:
+            return ingest(
+                store.objects, store.catalogue, STREAM, [piece.given], position=piece.position, rows=piece.rows,
+                **given, **reading,
+            )  # fmt: skip
 
         store._create = True
         self.stream = StreamWatch(store.catalogue, STREAM, take, {**given, **reading})
         feed = open_feed(
             str(source), store.catalogue, STREAM, name=options.get("name"), start=options.get("start", "beginning"),
-            format=self.stream.settings().format, reading=Reading.of(reading), settled=10.0,
+            settings=self.stream.settings(), settled=10.0,
         )  # fmt: skip
         assert isinstance(feed, FolderFeed)
         feed._clock = lambda: self.now
