@@ -31,7 +31,9 @@ class RowTimes:
     ``ahead`` microseconds or more do not change it; None: any later point may. ``lasts`` is how long a row may last
     from its start until nothing changes it, None without limit. ``buckets`` are the columns that hold the start of a
     calendar bucket. ``cut``: rows are cut where what is asked of the clock changes; ``whole``: they have something that
-    depends on the end of a row before it is cut.
+    depends on the end of a row before it is cut. ``unknown``: there are rows of the time in which nothing is known of a
+    key yet, from the start of the range on, also of keys that report for the first time later; in these the columns
+    ``states`` are null.
     """
 
     ends: tuple[RowEnd, ...] = ()
@@ -40,6 +42,8 @@ class RowTimes:
     buckets: Mapping[str, Bucket] = field(default_factory=dict)
     cut: bool = False
     whole: bool = False
+    unknown: bool = False
+    states: tuple[str, ...] = ()
 
 
 class TimedStep(Protocol):
@@ -66,6 +70,10 @@ class TimedStep(Protocol):
         """Whether what it makes of a row depends on when that ends."""
 
     @property
+    def needed_columns(self) -> frozenset[str]:
+        """The columns without which it keeps no row."""
+
+    @property
     def mixes_rows(self) -> bool:
         """Whether a row after it depends on more than one row before it."""
 
@@ -80,7 +88,9 @@ def row_times(steps: Sequence[TimedStep]) -> RowTimes:
         made, by = step.row_times, step.grouped_by
         if made is not None:
             # Of a row that goes on, what is made at its start is not known yet.
-            before = _sum(times.ahead, 0 if times.cut and made.cut and not times.whole else times.lasts)
+            before = _sum(
+                times.ahead, 0 if times.cut and made.cut and not (times.whole or times.unknown) else times.lasts
+            )
             times = replace(made, ahead=_sum(before, made.ahead))
         elif by is not None:
             times = _grouped(by, times)
@@ -92,7 +102,7 @@ def row_times(steps: Sequence[TimedStep]) -> RowTimes:
 def _grouped(by: Named, times: RowTimes) -> RowTimes:
     buckets = {name: bucket for name, e in by if (bucket := _bucket_of(e, times.buckets)) is not None}
     # A bucket of when rows begin holds rows that go on beyond it, unless they are cut at its end.
-    cut = times.cut and not times.whole and any(_is_cutting(e) for _, e in by)
+    cut = times.cut and not (times.whole or times.unknown) and any(_is_cutting(e) for _, e in by)
     ahead = _sum(times.ahead, 0 if cut else times.lasts)
     return RowTimes(tuple(RowEnd(name, bucket) for name, bucket in buckets.items()), ahead, None, buckets)
 
@@ -107,8 +117,10 @@ def _passed(step: TimedStep, times: RowTimes) -> RowTimes:
         ends = [end for end in times.ends if end.column not in new or same.get(end.column) == end.column]
         buckets = {**{name: b for name, b in times.buckets.items() if name not in new}, **buckets}
     whole = times.whole or (times.cut and step.asks_end)
-    ahead = None if step.mixes_rows or (whole and step.may_cut) else times.ahead
-    return replace(times, ends=tuple(ends), ahead=ahead, buckets=buckets, whole=whole)
+    unknown = times.unknown and not step.needed_columns & {*times.states}
+    ahead = None if step.mixes_rows or ((whole or unknown) and step.may_cut) else times.ahead
+    states = tuple(name for name in times.states if name not in new)
+    return replace(times, ends=tuple(ends), ahead=ahead, buckets=buckets, whole=whole, unknown=unknown, states=states)
 
 
 def _bucket_of(e: Expr, known: Mapping[str, Bucket]) -> Bucket | None:

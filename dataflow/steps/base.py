@@ -245,7 +245,7 @@ class Step(ABC):
             return RowTimes()
         if self.makes == INTERVALS:
             # A report at the very end of an interval may say that it goes on.
-            return RowTimes((RowEnd("end", later=1),), lasts=None, cut=True)
+            return RowTimes((RowEnd("end", later=1),), lasts=None, cut=True, unknown=True, states=self.own_columns)
         return RowTimes(ahead=None, lasts=None) if self.makes == ROWS else None
 
     @property
@@ -263,6 +263,11 @@ class Step(ABC):
     def asks_end(self) -> bool:
         """Whether what it makes of a row depends on when that ends."""
         return names_column(self, ("end", "duration"))
+
+    @property
+    def needed_columns(self) -> frozenset[str]:
+        """The columns without which it keeps no row: those that may not be null."""
+        return frozenset()
 
     @property
     def mixes_rows(self) -> bool:

@@ -33,6 +33,11 @@ class Filter(Step, op="filter"):
         """See Step."""
         return has_over(self.where)
 
+    @property
+    def needed_columns(self) -> frozenset[str]:
+        """See Step."""
+        return _needed(self.where)
+
     def calls(self) -> list[str]:
         """See Step."""
         return [call("filter", [written(self.where)])]
@@ -52,6 +57,23 @@ class Filter(Step, op="filter"):
         shape.ops.append(Keep(condition))
         shape.filtered = b.where
         return Bound(shape)
+
+
+_COMPARED = ("eq", "ne", "lt", "le", "gt", "ge", "between", "is_in")
+
+
+def _needed(where: Expr) -> frozenset[str]:
+    """The columns that are not null where the condition is true, as far as its form says so."""
+    if where.fn == "col":
+        return frozenset({str(where.option("name"))})
+    if where.fn in _COMPARED:
+        return frozenset().union(*(_needed(a) for a in where.args if a.fn == "col"))
+    if where.fn == "not":
+        return _needed(where.args[0]) if where.args[0].fn in ("col", *_COMPARED) else frozenset()
+    if where.fn in ("and", "or"):
+        a, b = map(_needed, where.args)
+        return a | b if where.fn == "and" else a & b
+    return frozenset()
 
 
 class ColumnStep(Step):

@@ -83,13 +83,17 @@ def test_a_row_ends_with_the_latest_of_its_ends() -> None:
             [RowEnd("d", ("1d", "UTC"))],
             24 * HOUR + HOUR // 2,
         ),
-        (STATES.group_by(d=T.truncate("1d")).agg(t=df.duration()), [RowEnd("d", ("1d", "UTC"))], 0),
-        (STATES, [RowEnd("end", later=1)], 0),
         (
-            P.group_by(d=T.truncate("1d")).agg(t=df.time_weighted_mean("n", hold="1h")),
+            STATES.filter(df.col("status") != "up").group_by(d=T.truncate("1d")).agg(t=df.duration()),
             [RowEnd("d", ("1d", "UTC"))],
             0,
         ),
+        (
+            P.heartbeat("5m").filter(~df.col("alive") & (T.hour() < 6)).group_by(d=T.truncate("1d")).agg(n=df.count()),
+            [RowEnd("d", ("1d", "UTC"))],
+            0,
+        ),
+        (STATES, [RowEnd("end", later=1)], 0),
     ],
 )
 def test_rows_that_are_final_some_time_after_they_end(metric: df.Stream, ends: list[RowEnd], ahead: int) -> None:
@@ -103,6 +107,14 @@ def test_rows_that_are_final_some_time_after_they_end(metric: df.Stream, ends: l
     [
         P.sessionize("30m").group_by(d=df.col("start").truncate("1d")).agg(n=df.count()),
         STATES.group_by(d=df.col("start").truncate("1d")).agg(n=df.count()),
+        # A key that reports for the first time later was unknown in all buckets before.
+        STATES.group_by(d=T.truncate("1d")).agg(t=df.unknown_time()),
+        STATES.filter(df.col("status").is_null() | (df.col("status") == "up"))
+        .group_by(d=T.truncate("1d"))
+        .agg(n=df.count()),
+        STATES.during(df.calendar({"mon-fri": "08:00-18:00"}, zone="UTC")),
+        STATES.concurrent(df.col("status") == "up"),
+        P.group_by(d=T.truncate("1d")).agg(t=df.time_weighted_mean("n", hold="1h")),
         STATES.filter(df.col("duration") > timedelta(hours=1)).group_by(d=T.truncate("1d")).agg(n=df.count()),
         P.group_by(d=T.truncate("1d")).agg(n=df.count()).with_columns(s=df.sum("n").over()),
         P.group_by(d=T.truncate("1d")).agg(n=df.count()).limit(3),
