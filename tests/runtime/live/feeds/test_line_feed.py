@@ -107,17 +107,15 @@ def test_a_producer_that_goes_on_or_begins_anew(store: Store, piped: Any) -> Non
 
 def test_many_lines_are_left_out_at_once(store: Store, piped: Any) -> None:
     first = piped()
-    first.watch.watcher.every = 1.0
-    numbers = range(3_000)
+    numbers = range(500)  # as many as a pipe holds
     first.send(lines(*numbers))
-    while not first.feed.lines:
-        first.look()
+    first.look()
     anew = piped(skips=True)
     anew.send(lines(*numbers))
     assert anew.look() == []
-    anew.send(lines(3_000))
+    anew.send(lines(500))
     assert anew.look() == [("ingested", 1)]
-    assert numbers_in(store) == [*numbers, 3_000]
+    assert numbers_in(store) == [*numbers, 500]
 
 
 def test_two_pipes_of_one_name(store: Store, piped: Any) -> None:
