@@ -1,4 +1,4 @@
-"""Library loops compiled by a process beside this one, as soon as the first is missing: the next are needed soon.
+"""Library loops compiled by a process beside this one, as soon as one is missing: the next are needed soon.
 
 A machine's first ingest compiles its own loops and leaves a core idle; meanwhile those of queries are compiled, which
 take longest. ``building`` keeps two processes from compiling the same kernel: the second waits, and finds it.
@@ -11,7 +11,7 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -49,15 +49,24 @@ def start() -> None:
         )  # fmt: skip
 
 
+def is_being_built(path: Path) -> bool:
+    """Whether a process builds the kernel ``path``, or began to and was killed."""
+    return _lock_of(path).exists()
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
 @contextlib.contextmanager
-def building(path: Path) -> Iterator[None]:
-    """Within, no other process builds the kernel ``path``; one that does is waited for first.
+def building(path: Path, meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Within, no other process builds the kernel ``path``; one that does is waited for first, and ``meanwhile`` called.
 
     Where the file system has no locks, or the other process takes more than a minute, both build it: the second
     replaces the first's file.
     """
-    lock = path.with_name(f"{path.name}.lock")
-    file = _locked(lock)
+    lock = _lock_of(path)
+    file = _locked(lock, meanwhile)
     try:
         yield
     finally:
@@ -75,14 +84,18 @@ def _lock(file: IO[bytes]) -> bool:
     return True
 
 
-def _locked(lock: Path) -> IO[bytes] | None:
+def _locked(lock: Path, meanwhile: Callable[[], object]) -> IO[bytes] | None:
     """The file ``lock``, locked; None where that is impossible, or another process holds it for too long."""
     given_up = time.monotonic() + _PATIENCE
     try:
         while True:
             file = open(lock, "wb")  # noqa: SIM115 (closing it ends the lock)
             try:
+                is_held = False
                 while not _lock(file):
+                    if not is_held:
+                        is_held = True
+                        meanwhile()
                     if time.monotonic() > given_up:
                         file.close()
                         return None

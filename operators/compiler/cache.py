@@ -14,6 +14,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,42 @@ def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..
     return path
 
 
+@dataclass(frozen=True)
+class SlowLoop:
+    """A loop of the library that takes more than a second to compile."""
+
+    name: str
+    plain: Callable[..., Any]
+    signature: str
+
+    @property
+    def path(self) -> Path:
+        """Its file in the cache."""
+        return cache_folder() / file_name(self.name, loop_digest(self.plain, self.signature), host())
+
+
+SLOW: list[SlowLoop] = []
+"""The slow loops that the modules imported so far declare."""
+
+
+def _slow_one() -> tuple[SlowLoop, Path] | None:
+    """A slow loop that is not in the cache and that no process compiles, and its file."""
+    places = ((loop, loop.path) for loop in SLOW)
+    return next((p for p in places if not sealed.is_whole(p[1]) and not background.is_being_built(p[1])), None)
+
+
+def build_slow_one() -> None:
+    """Compile a slow loop that is missing and that no other process compiles, if there is one."""
+    found = _slow_one()
+    if found is not None:
+        from operators.compiler.build import build
+
+        loop, path = found
+        with contextlib.suppress(OSError), background.building(path):
+            if not sealed.is_whole(path):
+                build(loop.plain, loop.signature, path, host())
+
+
 def _missing(name: str, digest: str, target: Target) -> KernelMissing:
     return KernelMissing(
         f"there is no undamaged kernel {name}-{digest[:40]} for {target.name} in {PATH_VARIABLE} or the cache, and "
@@ -260,7 +297,8 @@ def compiled(
 ) -> Callable[..., Any]:
     """The loop that ``make`` returns as Python, compiled for this machine: from disk, or now.
 
-    When a loop of the ``library`` is missing, a second process starts to compile the others that are missing, too.
+    When a loop of the ``library`` is missing, or any slow one, a second process starts to compile the others that are
+    missing, too; while that one compiles what is needed here, this process compiles a slow one that is missing.
 
     Without ``keep`` Numba does not cache it: Numba's cache names the module of every function, and functions of a
     user's file have none. A shared object has no such names. KernelMissing if nothing may be compiled.
@@ -283,9 +321,9 @@ def compiled(
 
         if has_linker():
             _say_that_it_compiles()
-            if library:
+            if library or _slow_one() is not None:
                 background.start()
-            with contextlib.suppress(OSError), background.building(path):
+            with contextlib.suppress(OSError), background.building(path, meanwhile=build_slow_one):
                 with contextlib.suppress(OSError):
                     return shared_object.Native(path, signature)  # made meanwhile by another process
                 from operators.compiler.build import build

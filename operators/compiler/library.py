@@ -13,9 +13,6 @@ from operators.compiler import cache
 from operators.compiler.loops import LOOPS, Loop
 from operators.compiler.targets import Target
 
-_FIRST = ("unpack_blocks", "changes")
-"""The loops that take longest to compile."""
-
 
 def prebuild(folder: Path, target: Target, packages: Sequence[str] = ("operators", "runtime")) -> list[Path]:
     """Compile every loop that the modules of ``packages`` declare into ``folder`` (created), with a manifest; returns
@@ -39,7 +36,7 @@ def prebuild(folder: Path, target: Target, packages: Sequence[str] = ("operators
 def compile_missing(packages: Sequence[str] = ("operators", "runtime")) -> None:
     """Compile the loops of ``packages`` that are not in the user's cache, those first that take longest."""
     missing = [loop for loop in _loops(packages) if not cache.is_kept(loop.name, loop.digest)]
-    for loop in sorted(missing, key=lambda loop: loop.name not in _FIRST):
+    for loop in sorted(missing, key=lambda loop: not loop.slow):
         with contextlib.suppress(Exception):  # the process that needs the loop shows the error
             _ = loop.compiled
 

@@ -89,13 +89,16 @@ LOOPS: list[Loop] = []
 class Loop:
     """A loop that Python calls on arrays: compiled or found on disk at its first call; releases the GIL."""
 
-    def __init__(self, function: Callable[..., Any], signature: str) -> None:
+    def __init__(self, function: Callable[..., Any], signature: str, slow: bool = False) -> None:
         self.plain = function
         self.signature = signature
+        self.slow = slow
         self._lock = forking.lock()
         self._found: Callable[..., Any] | None = None
         update_wrapper(self, function)
         LOOPS.append(self)
+        if slow:
+            cache.SLOW.append(cache.SlowLoop(self.name, function, signature))
 
     @property
     def name(self) -> str:
@@ -131,6 +134,6 @@ class Loop:
         return self.compiled(*args)
 
 
-def loop(signature: str) -> Callable[[Callable[..., Any]], Loop]:
-    """Declare a ``Loop`` of this type, in Numba's notation."""
-    return lambda function: Loop(function, signature)
+def loop(signature: str, slow: bool = False) -> Callable[[Callable[..., Any]], Loop]:
+    """Declare a ``Loop`` of this type, in Numba's notation; a ``slow`` one takes more than a second to compile."""
+    return lambda function: Loop(function, signature, slow)

@@ -78,10 +78,23 @@ class _Module:
         self.name, self.data, self.is_package = name, data, is_package
 
     @cached_property
+    def tree(self) -> list[ast.stmt]:
+        """All statements."""
+        return ast.parse(self.data).body
+
+    @cached_property
+    def _lines(self) -> list[bytes]:
+        return self.data.splitlines()
+
+    def may_import(self, statement: ast.stmt) -> bool:
+        """Whether the text of a statement has the word; looking is faster than a walk through all nodes."""
+        return any(b"import" in line for line in self._lines[statement.lineno - 1 : statement.end_lineno])
+
+    @cached_property
     def bound(self) -> dict[str, list[ast.stmt]]:
         """The top-level statements that bind each name, without imports."""
         found: dict[str, list[ast.stmt]] = {}
-        for statement in ast.parse(self.data).body:
+        for statement in self.tree:
             if not isinstance(statement, ast.Import | ast.ImportFrom):
                 for name in _names_bound(statement):
                     found.setdefault(name, []).append(statement)
@@ -90,7 +103,7 @@ class _Module:
     @cached_property
     def imports(self) -> dict[str, tuple[str, str]]:
         """The target of each imported name: a module and a name in it (empty: the module itself)."""
-        return dict(_imports(ast.parse(self.data).body, self))
+        return dict(_imports(self.tree, self))
 
 
 _Used: TypeAlias = list[tuple[_Module, str]]
@@ -135,7 +148,7 @@ class _Program:
         """The canonical text of one definition (of the module if the name is empty), and the names that it uses."""
         key = module.name, name
         if key not in self._parts:
-            nodes = module.bound.get(name, []) if name else ast.parse(module.data).body
+            nodes = module.bound.get(name, []) if name else module.tree
             scope = {**module.imports, **dict(_imports(nodes, module))}
             used: _Used = []
             external: set[str] = set()
@@ -192,7 +205,7 @@ def _names_read(nodes: list[ast.stmt]) -> set[tuple[str, str]]:
 
 
 def _imports(nodes: list[ast.stmt], module: _Module) -> Iterator[tuple[str, tuple[str, str]]]:
-    for node in (n for statement in nodes for n in ast.walk(statement)):
+    for node in (n for statement in nodes if module.may_import(statement) for n in ast.walk(statement)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.asname or alias.name.partition(".")[0], (alias.name, "")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from operators.compiler import background
+from operators.compiler import background, cache
+from operators.compiler.loops import Loop
 
 
 @pytest.fixture
@@ -33,6 +34,52 @@ def test_a_process_that_was_stopped_is_not_waited_for(kernel: Path) -> None:
             assert time.monotonic() - begun >= 0.2
         # The lock is still that process's.
         assert lock.exists()
+
+
+def test_whoever_waits_does_something_else_once(kernel: Path) -> None:
+    done: list[str] = []
+    with background.building(kernel, lambda: done.append("free")):
+        assert done == []
+    with kernel.with_name("kernel.so.lock").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with background.building(kernel, lambda: done.append("held")):
+            assert done == ["held"]
+
+
+@pytest.fixture
+def slow_loops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Two slow loops and an empty cache: the files that they become."""
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(cache, "SLOW", [])
+    for plain in (_one, _other):
+        Loop(plain, "i8(i8)", slow=True)
+    return [loop.path for loop in cache.SLOW]
+
+
+def test_a_slow_loop_is_compiled_while_another_is_waited_for(slow_loops: list[Path]) -> None:
+    first, second = slow_loops
+    with background.building(first):
+        cache.build_slow_one()
+        assert second.exists()
+        cache.build_slow_one()  # nothing is left but what another process compiles
+        assert not first.exists()
+    cache.build_slow_one()
+    assert first.exists()
+
+
+def test_the_slow_loops_are_known() -> None:
+    from runtime.pointfile.reading import skip_unchanged, unpack
+
+    slow = [unpack.unpack_blocks, skip_unchanged.changes]
+    assert [loop.plain for loop in slow] == [loop.plain for loop in cache.SLOW]
+
+
+def _one(number: int) -> int:
+    return number + 1
+
+
+def _other(number: int) -> int:
+    return number + 2
 
 
 def test_a_deleted_lock_is_none(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,7 +231,8 @@ def find_times(c: Any, rows: Any, keys: Any, lengths: Any, planes: Any, on: Any,
 @loop(
     "i8(i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[:,:,::1], i8[:,::1], i8, i8, i8[::1], i4[::1], "
     "i8[::1], i8, i8[::1], u1[::1], u8[::1], i8[:,::1], i8[:,::1], i4[:,::1], u1[:,::1], i8[::1], i8[::1], i8[::1], "
-    "i8[::1], u1[::1], i8[:,::1], i4[:,::1], u1[:,::1], u1[:,::1])"
+    "i8[::1], u1[::1], i8[:,::1], i4[:,::1], u1[:,::1], u1[:,::1])",
+    slow=True,
 )
 def changes(
     z: Any, st: Any, frames: Any, bases: Any, kinds: Any, places: Any, chunks: Any, blocks: Any, first: Any, last: Any,

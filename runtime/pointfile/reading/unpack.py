@@ -400,7 +400,8 @@ VALUES, VALIDITIES = 1, 2
 
 @loop(
     "i8(i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[:,:,::1], i8[:,::1], i8, i8, i8[::1], "
-    "i4[::1], i8[::1], i8[::1], i8[::1], u1[::1], u8[::1], i8[::1], i8[:,::1], i4[:,::1], u1[:,::1], u1[:,::1])"
+    "i4[::1], i8[::1], i8[::1], i8[::1], u1[::1], u8[::1], i8[::1], i8[:,::1], i4[:,::1], u1[:,::1], u1[:,::1])",
+    slow=True,
 )
 def unpack_blocks(
     z: Any, st: Any, frames: Any, bases: Any, kinds: Any, places: Any, wide: Any, chunks: Any, blocks: Any, first: Any,
