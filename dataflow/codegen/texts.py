@@ -21,6 +21,7 @@ OF_WORDS: Mapping[str, Function] = {
     "replace": Function(1, takes(Type.STRING, Type.STRING), ("new", "old")),
     "ends_with": Function(1, takes(Type.STRING, Type.BOOL), ("suffix",)),
     "like": Function(1, takes(Type.STRING, Type.BOOL), ("pattern",)),
+    "extract": Function(1, takes(Type.STRING, Type.STRING), ("pattern",)),
     "number": Function(1, takes(Type.STRING, Type.FLOAT), ("decimal", "thousands")),
     "parse_time": Function(1, takes(Type.STRING, Type.TIME), ("format", "zone")),
 }

@@ -52,6 +52,7 @@ _POSITIONAL: Mapping[str, str] = {
     "truncate": "every", "decimal": "places", "starts_with": "prefix", "contains": "text", "last": "hold",
     "previous": "rows", "round": "n", "ewm": "half_life",
     "substring": "start", "split": "separator", "replace": "old", "ends_with": "suffix", "like": "pattern",
+    "extract": "pattern",
     "cast": "type", "try_cast": "type", "parse_time": "format",
     "year": "zone", "quarter": "zone", "month": "zone", "iso_week": "zone", "day": "zone", "day_of_year": "zone",
     "hour": "zone", "minute": "zone", "second": "zone", "weekday": "zone",

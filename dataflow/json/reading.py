@@ -19,6 +19,7 @@ from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import CASTS, FUNCTIONS
 from dataflow.expressions.over_calls import RANKS, over_options, what_is_wrong
 from dataflow.expressions.scan_calls import scan_call
+from dataflow.expressions.text_patterns import pattern_of
 from dataflow.expressions.whole_options import is_whole, whole_option
 from dataflow.json.errors import JsonFormError, short
 from dataflow.times.durations import parse_every
@@ -44,6 +45,13 @@ def check_distinct(names: Sequence[str], where: str) -> None:
 def _whole_option(fn: str, name: str, value: object, where: str) -> object:
     try:
         return whole_option(fn, name, value)
+    except DataflowError as error:
+        raise JsonFormError(f"{where}: {error}") from None
+
+
+def _pattern(value: object, where: str) -> str:
+    try:
+        return pattern_of(value)
     except DataflowError as error:
         raise JsonFormError(f"{where}: {error}") from None
 
@@ -177,6 +185,8 @@ class Reader:
                 pass
             elif is_whole(str(fn), name):
                 option = _whole_option(str(fn), name, option, here)
+            elif fn == "extract":
+                option = _pattern(option, here)
             elif name == "half_life":
                 option = self.micros(option, here)
             elif name == "hold":

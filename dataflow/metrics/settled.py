@@ -14,6 +14,7 @@ from dataflow.expressions.aggregate_calls import Agg, agg_in, trailing_of
 from dataflow.expressions.aggregate_signatures import option_written, options_of, signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import RANGE
+from dataflow.expressions.text_patterns import pattern_of
 from dataflow.expressions.whole_options import is_whole, whole_option
 from dataflow.json.fields import form_of
 from dataflow.steps.base import Step
@@ -171,6 +172,8 @@ class _Values:
         where = f"{fn}({name})"
         if is_whole(fn, name):
             return self.value(e, lambda v: whole_option(fn, name, v))
+        if fn == "extract":
+            return self.value(e, pattern_of)
         if name in ("hold", "half_life", "length"):
             return self.value(e, lambda v: parse_duration(v, where))
         if name == "every":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGES = ("dataflow", "operators", "runtime", "deploy")
 
-WHEELS = ("numpy", "orjson", "tzdata", "zstandard")
+WHEELS = ("google-re2", "numpy", "orjson", "tzdata", "zstandard")
 """Bundled in the versions installed here. Lambda has boto3; numba is only needed to compile."""
 
 # Of ours: what only a person runs.

@@ -161,6 +161,8 @@ ROW_GRAPHS: dict[str, b.Json] = {
             length=b.fn("length", b.FIRMWARE),
             like=b.fn("like", b.STATUS, pattern="d%_e%"),
             ends=b.fn("ends_with", b.STATUS, suffix="n"),
+            major=b.fn("extract", b.FIRMWARE, pattern="^v?([0-9]+)(?:[.]|$)"),
+            vowel=b.fn("extract", b.STATUS, pattern="[aeiou]+.?"),
             number=b.fn("number", b.FIRMWARE, decimal=".", thousands=""),
             at=b.fn("parse_time", b.FIRMWARE, format="%d.%m.%Y", zone="UTC"),
         )

@@ -274,6 +274,7 @@ TAKE_NONE: list[tuple[str, tuple[Any, ...]]] = [
     *((name, ("a",)) for name in ("starts_with", "ends_with", "contains", "like")),
     *((name, (True,)) for name in ("__and__", "__or__")),
     ("truncate", ("1d",)), ("substring", (0, 1)), ("split", (",", 0)), ("replace", ("a", "b")), ("parse_time", ("%Y",)),
+    ("extract", ("a",)),
 ]  # fmt: skip
 
 

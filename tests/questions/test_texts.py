@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import dataflow as df
 from operators.errors import DataflowError, InexactCast
 from runtime import Store
+from runtime.query.stages.word_functions import word_function
+from runtime.testing.oracle.oracle_texts import first_fit
 
 POINTS = df.stream("s")
 U, N = df.col("u"), df.col("n")
@@ -51,6 +55,55 @@ def test_times_as_they_are_written(tmp_path: Path) -> None:
     found = asked(tmp_path, metric, u=["01.03.2024 12:00", "31.03.2024 02:30", "2024-03-01", None])
     noon = (datetime(2024, 3, 1, 11, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
     assert [row[1] for row in found] == [noon * 1e6, None, None, None]
+
+
+def test_what_fits_a_regular_expression(tmp_path: Path) -> None:
+    e = U.extract(r"^v?([0-9]+)\.")
+    metric = POINTS.select(whole=U.extract("[a-z]+"), group=e, other=U.extract("(a)|b"), number=e.cast("int64"))
+    texts = ["v12.3", "7.0-rc", "b", "ba", "", "ÄÖ\n12.", None]
+    found = [row[1:5] for row in asked(tmp_path, metric, u=texts)]
+    assert found == [
+        ("v", "12", None, 12), ("rc", "7", None, 7), ("b", None, None, None), ("ba", None, None, None),
+        (None, None, None, None), (None, None, None, None), (None, None, None, None),
+    ]  # fmt: skip
+
+
+def test_a_pattern_is_a_parameter(tmp_path: Path) -> None:
+    metric = POINTS.group_by(x=U.extract(df.param("pattern", default="[a-z]+"))).agg(n=df.count())
+    store = Store(tmp_path / "store")
+    store.ingest("s", {"k": ["a"] * 2, "t": [1, 2], "u": ["a1", "b1"]}, key="k", time="t", unit="s", progress=False)
+    assert [*store.query(metric)] == [("a", 1), ("b", 1)]
+    assert [*store.query(metric, params={"pattern": "[0-9]"})] == [("1", 2)]
+    with pytest.raises(DataflowError, match="is no pattern of RE2"):
+        store.query(metric, params={"pattern": "["})
+    with pytest.raises(DataflowError, match="is no pattern of RE2"):
+        store.query(df.from_json(metric.to_json().replace("[a-z]+", "[a-z")))
+    with pytest.raises(DataflowError, match=r"expr.pattern: extract: .*is no pattern of RE2"):
+        df.from_json(POINTS.select(x=U.extract("[a-z]")).to_json().replace("[a-z]", "[a-z"))
+
+
+_ATOMS = st.sampled_from(["a", "b", "0", ".", "[ab]", "[^a]", "[0-9]", r"\d", r"\w", r"\s", "Ä", "^", r"\."])
+_REPEATED = st.builds(
+    str.__add__, _ATOMS.filter(lambda atom: atom != "^"), st.sampled_from(["*", "+", "?", "{1,2}", "*?"])
+)
+_PIECES = st.lists(st.one_of(_ATOMS, _REPEATED), min_size=1, max_size=3).map("".join)
+_PATTERNS = st.one_of(
+    _PIECES,
+    st.builds("{}({}){}".format, _PIECES, _PIECES, _PIECES),
+    st.builds("{}|({})".format, _PIECES, _PIECES),
+    st.builds("(?:{}|{}){}".format, _PIECES, _PIECES, _PIECES),
+)
+
+
+@given(_PATTERNS, st.lists(st.text("ab0.Ä \n", max_size=8), max_size=5))
+def test_patterns_fit_as_in_python(pattern: str, texts: list[str]) -> None:
+    """By another program for regular expressions, where both know the same."""
+    assert list(map(word_function("extract", {"pattern": pattern}), texts)) == [first_fit(t, pattern) for t in texts]
+
+
+def test_the_time_grows_with_the_text_only() -> None:
+    """A program that goes back would try 2 ** 5000 ways."""
+    assert word_function("extract", {"pattern": "^(?:a|a)+b"})("a" * 5_000) is None
 
 
 def test_parts_and_patterns(tmp_path: Path) -> None:
@@ -111,6 +164,15 @@ def test_what_has_no_exact_counterpart(tmp_path: Path, e: df.Expr, said: str) ->
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
+        (lambda: U.extract("("), r"extract: '\(' is no pattern of RE2.*missing \)"),
+        (lambda: U.extract(r"(a)\1"), "neither references to groups nor looks ahead or behind: invalid escape"),
+        (lambda: U.extract("(?=a)"), "neither references to groups nor looks ahead or behind: invalid perl"),
+        (lambda: U.extract("(a)(b)"), r"has 2 groups, .*write \(\?:\.\.\.\) for the others"),
+        (lambda: U.extract(""), "a pattern of 1 to 1,000 characters"),
+        (lambda: U.extract("a" * 1001), "a pattern of 1 to 1,000 characters"),
+        (lambda: U.extract("(?:(?:a{999}){999})"), "is no pattern of RE2"),
+        (lambda: U.extract(5), "extract takes a string constant, got 5"),
+        (lambda: U.extract(df.param("p", default="(")), "is no pattern of RE2"),
         (lambda: U.split("", 0), "a separator of at least one character"),
         (lambda: U.split("/", 0.5), "position in a text, got 0.5"),
         (lambda: U.substring(-1), "position in a text, got -1"),

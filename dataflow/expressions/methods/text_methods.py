@@ -6,6 +6,7 @@ from typing import Self
 
 from dataflow.expressions.functions import CASTS
 from dataflow.expressions.methods.method_base import Methods
+from dataflow.expressions.text_patterns import pattern_of
 from dataflow.expressions.whole_options import whole_option
 from dataflow.times.zones import check_zone
 from dataflow.values.mistaken import shown, text_of
@@ -31,6 +32,15 @@ class TextMethods(Methods):
         """Whether a whole text fits the pattern, as SQL's LIKE: ``%`` stands for any text, ``_`` for one character; a
         backslash takes the next character as it is."""
         return self._of("like", pattern=text_of(pattern, "like"))
+
+    def extract(self, pattern: str) -> Self:
+        """What the first place that fits a regular expression has: its group in parentheses, or all of it without one;
+        null if no place fits, or the group is in no part that does.
+
+        Patterns are those of RE2 (https://github.com/google/re2/wiki/Syntax), with at most one group; write ``(?:...)``
+        for others. The time grows with the length of the text only.
+        """
+        return self._of("extract", pattern=pattern_of(pattern))
 
     def lower(self) -> Self:
         """The text in lower case, letter by letter (a final sigma is one like any other)."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dataflow.expressions.text_patterns import compiled
 from dataflow.times.durations import moment
 from operators.kernels.times.calendar import END, FIRST
 from operators.kernels.times.dates import BAD_TIME
@@ -45,6 +46,8 @@ def word_function(fn: str, options: Mapping[str, Any]) -> WordFunction:
             return lambda text: text.endswith(options["suffix"])
         case "like":
             return like(options["pattern"])
+        case "extract":
+            return _extracted(options["pattern"])
         case "affix":
             return lambda text: f"{options['prefix']}{text}{options['suffix']}"
         case "number":
@@ -94,6 +97,17 @@ def like(pattern: str) -> Callable[[str], bool]:
         return True
 
     return matches
+
+
+def _extracted(pattern: str) -> Callable[[str], str | None]:
+    """The group of the first place that fits, or all of it if the pattern has none."""
+    search, group = compiled(pattern).search, compiled(pattern).groups
+
+    def extracted(text: str) -> str | None:
+        found = search(text)
+        return None if found is None else found.group(group)
+
+    return extracted
 
 
 @lru_cache(maxsize=64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -35,6 +36,12 @@ def fits(text: str, pattern: str) -> bool:
     head, rest = (pattern[1], pattern[2:]) if pattern[0] == "\\" and len(pattern) > 1 else (pattern[0], pattern[1:])
     one = pattern[0] == "_" or text[:1] == head
     return bool(text) and one and fits(text[1:], rest)
+
+
+def first_fit(text: str, pattern: str) -> str | None:
+    """What fits a regular expression first: its group, if it has one. Python's own, whose digits are here ASCII."""
+    found = re.compile(pattern, re.ASCII).search(text)
+    return None if found is None else found[found.re.groups]
 
 
 def as_number(text: str, decimal: str, thousands: str) -> float | None:
@@ -110,6 +117,7 @@ TEXTS: dict[str, Callable[[str, Json], Any]] = {
     "replace": lambda text, e: e["new"].join(text.split(e["old"])),
     "ends_with": lambda text, e: text[::-1].startswith(e["suffix"][::-1]),
     "like": lambda text, e: fits(text, e["pattern"]),
+    "extract": lambda text, e: first_fit(text, e["pattern"]),
     "number": lambda text, e: as_number(text.strip(), e["decimal"], e["thousands"]),
     "parse_time": lambda text, e: written_time(text, e["format"], e["zone"]),
 }
