@@ -90,7 +90,7 @@ class Watcher:
         """Take what is new."""
         for piece in self.feed.pieces(self.every):
             try:
-                report = self.take(piece)
+                report = self.take(piece) if piece.error is None else _failed(piece, piece.error)
             except SchemaConflict:
                 raise
             except IngestError as error:
@@ -112,3 +112,7 @@ class Watcher:
             self.done.sources += 1
             self.done.rows += report.committed
             self.done.rejected += report.rejected
+
+
+def _failed(piece: Piece, error: str) -> SourceReport:
+    return SourceReport(piece.given.name, "failed", error=error)

@@ -26,6 +26,9 @@ class Piece:
     chain: SourceChain | None = None
     number: int = 0
     position: Position | None = None
+    error: str | None = None
+    """Why nothing of it can be read now; it is tried again."""
+
     rows: KnownRows | None = None
     """How it is read if it is rows of CSV without their header."""
 

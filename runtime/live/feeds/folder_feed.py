@@ -34,6 +34,9 @@ _LONGEST = 8 * MOST_BYTES
 _TAIL = 256
 """Bytes by which it is noticed that a file that is open was cut off and written anew."""
 
+_UNENDED = "no end"
+"""The part of files whose first record had no end when they were read first: it may have got one since."""
+
 MOST_ALIKE = 1_000
 """How many files that begin with the same record are remembered."""
 
@@ -143,6 +146,8 @@ class FolderFeed:
         """By the SHA-256 of the first record."""
 
         self._files: dict[tuple[int, int], _File] = {}
+        self._unreadable: dict[tuple[int, int], str] = {}
+        """What was said of files that cannot be read."""
 
     def pieces(self, seconds: float) -> Iterator[Piece]:
         """See ``Feed``."""
@@ -155,7 +160,12 @@ class FolderFeed:
             except FileNotFoundError:  # it went, or was renamed: then it is found under its new name
                 continue
             except OSError as error:
-                raise IngestError(f"{path} cannot be read: {error.strerror or error}") from error
+                said = f"{path} cannot be read: {error.strerror or error}"
+                if self._unreadable.get(ino) != said:  # it is said once
+                    self._unreadable[ino] = said
+                    yield Piece(FileInput(Path(path), path), error=said)
+            else:
+                self._unreadable.pop(ino, None)
             if self._clock() > until:
                 break
         self._skips = False
@@ -163,6 +173,8 @@ class FolderFeed:
     def committed(self, piece: Piece) -> None:
         """See ``Feed``."""
         file = piece.acknowledges
+        if piece.error is not None:
+            return
         assert isinstance(file, _File)
         if piece.position is None or file.part is None:
             file.done = file.seen
@@ -239,10 +251,20 @@ class FolderFeed:
 
     def _begin(self, file: _File, is_settled: bool) -> bool:
         """Find out by its first record whether a new file was read before; False if that record is not there yet."""
-        first = self._first_record(file, is_settled)
+        first, is_whole = self._first_record(file, is_settled)
         if first is None:
             return False
-        key = hashlib.sha256(first).hexdigest()
+        key = hashlib.sha256(first).hexdigest() if is_whole else _UNENDED
+        self._find(file, key)
+        if file.read is None and key != _UNENDED:
+            self._find(file, _UNENDED)
+            if file.read is None:
+                file.part = self._parts[key]
+        file.tail = _tail(file.path, file.offset)
+        return True
+
+    def _find(self, file: _File, key: str) -> None:
+        """Find out what was read of a file if it is of the part ``key``."""
         part = self._parts.get(key)
         if part is None:
             part = self._parts[key] = _AlikeFiles(self._chain_of(key))
@@ -258,11 +280,9 @@ class FolderFeed:
                     at += len(step)
                 if hashed.hexdigest() == extent.digest:
                     file.read, file.hashed = extent, hashed.copy()
-        file.tail = _tail(file.path, file.offset)
-        return True
 
-    def _first_record(self, file: _File, is_settled: bool) -> bytes | None:
-        """The header and the first record; None if they are not whole yet."""
+    def _first_record(self, file: _File, is_settled: bool) -> tuple[bytes | None, bool]:
+        """The header and the first record, and whether they are whole; None if they may become so."""
         text = file.text
         assert text is not None
 
@@ -271,17 +291,13 @@ class FolderFeed:
             first = 0 if header is None else text.first(data[len(header) :])
             return len(header) + first if header is not None and first else 0
 
-        return self._beginning(file, end, is_settled)
-
-    def _beginning(self, file: _File, end: Callable[[bytes], int], is_settled: bool) -> bytes | None:
-        """The first bytes of a file, as many as ``end`` says (0: more are needed); of a settled one all there are."""
         size = _HEAD
         while True:
             data = _read(file.path, 0, size)
             if found := end(data):
-                return data[:found]
+                return data[:found], True
             if len(data) < size or size >= _LONGEST:
-                return data if is_settled or size >= _LONGEST else None
+                return (data if is_settled or size >= _LONGEST else None), False
             size *= 4
 
     def _left_out(self, file: _File) -> Piece | None:
@@ -310,7 +326,7 @@ class FolderFeed:
             size *= 2
             data = _read(file.path, begin, size)
             end = text.whole(data)
-        if not end and data and (is_settled or len(data) == size):
+        if not end and data and ((is_settled and text.may_be_whole(data)) or len(data) == size):
             end = len(data)
         if not end:
             return None
@@ -337,7 +353,8 @@ class FolderFeed:
         position = part.position(file.read, Extent(offset, file.hashed.hexdigest(), first), held)
         number = part.number + 1
         given = BytesInput(Path(file.path), file.path, identity=part.chain.identity(number), data=data)
-        return Piece(given, part.chain, number, position, None if file.csv is None else file.csv.known, file)
+        rows = None if file.csv is None else file.csv.known
+        return Piece(given, part.chain, number, position, rows=rows, acknowledges=file)
 
 
 def _version(path: str) -> Version | None:

@@ -26,6 +26,7 @@ class RecordText:
     headers: int = 0
     quote: bytes = b""
     is_csv: bool = False
+    is_json: bool = False
 
     def head(self, data: bytes) -> bytes | None:
         """The header; None if it is not whole."""
@@ -43,6 +44,10 @@ class RecordText:
         while self.quote and end and data.count(self.quote, 0, end) % 2:
             end = data.find(b"\n", end) + 1
         return end
+
+    def may_be_whole(self, data: bytes) -> bool:
+        """Whether a last line without an end may be a whole record: half of a JSON record is none."""
+        return not self.is_json or is_json_record(data)
 
     def whole(self, data: bytes) -> int:
         """How many bytes of ``data``, which begins with a record, are whole records."""
@@ -81,7 +86,8 @@ def record_text(head: bytes, settings: Settings) -> RecordText | None:
     if format == "auto":
         format = looks_like_text_of(head)
     if format in _JSON:
-        return RecordText() if _is_record(head) else None
+        first = head.removeprefix(_BOM).lstrip(b"\r\n").partition(b"\n")[0]
+        return RecordText(is_json=True) if is_json_record(first) else None
     if format == "csv" and is_utf8(encoding):
         # Where the header is not the first line, or is not certain to be one, a piece cannot be read like the whole.
         first = head.removeprefix(_BOM).partition(b"\n")[0].strip().lower()
@@ -92,9 +98,8 @@ def record_text(head: bytes, settings: Settings) -> RecordText | None:
     return None
 
 
-def _is_record(head: bytes) -> bool:
-    """Whether the first line is a whole JSON object."""
-    line = head.removeprefix(_BOM).lstrip(b"\r\n").partition(b"\n")[0]
+def is_json_record(line: bytes) -> bool:
+    """Whether the line is a whole JSON object."""
     try:
         return isinstance(orjson.loads(line), dict)
     except orjson.JSONDecodeError:

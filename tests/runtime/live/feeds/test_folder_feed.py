@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import random
@@ -58,6 +59,55 @@ def test_a_last_line_without_an_end(store: Store, landing: Path) -> None:
     assert watch.look(5) == [("ingested", 1)]
     assert watch.look(10) == [("ingested", 1)]
     assert numbers_in(store) == [1, 2]
+
+
+def test_a_first_line_that_pauses_before_its_end(store: Store, landing: Path) -> None:
+    log = landing / "a.ndjson"
+    log.write_text(lines(1).rstrip("\n"))
+    watch = Watch(store, landing)
+    assert watch.look(12) == [("ingested", 1)]
+    append(log, "\n" + lines(2))
+    assert Watch(store, landing).look(12) == [("ingested", 1)]
+    assert watch.look(12) == []
+    assert Watch(store, landing).look(12) == []
+    shutil.copy(log, landing / "copy.ndjson")
+    watch = Watch(store, landing)
+    assert watch.look(12) == []
+    append(log, lines(3))
+    assert watch.look(12) == [("ingested", 1)]
+    assert numbers_in(store) == [1, 2, 3]
+
+
+def test_half_of_a_json_record_is_waited_for(store: Store, landing: Path) -> None:
+    log = landing / "a.ndjson"
+    log.write_text(lines(1) + lines(2)[:12])
+    watch = Watch(store, landing)
+    assert watch.look(30) == [("ingested", 1)]
+    append(log, lines(2)[12:])
+    assert watch.look() == [("ingested", 1)]
+    assert numbers_in(store) == [1, 2]
+
+
+def test_a_file_that_cannot_be_opened_does_not_stop_the_others(
+    store: Store, landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, number in (("a.ndjson", 1), ("b.ndjson", 2), ("c.ndjson", 3)):
+        (landing / name).write_text(lines(number))
+    real, closed = folder_feed._read, {"b.ndjson"}
+
+    def read(path: str, at: int, size: int) -> bytes:
+        if Path(path).name in closed:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path, at, size)
+
+    monkeypatch.setattr(folder_feed, "_read", read)
+    watch = Watch(store, landing)
+    assert watch.look() == [("ingested", 1), ("failed", 0), ("ingested", 1)]
+    assert watch.reports[1].error == f"{landing / 'b.ndjson'} cannot be read: Permission denied"
+    assert watch.look(12) == []  # it is said once
+    closed.clear()
+    assert watch.look() == [("ingested", 1)]
+    assert numbers_in(store) == [1, 2, 3]
 
 
 def test_a_log_that_is_rotated(store: Store, landing: Path) -> None:
@@ -283,7 +333,8 @@ def test_a_header_of_many_bytes(store: Store, landing: Path) -> None:
 
 
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["write", "half", "begin", "rotate", "truncate", "copy", "look", "restart", "whole"]),
+    st.tuples(st.sampled_from(["write", "half", "begin", "rotate", "truncate", "copy", "look", "restart", "whole",
+                               "pause"]),
               st.integers(0, 2)),
     max_size=25,
 )  # fmt: skip
@@ -309,6 +360,12 @@ def test_each_record_exactly_once(tmp_path_factory: pytest.TempPathFactory, even
                 for part in (lines(number)[:9], lines(number)[9:]):
                     append(log, part)
                     watch.look()
+                written.append(number)
+            elif kind == "pause":
+                number = next(next_number)
+                append(log, lines(number).rstrip("\n"))
+                watch.look(13)
+                append(log, "\n")
                 written.append(number)
             elif kind == "begin" and not log.exists():
                 log.write_text("")
