@@ -20,7 +20,7 @@ def bounds_of_runs(
 ) -> None:
     """For each run of rows of one key, in order of time: how many rows are ``complete``, all but those at the last time
     if others may come at that (``waits``); and how many of the last ones are ``kept``, since a later row may have them
-    in its window: those of the last ``length`` microseconds, and at least ``rows``."""
+    in its window: those of the last ``length`` microseconds, those that are not complete, and ``rows`` before these."""
     start = np.int64(0)
     for r in range(run_len.shape[0]):
         end = start + run_len[r]
@@ -30,7 +30,7 @@ def bounds_of_runs(
             while first > start and time[first - 1] == last:
                 first -= 1
         complete[r] = first - start
-        first = max(start, end - rows)
+        first = max(start, first - rows)
         while first > start and time[first - 1] > last - length:
             first -= 1
         kept[r] = end - first

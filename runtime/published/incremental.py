@@ -41,7 +41,7 @@ from runtime.query.task.task import Saving, Task
 from runtime.result.proof import digest
 from runtime.result.result import PartialResult, Result
 
-_FORM = 5
+_FORM = 6
 """Version of the cached form: changes whenever the meaning of states does."""
 
 _BACK = (1, 2, 4, 8, 16, 32)

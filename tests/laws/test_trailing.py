@@ -7,10 +7,12 @@ rows wait, are kept and are passed on again wherever that may be wrong.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.kernels.window_rows import bounds_of_runs
 from runtime.query.stages import trailing_rows
 from runtime.testing.oracle import answer
 from runtime.testing.oracle.strategies import GAP, HOUR, KEY, TIME, TYPES, Case, cases
@@ -57,3 +59,33 @@ def test_a_range_gives_the_rows_of_the_whole(case: Case, rows: int, length: int,
         found = run_in_memory(graph, case.points, since=case.since, until=case.until, rows=rows)
         whole = run_in_memory(graph, case.points, since=first, until=case.until)
     assert typed(found) == typed([row for row in whole if row[TIME] >= case.since])
+
+
+def test_rows_that_wait_have_their_windows_before_them() -> None:
+    """Five rows of the last time wait for others; the window of the first reaches four rows back from it."""
+    early, late = 1_711_836_000_000_000, 1_711_839_600_000_000
+    times = [early] * 4 + [late] * 5
+    points = [{KEY: "a", TIME: t, **({"ok": True} if n == 2 else {})} for n, t in enumerate(times)]
+    graph = b.graph(b.extend(every=over(b.agg("all_true", b.OK), rows=4), some=over(b.agg("count", b.OK), rows=4)))
+    for size in (1, 5, 1 << 16):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(trailing_rows, "_BATCH", size)
+            found = run_in_memory(graph, points, since=early, until=late + 1)
+        assert [(row["every"], row["some"]) for row in found] == [(None, 0)] * 2 + [(True, 1)] * 4 + [(None, 0)] * 3
+
+
+@given(
+    times=st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=8).map(sorted), min_size=1, max_size=4),
+    length=st.integers(0, 4), rows=st.integers(1, 5), waits=st.booleans(),
+)  # fmt: skip
+def test_no_row_is_let_go_that_a_window_needs(times: list[list[int]], length: int, rows: int, waits: bool) -> None:
+    """Windows of rows that wait, and of one that comes next, at the last time or later."""
+    complete, kept = np.empty(len(times), np.int64), np.empty(len(times), np.int64)
+    lengths = np.array([len(run) for run in times])
+    bounds_of_runs(np.concatenate([np.array(run) for run in times]), lengths, length, rows, waits, complete, kept)
+    for run, done, left in zip(times, complete.tolist(), kept.tolist(), strict=True):
+        assert done == (sum(t < run[-1] for t in run) if waits else len(run))
+        for at in range(done, len(run) + 1):
+            now = run[at] if at < len(run) else run[-1]
+            needed = {n for n in range(at) if run[n] > now - length} | set(range(max(0, at - rows), at))
+            assert not [n for n in needed if n < len(run) - left]
