@@ -148,8 +148,8 @@ class QueriedStore(KeptStore):
         (``runtime.live.applied``) they are what ``query`` answers as of ``change.snapshot``, and ``change.proof`` is
         its digest. The store is looked at ``every`` so often; only new commits are read, as far as the plan allows.
 
-        The watermark is the newest event time of the store's points (of several streams, the oldest of theirs), less
-        ``lateness``. A row that ends in event time (a bucket of time, a window, an interval, a session) is ``early``
+        The watermark is how far the stream's feeds, and its ingests, have all come in event time (of several streams, the
+        oldest of theirs), less ``lateness``. A row that ends in event time (a bucket of time, a window, an interval, a session) is ``early``
         until the watermark has passed its end, then once ``on_time``, and ``late`` whenever it changes after that. No
         point is left out for being late.
 
@@ -177,6 +177,7 @@ class QueriedStore(KeptStore):
         from dataflow.metrics.inner_answers import streams_in
         from dataflow.plan.row_times import row_times
         from runtime.live.following import Follower
+        from runtime.live.stream_watermark import StreamWatermark
 
         run = self._query_run(None, workers)
         if isinstance(metric, str):
@@ -185,9 +186,10 @@ class QueriedStore(KeptStore):
             run = run.of_published(named, True)
         request = self._request(metric, since, None, params, below_floor)
         run, streams = run.keeping(request), streams_in(request.steps)
+        marks = {stream: StreamWatermark(self.catalogue, stream) for stream in streams}
         return Follower(
             lambda: self._current(run, request), lambda: tuple(self.catalogue.order(s).seq for s in streams),
-            row_times(request.steps), options.mode, options.lateness,
+            lambda stream, seq: marks[stream].at(seq), row_times(request.steps), options.mode, options.lateness,
         )  # fmt: skip
 
     @of_present_files

@@ -126,6 +126,7 @@ class Store(QueriedStore):
         start: str = "beginning",
         every: str | timedelta = "2s",
         settled: str | timedelta = "10s",
+        idle: str | timedelta = "5m",
         until_idle: str | timedelta | None = None,
         stop: threading.Event | None = None,
         on_commit: Callable[[SourceReport], object] | None = None,
@@ -144,15 +145,19 @@ class Store(QueriedStore):
         "committed" (its first lines are left out, as many as are committed). A piece or file that cannot be read
         is set aside (``dataflow quarantine``). Other options are those of ``ingest``.
 
+        The watermark that ``follow`` goes by waits for each feed of the stream, and for ingests; while others go on, it
+        does not wait for one without points for ``idle``, until points come from it again.
+
         It ends with the feed, once ``stop`` is set, or after ``until_idle`` without anything new. ``on_commit`` is
         called with the report of each commit.
         """
         from runtime.ingest import ingest
         from runtime.live.feeds.opened_feed import open_feed
+        from runtime.live.stream_watermark import QuietPartitions, StreamWatermark
         from runtime.live.watch_stream import StreamWatch
         from runtime.live.watching import Watcher, WatchOptions
 
-        options = WatchOptions.of(every, settled, until_idle, start)
+        options = WatchOptions.of(every, settled, idle, until_idle, start)
         self._create = True
         given = {
             "key": key, "time": time, "unit": unit, "format": format, "duplicates": duplicates, "id": id,
@@ -169,9 +174,13 @@ class Store(QueriedStore):
         feed = open_feed(
             source, self.catalogue, stream, name=name, start=start, settings=watch.settings(), settled=options.settled
         )
-        watcher = Watcher(feed, watch.take, watch.set_aside, options.every, stop or threading.Event(), on_commit)
+        quiet = QuietPartitions(StreamWatermark(self.catalogue, stream, is_kept=True), options.idle)
+        watcher = Watcher(
+            feed, watch.take, watch.set_aside, options.every, stop or threading.Event(), on_commit,
+            lambda: watch.note_quiet(quiet),
+        )  # fmt: skip
         try:
-            return watcher.run(options.idle)
+            return watcher.run(options.until_idle)
         finally:
             feed.close()
 

@@ -21,7 +21,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     metric_arguments(parser, until=False)
     parser.add_argument("--every", metavar="TIME", default="5s", help="how often to look for new points (default 5s)")
     parser.add_argument(
-        "--lateness", metavar="TIME", default="0s", help="how far the watermark is behind the newest point (default 0s)"
+        "--lateness",
+        metavar="TIME",
+        default="0s",
+        help="how far the watermark is behind the newest points (default 0s)",
     )
     parser.add_argument(
         "--mode",

@@ -45,6 +45,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="with all there is, behind what is there at first, or behind the lines of a pipe that are committed",
     )
     parser.add_argument("--watch-name", metavar="NAME", help="the name under which it goes on (default: SOURCE)")
+    parser.add_argument(
+        "--idle", metavar="TIME", default="5m",
+        help="the watermark does not wait for feeds without points for so long, nor for ingests (default 5m)",
+    )  # fmt: skip
     parser.add_argument("--until-idle", metavar="TIME", help="end after so long without anything new")
     parser.add_argument(
         "--acknowledge", action="store_true", help="print, after each commit, how many lines of a pipe are committed"
@@ -89,7 +93,8 @@ def _watch(options: argparse.Namespace) -> int:
             options.stream, options.source, key=options.key, time=options.time, unit=options.unit,
             format=options.format, duplicates=options.duplicates, id=options.id, missing_key=options.missing_key,
             preset=options.preset, compact=not options.no_compact, name=options.watch_name, start=options.start,
-            every=options.every, settled=options.settled, until_idle=options.until_idle, stop=stop, on_commit=on_commit,
+            every=options.every, settled=options.settled, idle=options.idle,
+            until_idle=options.until_idle, stop=stop, on_commit=on_commit,
             **reading_of(options),
         )  # fmt: skip
     aside = f", {done.set_aside:,} set aside (dataflow quarantine)" if done.set_aside else ""
@@ -101,8 +106,8 @@ def _watch(options: argparse.Namespace) -> int:
 def _line(report: SourceReport) -> str:
     """A commit in one line."""
     name = Path(report.name).name
-    if report.status == "failed":
-        return f"{name}: set aside: {report.error}"
+    if report.error is not None:
+        return f"{name}: {'set aside: ' * (report.status == 'failed')}{report.error}"
     if report.status != "ingested":
         return f"{name}: {report.status}"
     rejected = f", {report.rejected:,} rejected: {next(iter(report.reasons))}" if report.rejected else ""

@@ -203,8 +203,8 @@ class Catalogue(Protocol):
         """All sources of a stream, in the order of their ids."""
         ...
 
-    def records(self, stream: str) -> Iterator[Record]:
-        """The stream's log from its start."""
+    def records(self, stream: str, after: int = 0) -> Iterator[Record]:
+        """The stream's log beyond commit ``after``."""
         ...
 
     def record(self, stream: str, seq: int) -> Record:
@@ -401,9 +401,9 @@ class TableCatalogue:
         """All sources of a stream, in the order of their ids."""
         return run(self.table, sources_steps(self._steps(stream)))
 
-    def records(self, stream: str) -> Iterator[Record]:
-        """The stream's log from its start."""
-        yield from run(self.table, records_steps(self._steps(stream)))
+    def records(self, stream: str, after: int = 0) -> Iterator[Record]:
+        """The stream's log beyond commit ``after``."""
+        yield from run(self.table, records_steps(self._steps(stream), after))
 
     def record(self, stream: str, seq: int) -> Record:
         """Commit ``seq`` of the stream."""

@@ -14,6 +14,7 @@ from typing import Any
 from runtime.catalogue import Catalogue
 from runtime.errors import IngestError
 from runtime.ingest.inputs.identity import declared_identity
+from runtime.live.stream_watermark import INGESTS, PARTITION
 
 Position = Mapping[str, Any]
 """Where a part of a feed goes on, as JSON."""
@@ -29,15 +30,21 @@ class Reached:
 
 @dataclass(frozen=True)
 class SourceChain:
-    """The sources of one part of a feed in a stream; ``name`` is that of the feed and the part."""
+    """The sources of one part of a feed in a stream; ``name`` is that of the feed and the part, ``partition`` that by
+    which the watermark knows it."""
 
     catalogue: Catalogue
     stream: str
     name: str
+    partition: str = INGESTS
 
     def identity(self, number: int) -> str:
         """The id of the source ``number``."""
         return declared_identity(f"watch {self.name} {number}")
+
+    def position(self, **where: Any) -> Position:
+        """A position in the part."""
+        return {**where, PARTITION: self.partition}
 
     def reached(self) -> Reached:
         """The last source. IngestError if it is there, but its position is not: a recovery rebuilt the catalogue."""

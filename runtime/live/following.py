@@ -41,6 +41,10 @@ Newest = Callable[[], tuple[int, ...]]
 """The numbers of the last commits of the metric's streams."""
 
 
+Mark = Callable[[str, int], int | None]
+"""The watermark of a stream as of a commit (``StreamWatermark``)."""
+
+
 @dataclass(frozen=True)
 class FollowOptions:
     """How a metric is followed: the store is looked at every ``every`` seconds, and given up after ``idle`` seconds
@@ -105,12 +109,13 @@ def check_final(times: RowTimes) -> None:
 class Follower:
     """Follows the answer that ``ask`` gives; ``newest`` says whether there are new commits.
 
-    ``times`` says when rows end. The watermark is the newest event time of the commits (of several streams, the oldest
-    of theirs), less ``lateness`` microseconds; it never goes back. It labels rows and leaves no point out.
+    ``times`` says when rows end. The watermark is the ``mark`` of the stream as of the commit (of several streams, the
+    oldest of theirs), less ``lateness`` microseconds. It labels rows and leaves no point out.
     """
 
     ask: Ask
     newest: Newest
+    mark: Mark
     times: RowTimes
     mode: str = CHANGES
     lateness: int = 0
@@ -151,10 +156,11 @@ class Follower:
 
     def _advance(self, proof: Proof) -> None:
         """Move the watermark on."""
-        newest = proof.watermark if proof.streams else proof.until - 1 if proof.rows_catalogued else None
-        if newest is not None:
-            mark = newest - self.lateness
-            self.watermark = mark if self.watermark is None else max(mark, self.watermark)
+        snapshots = {s.stream: s.snapshot for s in proof.streams} or {proof.stream: proof.snapshot}
+        marks = [self.mark(stream, seq) for stream, seq in snapshots.items()]
+        known = [mark for mark in marks if mark is not None]
+        if len(known) == len(marks):
+            self.watermark = min(known) - self.lateness
 
     def _passed(self, result: Result) -> list[bool]:
         """Whether the watermark has passed the end of each row; to be final, also all that can change it."""

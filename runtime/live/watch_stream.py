@@ -14,7 +14,9 @@ from runtime.ingest.inputs.inputs import BytesInput, FileInput
 from runtime.ingest.inputs.quarantine import position_noted, quarantine
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import IngestReport, SourceReport
+from runtime.live.chains import SourceChain
 from runtime.live.feeds.feed import Piece
+from runtime.live.stream_watermark import IDLE, QuietPartitions
 
 _STEP = 1 << 20
 
@@ -70,6 +72,16 @@ class StreamWatch:
                 f"{given.name} was ingested as a whole and has grown since: its first points would count twice. Ingest "
                 "it with --replace, or have one record written per line."
             )
+
+    def note_quiet(self, quiet: QuietPartitions) -> None:
+        """Commit which partitions the watermark no longer waits for."""
+        if self.catalogue.schema(self.stream) is None:
+            return
+        for partition in quiet.found():
+            chain = SourceChain(self.catalogue, self.stream, f"{partition}\n{IDLE}", partition)
+            identity = chain.identity(chain.reached().number + 1)
+            name = f"{partition or 'ingests'}: no points for a while"
+            position_noted(self.catalogue, self.stream, self.settings(), identity, name, chain.position(idle=True))
 
     def set_aside(self, piece: Piece, error: IngestError) -> SourceReport:
         """Put a piece that cannot be read into quarantine; the error itself for a stream without any source yet, as

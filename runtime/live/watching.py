@@ -24,15 +24,21 @@ Take = Callable[[Piece], SourceReport]
 @dataclass(frozen=True)
 class WatchOptions:
     """How a feed is watched, in seconds: how often it is looked at, after how long without change a file is complete,
-    and when it is given up (None: never)."""
+    and without points the watermark does not wait for a partition, and when it is given up (None: never)."""
 
     every: float
     settled: float
-    idle: float | None
+    idle: float
+    until_idle: float | None
 
     @classmethod
     def of(
-        cls, every: str | timedelta, settled: str | timedelta, idle: str | timedelta | None, start: str
+        cls,
+        every: str | timedelta,
+        settled: str | timedelta,
+        idle: str | timedelta,
+        until_idle: str | timedelta | None,
+        start: str,
     ) -> WatchOptions:
         """The options as a caller gives them; IngestError for a wrong one."""
         if start not in STARTS:
@@ -41,7 +47,8 @@ class WatchOptions:
             return cls(
                 parse_duration(every, "watch(every)") / _SECOND,
                 parse_duration(settled, "watch(settled)") / _SECOND,
-                None if idle is None else parse_duration(idle, "watch(until_idle)") / _SECOND,
+                parse_duration(idle, "watch(idle)") / _SECOND,
+                None if until_idle is None else parse_duration(until_idle, "watch(until_idle)") / _SECOND,
             )
         except DataflowError as error:
             raise IngestError(str(error)) from None
@@ -61,7 +68,8 @@ class Watched:
 class Watcher:
     """Watches ``feed``: ``take`` ingests a piece, ``set_aside`` puts one that cannot be read into quarantine.
 
-    ``on_commit`` is called with each report. It stops once ``stop`` is set, with the commit that is under way.
+    ``on_commit`` is called with each report, ``note_quiet`` after each look. It stops once ``stop`` is set, with the
+    commit that is under way.
     """
 
     feed: Feed
@@ -70,6 +78,7 @@ class Watcher:
     every: float = 2.0
     stop: threading.Event = field(default_factory=threading.Event)
     on_commit: Callable[[SourceReport], object] | None = None
+    note_quiet: Callable[[], object] = lambda: None
     done: Watched = field(default_factory=Watched)
 
     def run(self, idle: float | None = None) -> Watched:
@@ -78,6 +87,7 @@ class Watcher:
         while not self.stop.is_set():
             before = self.done.sources + self.done.set_aside
             self.look()
+            self.note_quiet()
             if self.feed.ended:
                 break
             quiet = 0.0 if self.done.sources + self.done.set_aside > before else quiet + self.every
@@ -90,7 +100,7 @@ class Watcher:
         """Take what is new."""
         for piece in self.feed.pieces(self.every):
             try:
-                report = self.take(piece) if piece.error is None else _failed(piece, piece.error)
+                report = self.take(piece) if piece.error is None else _unreadable(piece)
             except SchemaConflict:
                 raise
             except IngestError as error:
@@ -114,5 +124,5 @@ class Watcher:
             self.done.rejected += report.rejected
 
 
-def _failed(piece: Piece, error: str) -> SourceReport:
-    return SourceReport(piece.given.name, "failed", error=error)
+def _unreadable(piece: Piece) -> SourceReport:
+    return SourceReport(piece.given.name, "unreadable", error=piece.error)

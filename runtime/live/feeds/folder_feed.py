@@ -86,7 +86,7 @@ class _AlikeFiles:
                 f"more than {MOST_ALIKE:,} files begin with the same record, so they cannot be distinguished when "
                 "they are renamed: watch folders with fewer of them."
             )
-        return {"files": [[e.offset, e.digest, e.first] for e in (*kept, after)]}
+        return self.chain.position(files=[[e.offset, e.digest, e.first] for e in (*kept, after)])
 
 
 @dataclass

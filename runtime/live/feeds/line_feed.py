@@ -115,4 +115,6 @@ class LineFeed:
         identity = self._chain.identity(number)
         given = BytesInput(Path(self._name), self._name, identity=identity, data=data)
         rows = None if self._csv is None else self._csv.known
-        return Piece(given, self._chain, number, {"lines": self.lines + lines}, rows=rows, acknowledges=size)
+        return Piece(
+            given, self._chain, number, self._chain.position(lines=self.lines + lines), rows=rows, acknowledges=size
+        )

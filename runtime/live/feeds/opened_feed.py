@@ -36,7 +36,7 @@ def open_feed(
         if start == END:
             raise IngestError(f"a pipe has no end to start from: --from is {BEGINNING} or {COMMITTED}.")
         called = STDIN if source == "-" else os.path.abspath(source)
-        chain = SourceChain(catalogue, stream, name or called)
+        chain = SourceChain(catalogue, stream, name or called, name or called)
         fd = sys.stdin.fileno() if source == "-" else os.open(source, os.O_RDONLY)
         return LineFeed(fd, called, chain, settings, start == COMMITTED)
     if start == COMMITTED:
@@ -44,7 +44,7 @@ def open_feed(
     called = name or os.path.abspath(source)
 
     def chain_of(part: str) -> SourceChain:
-        return SourceChain(catalogue, stream, f"{called}\n{part}")
+        return SourceChain(catalogue, stream, f"{called}\n{part}", called)
 
     def is_ingested(digest: str) -> bool:
         return catalogue.is_ingested(stream, digest) is not None

@@ -137,7 +137,7 @@ def test_an_answer_of_no_points(store: Store) -> None:
     receiver = Receiver(follower(store, BY_HOUR, since=HOUR * 1_000_000))
     answer = receiver.look()
     assert answer is not None
-    assert (answer.changes, answer.watermark, receiver.rows) == ((), None, [])
+    assert (answer.changes, answer.watermark, receiver.rows) == ((), 5_000_000, [])
     put(store, 2 * HOUR)
     receiver.look()
     assert told(receiver) == [("early", 2, 1)]

@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_opened_does_not_stop_the_others(
 
     monkeypatch.setattr(folder_feed, "_read", read)
     watch = Watch(store, landing)
-    assert watch.look() == [("ingested", 1), ("failed", 0), ("ingested", 1)]
+    assert watch.look() == [("ingested", 1), ("unreadable", 0), ("ingested", 1)]
     assert watch.reports[1].error == f"{landing / 'b.ndjson'} cannot be read: Permission denied"
     assert watch.look(12) == []  # it is said once
     closed.clear()
