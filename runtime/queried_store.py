@@ -148,10 +148,10 @@ class QueriedStore(KeptStore):
         (``runtime.live.applied``) they are what ``query`` answers as of ``change.snapshot``, and ``change.proof`` is
         its digest. The store is looked at ``every`` so often; only new commits are read, as far as the plan allows.
 
-        The watermark is how far the stream's feeds, and its ingests, have all come in event time (of several streams, the
-        oldest of theirs), less ``lateness``. A row that ends in event time (a bucket of time, a window, an interval, a session) is ``early``
-        until the watermark has passed its end, then once ``on_time``, and ``late`` whenever it changes after that. No
-        point is left out for being late.
+        The watermark is how far the stream's feeds, and its ingests, have all come in event time (of several streams,
+        the oldest of theirs), less ``lateness``. A row that ends in event time (a bucket of time, a window, an
+        interval, a session) is ``early`` until the watermark has passed its end, then once ``on_time``, and ``late``
+        whenever it changes after that. No point is left out for being late.
 
         ``mode="table"`` yields the whole ``CurrentAnswer`` each time. ``mode="final"`` yields each row once, when
         nothing that is later than the watermark can change it, and then its corrections as ``late``; it needs rows

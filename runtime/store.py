@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -128,6 +128,7 @@ class Store(QueriedStore):
         settled: str | timedelta = "10s",
         idle: str | timedelta = "5m",
         until_idle: str | timedelta | None = None,
+        connection: Mapping[str, str] | None = None,
         stop: threading.Event | None = None,
         on_commit: Callable[[SourceReport], object] | None = None,
         **reading: Unpack[ReadingOptions],
@@ -138,6 +139,10 @@ class Store(QueriedStore):
         may grow, be renamed and be cut off (rotated logs); others are taken as a whole. A file is complete, as is a
         line without an end, once it has not changed for ``settled``. Names that begin with a dot, or end in ``.part``
         or ``.tmp``, are waited for. What is new is committed ``every`` so often.
+
+        A ``source`` like ``kafka://broker:9092/topic?key=device`` is a topic of Kafka with one JSON object a message;
+        ``key``, ``timestamp``, ``partition`` and ``offset`` of a message become columns of the names given.
+        ``connection`` has more settings of librdkafka by name, such as ``{"security.protocol": "SASL_SSL"}``.
 
         How far the feed was read is in the commits themselves. It is known by ``name`` (by default what ``source``
         names): whoever watches it under that name goes on there, also beside another process. ``start`` is
@@ -152,7 +157,7 @@ class Store(QueriedStore):
         called with the report of each commit.
         """
         from runtime.ingest import ingest
-        from runtime.live.feeds.opened_feed import open_feed
+        from runtime.live.feeds.opened_feed import message_format, open_feed
         from runtime.live.stream_watermark import QuietPartitions, StreamWatermark
         from runtime.live.watch_stream import StreamWatch
         from runtime.live.watching import Watcher, WatchOptions
@@ -160,8 +165,8 @@ class Store(QueriedStore):
         options = WatchOptions.of(every, settled, idle, until_idle, start)
         self._create = True
         given = {
-            "key": key, "time": time, "unit": unit, "format": format, "duplicates": duplicates, "id": id,
-            "missing_key": missing_key, "preset": preset, **reading,
+            "key": key, "time": time, "unit": unit, "format": message_format(source, format), "duplicates": duplicates,
+            "id": id, "missing_key": missing_key, "preset": preset, **reading,
         }  # fmt: skip
 
         def take(piece: Piece) -> IngestReport:
@@ -172,8 +177,9 @@ class Store(QueriedStore):
 
         watch = StreamWatch(self.catalogue, stream, take, given)
         feed = open_feed(
-            source, self.catalogue, stream, name=name, start=start, settings=watch.settings(), settled=options.settled
-        )
+            source, self.catalogue, stream, name=name, start=start, settings=watch.settings(),
+            settled=options.settled, connection=connection,
+        )  # fmt: skip
         quiet = QuietPartitions(StreamWatermark(self.catalogue, stream, is_kept=True), options.idle)
         watcher = Watcher(
             feed, watch.take, watch.set_aside, options.every, stop or threading.Event(), on_commit,

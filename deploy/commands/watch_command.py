@@ -19,6 +19,7 @@ from deploy.commands.ingest_command import (
     reading_of,
 )
 from deploy.commands.shared import Command, shown, store_argument
+from operators.errors import DataflowError
 
 if TYPE_CHECKING:
     from runtime.ingest.report import SourceReport
@@ -28,7 +29,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
     parser.add_argument("stream", metavar="STREAM", help="the stream's name")
     parser.add_argument(
-        "source", metavar="SOURCE", help="a folder, a pattern of files in quotes, - for standard input, or a named pipe"
+        "source",
+        metavar="SOURCE",
+        help="a folder, a pattern of files in quotes, - for standard input, a named pipe, or kafka://BROKER/TOPIC",
     )
     field_arguments(parser)
     duplicate_arguments(parser)
@@ -49,6 +52,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--idle", metavar="TIME", default="5m",
         help="the watermark does not wait for feeds without points for so long, nor for ingests (default 5m)",
     )  # fmt: skip
+    parser.add_argument(
+        "--connection", metavar="FILE", help="settings of the connection to Kafka (librdkafka), one NAME=VALUE a line"
+    )
     parser.add_argument("--until-idle", metavar="TIME", help="end after so long without anything new")
     parser.add_argument(
         "--acknowledge", action="store_true", help="print, after each commit, how many lines of a pipe are committed"
@@ -94,6 +100,7 @@ def _watch(options: argparse.Namespace) -> int:
             format=options.format, duplicates=options.duplicates, id=options.id, missing_key=options.missing_key,
             preset=options.preset, compact=not options.no_compact, name=options.watch_name, start=options.start,
             every=options.every, settled=options.settled, idle=options.idle,
+            connection=None if options.connection is None else connection_settings(options.connection),
             until_idle=options.until_idle, stop=stop, on_commit=on_commit,
             **reading_of(options),
         )  # fmt: skip
@@ -101,6 +108,25 @@ def _watch(options: argparse.Namespace) -> int:
     rejected = f", {done.rejected:,} rejected" if done.rejected else ""
     print(f"{done.sources:,} commits: {done.rows:,} points{rejected}{aside}", file=sys.stderr)
     return 0
+
+
+def connection_settings(path: str) -> dict[str, str]:
+    """The settings in a file of lines ``NAME=VALUE``, as Kafka's own tools read them; DataflowError for another line,
+    without what it holds, which may be a password."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise DataflowError(f"--connection {path} cannot be read: {said}") from None
+    found = {}
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if not line or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        if not equals or not name.strip():
+            raise DataflowError(f"{path}:{number}: a line is NAME=VALUE, such as security.protocol=SASL_SSL")
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _line(report: SourceReport) -> str:

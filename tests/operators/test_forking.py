@@ -138,14 +138,16 @@ def test_threads_enter_again_after_many_forks() -> None:
     threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
     for thread in threads:
         thread.start()
-    for _ in range(30):
-        assert exit_status(lambda: forking._gate._inside == {}) == 0
-    seen = list(counts)
-    time.sleep(0.3)
-    stop.set()
-    for thread in threads:
-        thread.join(10)
-        assert not thread.is_alive()
+    try:
+        for _ in range(30):
+            assert exit_status(lambda: forking._gate._inside == {}) == 0
+        seen = list(counts)
+        time.sleep(0.3)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
     assert all(now > then for now, then in zip(counts, seen, strict=True))
 
 

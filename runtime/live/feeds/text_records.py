@@ -13,8 +13,10 @@ from runtime.ingest.text.dialects.dialect import WINDOW, find_dialect
 from runtime.ingest.text.rejects import KnownRows
 
 _BOM = b"\xef\xbb\xbf"
-_LINES = ("clf", "combined", "logfmt", "line-protocol")
-_JSON = ("json", "ndjson")
+LINES = ("clf", "combined", "logfmt", "line-protocol")
+"""Formats of one record a line that need no line before."""
+
+JSON = ("json", "ndjson")
 _PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ", b"PK\x03\x04")
 
 
@@ -81,11 +83,11 @@ def record_text(head: bytes, settings: Settings) -> RecordText | None:
     encoding = (reading.encoding or "utf-8").lower().replace("_", "-")
     if head.startswith(_PACKED) or reading.records or reading.columnar or encoding.startswith(("utf-16", "utf-32")):
         return None
-    if format in _LINES:
+    if format in LINES:
         return RecordText()
     if format == "auto":
         format = looks_like_text_of(head)
-    if format in _JSON:
+    if format in JSON:
         first = head.removeprefix(_BOM).lstrip(b"\r\n").partition(b"\n")[0]
         return RecordText(is_json=True) if is_json_record(first) else None
     if format == "csv" and is_utf8(encoding):

@@ -17,6 +17,8 @@ import pytest
 
 import dataflow as df
 from deploy.cli import main
+from deploy.commands.watch_command import connection_settings
+from operators.errors import DataflowError
 from runtime import Store
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -139,6 +141,9 @@ def test_two_at_once(landing: Path) -> None:
         (["landing", *NEW, "--from", "committed"], 1, "--from is beginning or end"),
         (["landing", *NEW, "--from", "start"], 2, "'start' is none of its values"),
         (["landing", *NEW, "--type", "n=number"], 1, "number"),
+        (["kafka://b", *NEW], 1, "kafka://BROKER:9092/TOPIC names a topic, got 'kafka://b'"),
+        (["landing", *NEW, "--connection", "missing"], 1, "--connection missing cannot be read: No such file"),
+        (["landing", *NEW, "--idle", "soon"], 1, "watch(idle)"),
     ],
 )
 def test_mistakes(
@@ -146,3 +151,13 @@ def test_mistakes(
 ) -> None:
     assert main(["watch", "store", "p", "--until-idle", "1ms", *arguments]) == code
     assert message in capsys.readouterr().err
+
+
+def test_settings_of_a_connection(tmp_path: Path) -> None:
+    file = tmp_path / "kafka.properties"
+    file.write_text("# of the cluster\n\nsecurity.protocol = SASL_SSL\nsasl.password=a=b#c\n")
+    assert connection_settings(str(file)) == {"security.protocol": "SASL_SSL", "sasl.password": "a=b#c"}
+    file.write_text("a=b\nsecret\n")
+    with pytest.raises(DataflowError, match=r"kafka\.properties:2: a line is NAME=VALUE, such as") as raised:
+        connection_settings(str(file))
+    assert "secret" not in str(raised.value)

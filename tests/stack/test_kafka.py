@@ -1,0 +1,117 @@
+"""A topic of a real broker that is watched, by processes that are killed at any moment: each message exactly once."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dataflow as df
+from runtime import Store
+from runtime.errors import IngestError
+from tests.stack import servers
+
+pytestmark = pytest.mark.stack
+
+MESSAGES, KILLS = 20_000, int(os.environ.get("KILLS", "5"))
+"""How many messages are written; how often a watcher of them is killed (``KILLS`` in the environment)."""
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with servers.kafka(tmp_path_factory.mktemp("kafka")) as address:
+        yield address
+
+
+@pytest.fixture
+def topic(broker: str) -> str:
+    """A new topic of three partitions."""
+    admin = pytest.importorskip("confluent_kafka.admin")
+    name = f"t{random.SystemRandom().randrange(10**9)}"
+    client = admin.AdminClient({"bootstrap.servers": broker})  # it must live until the answer is there
+    client.create_topics([admin.NewTopic(name, 3, 1)])[name].result(20)
+    return name
+
+
+class Producer:
+    """Writes numbered messages; the number is the time in seconds."""
+
+    def __init__(self, broker: str, topic: str) -> None:
+        self._producer = pytest.importorskip("confluent_kafka").Producer(
+            {"bootstrap.servers": broker, "enable.idempotence": True}
+        )
+        self._topic, self.count = topic, 0
+
+    def send(self, count: int) -> None:
+        for n in range(self.count, self.count + count):
+            self._producer.produce(self._topic, json.dumps({"t": n, "n": n}).encode(), key=b"k%d" % (n % 7))
+            self._producer.poll(0)
+        self.count += count
+        self._producer.flush(30)
+
+
+def watch(folder: Path, broker: str, topic: str, *more: str, group: str = "") -> subprocess.Popen[bytes]:
+    source = f"kafka://{broker}/{topic}?key=k" + (f"&group={group}" if group else "")
+    command = [
+        sys.executable, "-m", "dataflow", "watch", str(folder / "store"), "s", source,
+        "--key", "k", "--time", "t", "--unit", "s", "--every", "200ms", *more,
+    ]  # fmt: skip
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+def numbers_in(folder: Path) -> list[Any]:
+    with Store(folder / "store") as store:
+        return sorted(store.query(df.stream("s").select("n"), progress=False)["n"])
+
+
+def test_watchers_that_are_killed(tmp_path: Path, broker: str, topic: str) -> None:
+    producer, chance = Producer(broker, topic), random.Random(1)
+    for _ in range(KILLS):
+        process = watch(tmp_path, broker, topic)
+        producer.send(MESSAGES // KILLS)
+        time.sleep(chance.uniform(0.5, 2.5))
+        process.kill()
+        process.wait()
+    process = watch(tmp_path, broker, topic, "--until-idle", "3s")
+    assert process.wait(120) == 0, (tmp_path / "log").read_text()
+    assert numbers_in(tmp_path) == list(range(producer.count))
+
+
+@pytest.mark.nightly
+def test_two_watchers_of_one_group(tmp_path: Path, broker: str, topic: str) -> None:
+    """This broker takes half a minute until it shares a topic among a group."""
+    producer = Producer(broker, topic)
+    producer.send(3_000)
+    both = [watch(tmp_path, broker, topic, "--until-idle", "45s", group="loaders") for _ in range(2)]
+    time.sleep(40)
+    producer.send(3_000)
+    for process in both:
+        assert process.wait(120) == 0, (tmp_path / "log").read_text()
+    assert numbers_in(tmp_path) == list(range(producer.count))
+
+
+def test_a_watcher_that_is_asked_to_stop(tmp_path: Path, broker: str, topic: str) -> None:
+    producer = Producer(broker, topic)
+    process = watch(tmp_path, broker, topic)
+    producer.send(100)
+    end = time.monotonic() + 60
+    while "points" not in (tmp_path / "log").read_text() and time.monotonic() < end:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0, (tmp_path / "log").read_text()
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_there_is_no_such_topic(tmp_path: Path, broker: str) -> None:
+    with Store(tmp_path / "store", create=True) as store, pytest.raises(IngestError, match="there is no topic nothing"):
+        store.watch("s", f"kafka://{broker}/nothing", key="k", time="t", unit="s", until_idle="1s")
