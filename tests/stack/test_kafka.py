@@ -22,8 +22,8 @@ from tests.stack import servers
 
 pytestmark = pytest.mark.stack
 
-MESSAGES, KILLS = 20_000, int(os.environ.get("KILLS", "5"))
-"""How many messages are written; how often a watcher of them is killed (``KILLS`` in the environment)."""
+MESSAGES, KILLS = int(os.environ.get("MESSAGES", "20000")), int(os.environ.get("KILLS", "5"))
+"""How many messages are written, and how often a watcher of them is killed; the environment may say more."""
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,18 @@ def test_watchers_that_are_killed(tmp_path: Path, broker: str, topic: str) -> No
         process.kill()
         process.wait()
     process = watch(tmp_path, broker, topic, "--until-idle", "3s")
-    assert process.wait(120) == 0, (tmp_path / "log").read_text()
+    assert process.wait(300) == 0, (tmp_path / "log").read_text()
+    assert numbers_in(tmp_path) == list(range(producer.count))
+
+
+def test_two_watchers_beside_each_other(tmp_path: Path, broker: str, topic: str) -> None:
+    producer = Producer(broker, topic)
+    both = [watch(tmp_path, broker, topic, "--until-idle", "4s") for _ in range(2)]
+    for _ in range(20):
+        producer.send(100)
+        time.sleep(0.2)
+    for process in both:
+        assert process.wait(120) == 0, (tmp_path / "log").read_text()
     assert numbers_in(tmp_path) == list(range(producer.count))
 
 

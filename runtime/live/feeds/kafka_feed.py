@@ -153,8 +153,14 @@ class KafkaFeed:
         partition = piece.acknowledges
         assert isinstance(partition, _Partition)
         partition.reload()
-        if self._partitions.get(partition.id) is partition:
+        if self._partitions.get(partition.id) is not partition:
+            return
+        try:
             self._consumer.seek(self._place(partition))
+        except self._library.KafkaException:  # nothing was read of it yet: all begin anew behind what is committed
+            for other in self._partitions.values():
+                other.waiting.clear()
+            self._consumer.assign([self._place(other) for other in self._partitions.values()])
 
     def close(self) -> None:
         """See ``Feed``."""
@@ -169,14 +175,14 @@ class KafkaFeed:
         ):
             return
         try:
-            ids = self._ids()
+            new = [self._begun(id) for id in self._ids() if id not in self._partitions]
         except self._library.KafkaException as error:
             if self._looked is None:
                 raise IngestError(
                     f"{self._topic.brokers} cannot be asked for topic {self._topic.topic}: {_said(error)}."
                 ) from None
             return
-        new = [self._begun(id) for id in ids if id not in self._partitions]
+        self._partitions.update((partition.id, partition) for partition in new)
         if new:
             self._consumer.incremental_assign([self._place(partition) for partition in new])
         self._skips, self._looked = False, self._clock()
@@ -190,7 +196,7 @@ class KafkaFeed:
 
     def _begun(self, id: int) -> _Partition:
         """A partition that is read from now on. IngestError if what was not read of it is gone."""
-        partition = self._partitions[id] = _Partition(id, self._chain_of(str(id)))
+        partition = _Partition(id, self._chain_of(str(id)))
         partition.reload()
         low, high = self._consumer.get_watermark_offsets(
             self._library.TopicPartition(self._topic.topic, id), timeout=_PATIENCE
@@ -212,7 +218,8 @@ class KafkaFeed:
 
     def _assigned(self, consumer: Any, places: Sequence[Any]) -> None:
         """The group gave these partitions to this process."""
-        consumer.assign([self._place(self._begun(place.partition)) for place in places])
+        self._partitions = {place.partition: self._begun(place.partition) for place in places}
+        consumer.assign([self._place(partition) for partition in self._partitions.values()])
 
     def _revoked(self, consumer: Any, places: Sequence[Any]) -> None:
         """The group gave these partitions to other processes: what waits of them is theirs."""

@@ -15,7 +15,14 @@ class KafkaException(Exception):
 class KafkaError:
     """An error in place of a message."""
 
-    _PARTITION_EOF, _AUTO_OFFSET_RESET, OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_OR_PART, _TRANSPORT = -191, -140, 1, 3, -195
+    _PARTITION_EOF, _AUTO_OFFSET_RESET, OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_OR_PART, _TRANSPORT, _STATE = (
+        -191,
+        -140,
+        1,
+        3,
+        -195,
+        -172,
+    )
 
     def __init__(self, code: int, text: str) -> None:
         self._code, self._text = code, text
@@ -97,6 +104,10 @@ class Consumer:
     def __init__(self, topic: Topic) -> None:
         self.topic = topic
         self.at: dict[int, int] = {}
+        self.read: set[int] = set()
+        self.is_ready = True
+        """Whether partitions can be sought in once they were read."""
+
         self.now = 0.0
         """A clock by which taking messages takes a second."""
 
@@ -129,9 +140,15 @@ class Consumer:
 
     def incremental_assign(self, places: Sequence[TopicPartition]) -> None:
         for place in places:
-            self.seek(place)
+            self._go_to(place)
 
     def seek(self, place: TopicPartition) -> None:
+        """Fails where nothing was read of the partition, as librdkafka's does."""
+        if place.partition not in self.read:
+            raise KafkaException(KafkaError(KafkaError._STATE, "Erroneous state"))
+        self._go_to(place)
+
+    def _go_to(self, place: TopicPartition) -> None:
         first = place.offset == LIBRARY.OFFSET_BEGINNING
         self.at[place.partition] = self.topic.low[place.partition] if first else place.offset
 
@@ -145,6 +162,7 @@ class Consumer:
                 error = KafkaError(KafkaError._AUTO_OFFSET_RESET, "out of range")
                 return [Message(partition, at, error_=error)]
             new = self.topic.messages[partition][at : at + most]
+            self.read |= {partition} if self.is_ready else set()
             self.at[partition] += len(new)
             found += new
         return found

@@ -242,6 +242,7 @@ def test_each_message_exactly_once(tmp_path_factory: pytest.TempPathFactory, eve
     folder, topic, count = tmp_path_factory.mktemp("kafka"), Topic.of(2), 0
     with Store(folder / "store", create=True) as store:
         both = [Watching(store, folder / "f", topic) for _ in range(2)]
+        both[1].consumer.is_ready = False
         for kind, which in events:
             if kind == "produce":
                 topic.produce(which % len(topic.messages), lines(count))
