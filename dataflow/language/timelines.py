@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 from dataflow.expressions.aggregate_calls import Named, distinct_names, named_columns
 from dataflow.expressions.expr import Expr, Operand, col, expr, one_column, when
@@ -32,6 +32,7 @@ from dataflow.tables.reference_tables import ReferenceTable, indexed
 from dataflow.tables.table_periods import TablePeriods
 from dataflow.values.constants import plain
 from dataflow.values.mistaken import listed_values, shown, text_of, without_call
+from dataflow.values.settings import Setting, checked_setting
 from operators.errors import DataflowError
 
 
@@ -183,6 +184,9 @@ def at_least(k: int, of: Sequence[C], name: str = "state") -> C:
 
 
 def _count(k: int) -> int:
+    if isinstance(k, Setting):
+        checked_setting(k, _count)
+        return cast(int, k)
     k = plain(k)
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise DataflowError(f"at_least takes a positive integer, got {shown(k)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,6 +107,10 @@ def _number_in(reader: Reader, value: Any, where: str) -> int | None:
     return value
 
 
+def _number_of(value: Any, where: str, others: Mapping[str, Any]) -> int:
+    return Reader().whole(value, where, 1, 2**31 - 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Concurrent(Step, op="concurrent"):
     """Intervals of each group: the number of keys (or sessions) for which the condition holds, or whether it is
@@ -114,7 +118,7 @@ class Concurrent(Step, op="concurrent"):
 
     condition: Expr = json.expression()
     by: Named = json.columns()
-    at_least: int | None = json.field_of(lambda k: k, _number_in)
+    at_least: int | None = json.field_of(lambda k: k, _number_in, value=_number_of)
 
     makes = INTERVALS
     of_keys = False

@@ -46,6 +46,12 @@ CASES: dict[str, tuple[df.Stream, dict[str, Any], df.Stream]] = {
         S.sessionize(P("gap", default=timedelta(hours=1))).agg(n=N), {}, S.sessionize("1h").agg(n=N)),
     "a length that is given": (
         S.sessionize(P("gap")).agg(n=N), {"gap": timedelta(minutes=5)}, S.sessionize("5m").agg(n=N)),
+    "keys at least": (
+        S.state_duration("u").at_least(P("n", default=1), U == "q"), {"n": 2},
+        S.state_duration("u").at_least(2, U == "q")),
+    "timelines at least": (
+        df.at_least(P("n", default=2), [S.heartbeat("5m"), S.heartbeat("1h")]), {"n": 1},
+        df.at_least(1, [S.heartbeat("5m"), S.heartbeat("1h")])),
     "every and size": (
         sized(P("every", default="1h"), P("size", default="2h")), {"every": "10m", "size": "30m"}, sized("10m", "30m")),
     "every with an offset": (
@@ -249,3 +255,17 @@ def test_wrong_values(store: Store, metric: df.Stream, params: dict[str, Any], s
 def test_errors(wrong: Any, said: str) -> None:
     with pytest.raises(DataflowError, match=said):
         wrong()
+
+
+def test_at_least_of_no_keys(store: Store) -> None:
+    states = S.state_duration("u")
+    with pytest.raises(DataflowError, match="at_least takes a positive integer, got 0"):
+        states.at_least(P("n", default=0), U == "q")
+    for metric in (
+        states.at_least(P("n", default=1), U == "q"),
+        df.from_json(states.at_least(P("n", default=1), U == "q").to_json()),
+    ):
+        with pytest.raises(
+            DataflowError, match="the parameter 'n': at_least: expected 1 to 2,147,483,647, got 0"
+        ):
+            store.query(metric, params={"n": 0})
