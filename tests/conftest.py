@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,10 @@ pytest.register_assert_rewrite("runtime.testing", "tests.laws", "tests.simulator
 
 # As the console script has it: compiling a kernel makes many objects, and hardly any of them garbage in a circle.
 gc.set_threshold(100_000, 50, 100)
+
+# A shell that runs the tests in the background lets their processes ignore Ctrl-C, which tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 IN_MEMORY, ROOM = Path("/dev/shm"), 8 << 30
 """A folder in memory (Linux), and the free bytes that the stores of a whole run fit in: on a disk each commit waits, so

@@ -265,7 +265,5 @@ def test_at_least_of_no_keys(store: Store) -> None:
         states.at_least(P("n", default=1), U == "q"),
         df.from_json(states.at_least(P("n", default=1), U == "q").to_json()),
     ):
-        with pytest.raises(
-            DataflowError, match="the parameter 'n': at_least: expected 1 to 2,147,483,647, got 0"
-        ):
+        with pytest.raises(DataflowError, match="the parameter 'n': at_least: expected 1 to 2,147,483,647, got 0"):
             store.query(metric, params={"n": 0})
