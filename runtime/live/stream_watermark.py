@@ -19,7 +19,7 @@ INGESTS = ""
 PARTITION, IDLE = "partition", "idle"
 """Fields of a feed's position: of which partition the source is; that nothing came from it for a while."""
 
-_FEW = 50
+_FEW = 1_000
 """Commits whose sources are looked up one by one."""
 
 _OFTEN = 1_000
@@ -62,7 +62,7 @@ class StreamWatermark:
             records = [r for r in self.catalogue.records(self.stream, self.seq) if r.seq <= seq]
             positions = self._positions(records)
             for record in records:
-                self._count(record, positions.get(record.source or "", {}))
+                self._count(record, positions)
             if self.is_kept and self.seq >= self._noted + _OFTEN:
                 self._note()
         return self.mark
@@ -90,19 +90,22 @@ class StreamWatermark:
         return f"watermark of {self.stream}"
 
     def _positions(self, records: Sequence[Record]) -> Mapping[str, Mapping[str, Any]]:
-        """The positions of the sources of these commits, by source."""
+        """The positions of the sources of these commits, by source; of an ingest it is empty."""
         wanted = [r.source for r in records if r.source is not None]
         entries: list[SourceEntry | None]
         if len(wanted) > _FEW:
             entries = list(self.catalogue.sources(self.stream))
         else:
             entries = [self.catalogue.is_ingested(self.stream, source) for source in wanted]
-        return {entry.id: entry.position for entry in entries if entry is not None and entry.position is not None}
+        return {entry.id: entry.position or {} for entry in entries if entry is not None}
 
-    def _count(self, record: Record, position: Mapping[str, Any]) -> None:
+    def _count(self, record: Record, positions: Mapping[str, Mapping[str, Any]]) -> None:
         self.seq, self._hash = record.seq, record.hash
-        if record.source is None:  # upkeep
+        if record.totals.begun == record.seq:  # the whole stream was erased: all partitions begin anew
+            self.newest, self.reported = {}, {}
+        if record.source is None or record.source not in positions:  # upkeep; or it was erased with the stream
             return
+        position = positions[record.source]
         partition = str(position.get(PARTITION, INGESTS))
         if position.get(IDLE):
             self.newest.pop(partition, None)

@@ -327,14 +327,14 @@ def test_groups_of_groups_may_last_longer_in_their_files(folder: Path) -> None:
     # "down" ends, and unknown time begins, a microsecond earlier.
     start, gap = 1_711_836_600_000_000, 600_000_000
 
-    def told(at: int, status: str | None) -> Point:
+    def reported(at: int, status: str | None) -> Point:
         return {KEY: "c", TIME: start + at, "status": status}
 
     parts_of_it: list[list[Point]] = [
-        [told(0, "down"), told(1, "down")],
-        [told(gap + 1, "up"), told(2 * gap + 1, None), told(3 * gap + 2, "up")],
-        [told(6 * gap + 2, "up"), told(7 * gap + 1, None)],
-        [told(0, "down"), told(6 * gap + 2, "up"), told(7 * gap + 1, None)],
+        [reported(0, "down"), reported(1, "down")],
+        [reported(gap + 1, "up"), reported(2 * gap + 1, None), reported(3 * gap + 2, "up")],
+        [reported(6 * gap + 2, "up"), reported(7 * gap + 1, None)],
+        [reported(0, "down"), reported(6 * gap + 2, "up"), reported(7 * gap + 1, None)],
     ]
     metric, sums = METRICS["groups of groups"]
     store, placed = Store(folder / str(next(_numbers)), create=True), list[tuple[str, Point]]()

@@ -127,14 +127,21 @@ class KafkaFeed:
         until = self._clock() + seconds
         self._find_partitions()
         size = 0
-        while (left := until - self._clock()) > 0 and size < MOST_BYTES:
-            for message in self._consumer.consume(_MESSAGES, timeout=min(left, 0.5)):
-                size += self._take(message)
-        yield from self._pop_left_out()
-        if self._trouble is not None and self._trouble != self._said:  # it is said once
+        try:
+            while (left := until - self._clock()) > 0 and size < MOST_BYTES:
+                for message in self._consumer.consume(_MESSAGES, timeout=min(left, 0.5)):
+                    size += self._take(message)
+        except self._library.KafkaException as error:
+            raise self._unasked(error) from None
+        while self._left_out:
+            yield self._left_out.pop()
+        if size:
+            self._said = None
+        if self._trouble is not None and self._trouble != self._said:  # it is said once, until messages come again
+            self._said = self._trouble
             name = f"kafka://{self._topic.brokers}/{self._topic.topic}"
             yield Piece(BytesInput(Path(name), name, data=b""), error=f"{self._trouble}; it is tried again")
-        self._said, self._trouble = self._trouble, None
+        self._trouble = None
         for partition in list(self._partitions.values()):
             if partition.waiting:
                 yield self._piece(partition)
@@ -178,14 +185,15 @@ class KafkaFeed:
             new = [self._begun(id) for id in self._ids() if id not in self._partitions]
         except self._library.KafkaException as error:
             if self._looked is None:
-                raise IngestError(
-                    f"{self._topic.brokers} cannot be asked for topic {self._topic.topic}: {_said(error)}."
-                ) from None
+                raise self._unasked(error) from None
             return
         self._partitions.update((partition.id, partition) for partition in new)
         if new:
             self._consumer.incremental_assign([self._place(partition) for partition in new])
         self._skips, self._looked = False, self._clock()
+
+    def _unasked(self, error: Exception) -> IngestError:
+        return IngestError(f"{self._topic.brokers} cannot be asked for topic {self._topic.topic}: {_said(error)}.")
 
     def _ids(self) -> Sequence[int]:
         found = self._consumer.list_topics(self._topic.topic, timeout=_PATIENCE).topics.get(self._topic.topic)
@@ -208,10 +216,6 @@ class KafkaFeed:
             raise self._lost(partition, low)
         return partition
 
-    def _pop_left_out(self) -> Iterator[Piece]:
-        while self._left_out:
-            yield self._left_out.pop()
-
     def _place(self, partition: _Partition) -> Any:
         offset = self._library.OFFSET_BEGINNING if partition.next is None else partition.next
         return self._library.TopicPartition(self._topic.topic, partition.id, offset)
@@ -219,6 +223,7 @@ class KafkaFeed:
     def _assigned(self, consumer: Any, places: Sequence[Any]) -> None:
         """The group gave these partitions to this process."""
         self._partitions = {place.partition: self._begun(place.partition) for place in places}
+        self._skips = False  # what comes later is new, and read from its beginning
         consumer.assign([self._place(partition) for partition in self._partitions.values()])
 
     def _revoked(self, consumer: Any, places: Sequence[Any]) -> None:
@@ -244,6 +249,8 @@ class KafkaFeed:
             return 0
         partition = self._partitions.get(message.partition())
         if partition is None or (partition.next is not None and message.offset() < partition.next):
+            return 0
+        if partition.waiting and message.offset() <= partition.waiting[-1][0]:
             return 0
         record = self._record(message)
         partition.waiting.append((message.offset(), record))

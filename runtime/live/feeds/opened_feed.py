@@ -21,7 +21,6 @@ STARTS = (BEGINNING, END, COMMITTED)
 """Where a feed starts: with all that is there; behind what is there when it is watched for the first time; behind the
 lines of a pipe that are committed, if its producer begins with its first line again."""
 
-
 KAFKA = "kafka://"
 """How the address of a topic begins."""
 

@@ -39,7 +39,7 @@ def report(store: Store, partition: str, *seconds: int) -> None:
 
 
 class Clock:
-    """A clock that goes on when it is told to."""
+    """A clock that is set by hand."""
 
     now = 0.0
 
@@ -174,6 +174,18 @@ def test_what_is_noted_is_gone_on_with(store: Store, monkeypatch: pytest.MonkeyP
     assert mark(store) == 104
 
 
+def test_partitions_begin_anew_with_the_stream(store: Store) -> None:
+    report(store, "a", 100)
+    report(store, "b", 50)
+    followed = StreamWatermark(store.catalogue, STREAM)
+    assert followed.at(2) == 100 * SECOND
+    store.erase(STREAM)
+    report(store, "a", 200)
+    seq = store.catalogue.order(STREAM).seq
+    assert (followed.at(seq), followed.newest) == (200 * SECOND, {"a": 200 * SECOND})
+    assert mark(store) == 200
+
+
 EVENTS = st.lists(
     st.tuples(st.sampled_from(["", "a", "b"]), st.sampled_from(["points", "points", "idle", "undo", "compact"]),
               st.lists(st.integers(0, 1_000), min_size=1, max_size=3)),
@@ -188,16 +200,16 @@ def test_the_watermark_as_defined(
 ) -> None:
     with Store(tmp_path_factory.mktemp("marks") / "store", create=True) as store:
         report(store, "a", 0)
-        told: list[tuple[str, int | None]] = [
+        commits: list[tuple[str, int | None]] = [
             ("a", 0)
         ]  # by commit: the partition, and its newest point or that it rests
         for partition, kind, seconds in events:
             if kind == "points":
                 report(store, partition, *seconds)
-                told.append((partition, max(seconds)))
+                commits.append((partition, max(seconds)))
             elif kind == "idle":
                 Watching(store).stream.note_quiet(_Named([partition]))  # type: ignore[arg-type]
-                told.append((partition, None))
+                commits.append((partition, None))
             else:
                 before = store.catalogue.order(STREAM).seq
                 if kind == "undo":
@@ -206,10 +218,10 @@ def test_the_watermark_as_defined(
                         store.undo(STREAM, there[0].id)
                 else:
                     store.compact(STREAM)
-                told += [("", -1)] * (store.catalogue.order(STREAM).seq - before)
+                commits += [("", -1)] * (store.catalogue.order(STREAM).seq - before)
         one_by_one = StreamWatermark(store.catalogue, STREAM)
-        for seq in range(1, len(told) + 1):
-            wanted = defined(told[:seq])
+        for seq in range(1, len(commits) + 1):
+            wanted = defined(commits[:seq])
             assert one_by_one.at(seq) == wanted * SECOND
             assert StreamWatermark(store.catalogue, STREAM).at(seq) == wanted * SECOND
 
@@ -222,13 +234,13 @@ class _Named:
         return self.names
 
 
-def defined(told: list[tuple[str, int | None]]) -> int:
+def defined(commits: list[tuple[str, int | None]]) -> int:
     """The greatest, over all moments, of the oldest newest point of a partition that did not rest then."""
     marks = []
-    for n in range(1, len(told) + 1):
+    for n in range(1, len(commits) + 1):
         newest: list[int] = []
-        for name in {name for name, _ in told[:n]}:
-            own = [t for of, t in told[:n] if of == name and t != -1]
+        for name in {name for name, _ in commits[:n]}:
+            own = [t for of, t in commits[:n] if of == name and t != -1]
             since = own[len(own) - own[::-1].index(None) :] if None in own else own
             newest += [max(t for t in since if t is not None)] if since else []
         marks += [min(newest)] if newest else []

@@ -183,6 +183,20 @@ def test_a_group_shares_the_partitions(store: Store, tmp_path: Path, topic: Topi
     assert numbers_in(store) == list(range(8))
 
 
+def test_a_group_that_begins_at_the_end(store: Store, tmp_path: Path, topic: Topic) -> None:
+    topic.produce(0, lines(1))
+    watching = Watching(store, tmp_path / "f", topic, f"{ADDRESS}?group=loaders", skips=True)
+    watching.consumer.share(0, 1)
+    watching.look()
+    topic.messages.append([])
+    topic.low.append(0)
+    topic.produce(2, lines(2))
+    topic.produce(0, lines(3))
+    watching.consumer.share(0, 1, 2)  # a partition that is new has no end to begin at
+    watching.look()
+    assert numbers_in(store) == [2, 3]
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
