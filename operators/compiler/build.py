@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from operators.compiler.link import link, linker
-from operators.compiler.object_code import emitted
+from operators.compiler.object_code import emitted, intermediate
 from operators.compiler.targets import Target
 
 
-def build(function: Callable[..., Any], signature: str, path: Path, target: Target) -> None:
-    """Compile ``function`` for ``target`` into the shared object ``path``, which appears whole or not at all.
+def build(
+    function: Callable[..., Any], signature: str, path: Path, target: Target, prepared: str | None = None
+) -> None:
+    """Compile ``function`` for ``target`` into the shared object ``path``, which appears whole or not at all;
+    ``prepared``: its intermediate code, where that is there.
 
     TargetUnavailable if nothing can link for it, OSError if the linker fails.
     """
     linker(target)  # before the slow part
-    link(emitted(function, signature, target), path, target)
+    link(emitted(prepared or intermediate(function, signature), target), path, target)

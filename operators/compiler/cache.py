@@ -15,12 +15,12 @@ import stat
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from operators import files, forking
-from operators.compiler import background, reach, sealed, shared_object
+from operators.compiler import background, prepared, reach, sealed, shared_object
 from operators.compiler.targets import Target, TargetUnavailable, compiler, host, worker
 from operators.errors import DataflowError
 
@@ -144,7 +144,9 @@ def _reached(folder: Path) -> dict[str, str]:
 
 
 _COMPILER = (
+    ("operators.compiler.object_code", "intermediate"),
     ("operators.compiler.object_code", "emitted"),
+    ("operators.compiler.object_code", "reduced"),
     ("operators.compiler.link", "link"),
     ("operators.compiler.intrinsics", ""),
     ("operators.compiler.loops", "Inlined"),
@@ -237,7 +239,7 @@ def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..
             path.parent.mkdir(mode=0o700, exist_ok=True)
             from operators.compiler.build import build
 
-            build(make(), signature, path, target)
+            build(make(), signature, path, target, prepared.code_of(name, digest))
         except OSError as error:
             raise TargetUnavailable(f"the kernel {path.name} cannot be linked: {error}") from None
     return path
@@ -251,10 +253,15 @@ class SlowLoop:
     plain: Callable[..., Any]
     signature: str
 
+    @cached_property
+    def digest(self) -> str:
+        """The digest of what it computes."""
+        return loop_digest(self.plain, self.signature)
+
     @property
     def path(self) -> Path:
         """Its file in the cache."""
-        return cache_folder() / file_name(self.name, loop_digest(self.plain, self.signature), host())
+        return cache_folder() / file_name(self.name, self.digest, host())
 
 
 SLOW: list[SlowLoop] = []
@@ -276,7 +283,7 @@ def build_slow_one() -> None:
         loop, path = found
         with contextlib.suppress(OSError), background.building(path):
             if not sealed.is_whole(path):
-                build(loop.plain, loop.signature, path, host())
+                build(loop.plain, loop.signature, path, host(), prepared.code_of(loop.name, loop.digest))
 
 
 def _missing(name: str, digest: str, target: Target) -> KernelMissing:
@@ -328,7 +335,7 @@ def compiled(
                     return shared_object.Native(path, signature)  # made meanwhile by another process
                 from operators.compiler.build import build
 
-                build(make(), signature, path, host())
+                build(make(), signature, path, host(), prepared.code_of(name, digest))
                 return shared_object.Native(path, signature)
     import numba
     from numba.core.compiler_lock import global_compiler_lock

@@ -1,4 +1,4 @@
-"""Prebuilds all library loops as files, for workers that compile nothing."""
+"""All library loops as files: prebuilt, for workers that compile nothing; prepared, for a machine's first query."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from operators.compiler import cache
+from operators.compiler import cache, prepared
 from operators.compiler.loops import LOOPS, Loop
 from operators.compiler.targets import Target
 
@@ -39,6 +39,27 @@ def compile_missing(packages: Sequence[str] = ("operators", "runtime")) -> None:
     for loop in sorted(missing, key=lambda loop: not loop.slow):
         with contextlib.suppress(Exception):  # the process that needs the loop shows the error
             _ = loop.compiled
+
+
+def slow_loops(packages: Sequence[str] = ("operators", "runtime")) -> list[Loop]:
+    """The loops of ``packages`` that take more than a second to compile."""
+    return [loop for loop in _loops(packages) if loop.slow]
+
+
+def prepare(folder: Path = prepared.FOLDER, loops: Sequence[Loop] | None = None) -> list[Path]:
+    """Write the intermediate code of ``loops`` (the slow ones of the library), replacing what is in ``folder``
+    (created); returns the files."""
+    from operators.compiler.object_code import intermediate, reduced
+
+    folder.mkdir(exist_ok=True)
+    for path in folder.glob(f"*{prepared.SUFFIX}"):
+        path.unlink()
+    written = []
+    for loop in slow_loops() if loops is None else loops:
+        path = folder / f"{loop.name}{prepared.SUFFIX}"
+        path.write_bytes(prepared.packed(loop.digest, reduced(intermediate(loop.plain, loop.signature))))
+        written.append(path)
+    return written
 
 
 def _loops(packages: Sequence[str]) -> list[Loop]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from operators.compiler.marks import CALLED_BY_LOOPS, NOINLINE, raw_code
 from operators.compiler.signature import Argument, arguments_of
-from operators.compiler.targets import Target
+from operators.compiler.targets import TARGETS, Target
 
 
 @lru_cache(maxsize=1)
@@ -88,30 +88,58 @@ def intermediate(function: Callable[..., Any], signature: str) -> str:
     return text + _run_function(compiled.fndesc.llvm_func_name, *arguments_of(signature))
 
 
-def emitted(loop: Callable[..., Any], signature: str, target: Target) -> bytes:
-    """The object code of ``loop`` and of the ``run`` that calls it."""
+def emitted(code: str, target: Target) -> bytes:
+    """The object code of the ``intermediate`` code of a loop."""
     import llvmlite.binding as llvm
     from numba.core.compiler_lock import global_compiler_lock
 
-    text = intermediate(loop, signature)
     with global_compiler_lock:
         machine = _machine(target)
-        module = llvm.parse_assembly(text)
-        module.triple, module.data_layout = target.triple or llvm.get_default_triple(), str(machine.target_data)
-        for value in (*module.functions, *module.global_variables):
-            # Only ``run`` is exported: copies of functions that are inlined everywhere are dropped, and so are names
-            # that Numba numbers in the order of compilation.
-            if not value.is_declaration and value.name != "run":
-                value.linkage = "internal"
-        for function in module.functions:
-            if any(f"{len(name)}{name}B" in function.name for name in NOINLINE):
-                function.add_function_attribute("noinline")
+        module = _module(code, machine)
+        module.triple = target.triple or llvm.get_default_triple()
         module.verify()
         tuning = llvm.create_pipeline_tuning_options(speed_level=3)
         tuning.loop_vectorization = tuning.slp_vectorization = True
         builder = llvm.create_pass_builder(machine, tuning)
         builder.getModulePassManager().run(module, builder)
         return bytes(machine.emit_object(module))
+
+
+def reduced(code: str) -> str:
+    """The same code without what no ``run`` reaches, variables in registers: a tenth of the text, for any target, and
+    the same whenever it is made."""
+    import llvmlite.binding as llvm
+    from numba.core.compiler_lock import global_compiler_lock
+
+    with global_compiler_lock:
+        machine = _machine(TARGETS["x86_64"])
+        module = _module(code, machine)
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_sroa_pass()
+        passes.add_instruction_combine_pass()
+        passes.add_simplify_cfg_pass()
+        passes.add_global_dead_code_eliminate_pass()
+        passes.add_strip_dead_prototype_pass()
+        passes.add_strip_symbols_pass()
+        passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+        return str(module)
+
+
+def _module(code: str, machine: Any) -> Any:
+    """The module of the text ``code``, which exports ``run`` alone."""
+    import llvmlite.binding as llvm
+
+    module = llvm.parse_assembly(code)
+    module.data_layout = str(machine.target_data)
+    for value in (*module.functions, *module.global_variables):
+        # Copies of functions that are inlined everywhere are dropped, and so are names that Numba numbers in the order
+        # of compilation.
+        if not value.is_declaration and value.name != "run":
+            value.linkage = "internal"
+    for function in module.functions:
+        if any(f"{len(name)}{name}B" in function.name for name in NOINLINE):
+            function.add_function_attribute("noinline")
+    return module
 
 
 def _machine(target: Target) -> Any:

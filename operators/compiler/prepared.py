@@ -1,0 +1,45 @@
+"""Intermediate code of the slow library loops, shipped with the program: the first query of a machine waits for them.
+
+Numba takes seconds from such a loop to intermediate code, which is the same on every machine; what is left is LLVM's
+part. ``python -m operators.compiler`` writes it anew; code of another state of the sources, or of another LLVM, is not
+used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path(__file__).with_name("prepared_code")
+
+SUFFIX = ".ll.zst"
+
+
+def code_of(name: str, digest: str, folder: Path = FOLDER) -> str | None:
+    """The intermediate code of the loop ``name`` with this digest; None if it is not there, damaged, or of another
+    LLVM."""
+    path = folder / f"{name}{SUFFIX}"
+    if not path.is_file():
+        return None
+    import zstandard
+
+    try:
+        text = zstandard.ZstdDecompressor().decompress(path.read_bytes()).decode()
+    except (zstandard.ZstdError, UnicodeDecodeError):
+        return None
+    first, _, code = text.partition("\n")
+    return code if first == _first_line(digest) else None
+
+
+def packed(digest: str, code: str) -> bytes:
+    """The file of the ``code`` of a loop with this digest."""
+    import numba
+    import zstandard
+
+    text = f"{_first_line(digest)}\n; Numba {numba.__version__}\n{code}"
+    return zstandard.ZstdCompressor(level=19, write_checksum=True).compress(text.encode())
+
+
+def _first_line(digest: str) -> str:
+    import llvmlite.binding as llvm
+
+    return f"; {digest} LLVM {llvm.llvm_version_info[0]}"
