@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -31,7 +32,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="a folder, a pattern of files in quotes, - for standard input, a named pipe, or kafka://BROKER/TOPIC",
+        help="a folder, a pattern of files in quotes, - for standard input, a named pipe, kafka://BROKER/TOPIC, or mqtt://BROKER/TOPICS",
     )
     field_arguments(parser)
     duplicate_arguments(parser)
@@ -53,7 +54,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="the watermark does not wait for feeds without points for so long, nor for ingests (default 5m)",
     )  # fmt: skip
     parser.add_argument(
-        "--connection", metavar="FILE", help="settings of the connection to Kafka (librdkafka), one NAME=VALUE a line"
+        "--connection", metavar="FILE", help="settings of the connection to a broker, one NAME=VALUE a line"
     )
     parser.add_argument("--until-idle", metavar="TIME", help="end after so long without anything new")
     parser.add_argument(
@@ -131,7 +132,7 @@ def connection_settings(path: str) -> dict[str, str]:
 
 def _line(report: SourceReport) -> str:
     """A commit in one line."""
-    name = Path(report.name).name
+    name = Path(report.name).name if os.path.isabs(report.name) else report.name
     if report.error is not None:
         return f"{name}: {'set aside: ' * (report.status == 'failed')}{report.error}"
     if report.status != "ingested":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -83,17 +84,20 @@ class Watcher:
 
     def run(self, idle: float | None = None) -> Watched:
         """Watch until the feed ends, ``stop`` is set, or nothing came for ``idle`` seconds."""
-        quiet = 0.0
+        last = time.monotonic()
         while not self.stop.is_set():
-            before = self.done.sources + self.done.set_aside
+            before, begun = self.done.sources + self.done.set_aside, time.monotonic()
             self.look()
             self.note_quiet()
             if self.feed.ended:
                 break
-            quiet = 0.0 if self.done.sources + self.done.set_aside > before else quiet + self.every
-            if idle is not None and quiet >= idle:
+            now = time.monotonic()
+            if self.done.sources + self.done.set_aside > before:
+                last = now
+            if idle is not None and now - last >= idle:
                 break
-            self.stop.wait(self.every)
+            # A look takes that long by itself where messages were waited for.
+            self.stop.wait(max(0.0, begun + self.every - now))
         return self.done
 
     def look(self) -> None:

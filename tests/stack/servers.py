@@ -116,6 +116,23 @@ def kafka(folder: Path) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
 
 
+@contextmanager
+def mosquitto(folder: Path, port: int, abruptly: bool = False) -> Iterator[None]:
+    """mosquitto, an MQTT broker, on this port. It goes on with the sessions that are in the folder."""
+    binary = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    if binary is None:
+        pytest.skip("mosquitto is not installed: apt-get install mosquitto")
+    lines = [
+        f"listener {port} 127.0.0.1", "allow_anonymous true", "persistence true", f"persistence_location {folder}/",
+        "autosave_interval 1", "max_queued_messages 0",
+    ]  # fmt: skip
+    if os.geteuid() == 0:
+        lines.append("user root")  # it would give up its rights, and could not write to the folder
+    (folder / "mosquitto.conf").write_text("\n".join([*lines, ""]))
+    with running([binary, "-c", str(folder / "mosquitto.conf")], folder, port, abruptly=abruptly):
+        yield
+
+
 def bare_functions(folder: Path) -> dict[str, str]:
     """Variables with which ministack's functions can import what those of Lambda can: their own code, the standard
     library and boto3, but nothing else of the environment that ministack itself is in. They write below ``folder``.

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
-
-import orjson
 
 from operators.nearest import meant
 from runtime.errors import IngestError
 from runtime.ingest.inputs.inputs import BytesInput
 from runtime.live.chains import SourceChain
 from runtime.live.feeds.feed import MOST_BYTES, Piece
+from runtime.live.feeds.message_records import on_one_line, with_columns
 
 MESSAGE_FIELDS = ("key", "timestamp", "partition", "offset")
 """What of a message itself can become a column of its record; timestamps are milliseconds."""
@@ -284,16 +283,8 @@ class KafkaFeed:
         value: bytes | None = message.value()
         if value is None or not self._is_json:
             return value
-        text = value.strip().replace(b"\n", b" ").replace(b"\r", b" ")
-        if not self._topic.columns or not text.startswith(b"{"):
-            return text
-        own = _own_names(text, self._topic.columns.values())
-        added = {name: _field(message, of) for of, name in self._topic.columns.items() if name not in own}
-        if not added:
-            return text
-        fields = orjson.dumps(added)
-        rest = text[1:].lstrip()
-        return fields[:-1] + (b"" if rest.startswith(b"}") else b",") + rest
+        names = {name: of for of, name in self._topic.columns.items()}
+        return with_columns(on_one_line(value), names, lambda name: _field(message, names[name]))
 
     def _piece(self, partition: _Partition) -> Piece:
         return self._piece_of(partition, partition.waiting, partition.waiting[-1][0] + 1)
@@ -308,16 +299,6 @@ class KafkaFeed:
         given = BytesInput(Path(name), name, identity=partition.chain.identity(number), data=data)
         position = partition.chain.position(offset=offset)
         return Piece(given, partition.chain, number, position, acknowledges=partition)
-
-
-def _own_names(text: bytes, names: Iterable[str]) -> Collection[str]:
-    """Which of the names a JSON object has already."""
-    if not any(orjson.dumps(name) in text for name in names):  # it is not parsed for nothing
-        return ()
-    try:
-        return set(orjson.loads(text))
-    except orjson.JSONDecodeError:
-        return ()
 
 
 def _field(message: Any, of: str) -> object:

@@ -21,13 +21,13 @@ STARTS = (BEGINNING, END, COMMITTED)
 """Where a feed starts: with all that is there; behind what is there when it is watched for the first time; behind the
 lines of a pipe that are committed, if its producer begins with its first line again."""
 
-KAFKA = "kafka://"
-"""How the address of a topic begins."""
+KAFKA, MQTT = ("kafka://",), ("mqtt://", "mqtts://")
+"""How the addresses of a broker's topics begin."""
 
 
 def message_format(source: str, format: str) -> str:
     """The format of a feed's records: a broker's messages are JSON unless another is given."""
-    return "ndjson" if format == "auto" and source.startswith(KAFKA) else format
+    return "ndjson" if format == "auto" and source.startswith((*KAFKA, *MQTT)) else format
 
 
 def open_feed(
@@ -41,12 +41,12 @@ def open_feed(
     settled: float,
     connection: Mapping[str, str] | None = None,
 ) -> Feed:
-    """The feed ``source``: ``-``, a named pipe, a folder, a pattern of files, or a topic of Kafka, to which
+    """The feed ``source``: ``-``, a named pipe, a folder, a pattern of files, or topics of a broker, to which
     ``connection`` has the settings."""
-    if source.startswith(KAFKA):
-        return _kafka_feed(source, catalogue, stream, name, start, settings, connection or {})
+    if source.startswith((*KAFKA, *MQTT)):
+        return _broker_feed(source, catalogue, stream, name, start, settings, connection or {})
     if connection:
-        raise IngestError(f"only a feed of {KAFKA} has settings of a connection, not {source}.")
+        raise IngestError(f"only a feed of {', '.join((*KAFKA, *MQTT))} has settings of a connection, not {source}.")
     is_pipe = source == "-" or (os.path.exists(source) and not os.path.isdir(source) and not os.path.isfile(source))
     if is_pipe:
         if start == END:
@@ -71,7 +71,7 @@ def _chains(catalogue: Catalogue, stream: str, called: str) -> Callable[[str], S
     return lambda part: SourceChain(catalogue, stream, f"{called}\n{part}", called)
 
 
-def _kafka_feed(
+def _broker_feed(
     source: str,
     catalogue: Catalogue,
     stream: str,
@@ -80,8 +80,6 @@ def _kafka_feed(
     settings: Settings,
     connection: Mapping[str, str],
 ) -> Feed:
-    from runtime.live.feeds.kafka_feed import open_kafka
-
     if start == COMMITTED:
         raise IngestError(f"a topic goes on behind what is committed anyway: --from is {BEGINNING} or {END}.")
     if settings.format not in (*JSON, *LINES):
@@ -91,8 +89,15 @@ def _kafka_feed(
         )
 
     def chain_of(called: str) -> Callable[[str], SourceChain]:
-        # A partition of a topic has a clock of its own.
+        # Each partition of a topic has a clock of its own, and so has each subscription.
         known = name or called
         return lambda part: SourceChain(catalogue, stream, f"{known}\n{part}", f"{known} {part}")
 
-    return open_kafka(source, connection, chain_of, is_json=settings.format in JSON, skips=start == END)
+    is_json, skips = settings.format in JSON, start == END
+    if source.startswith(MQTT):
+        from runtime.live.feeds.mqtt_feed import open_mqtt
+
+        return open_mqtt(source, connection, chain_of, is_json=is_json, skips=skips)
+    from runtime.live.feeds.kafka_feed import open_kafka
+
+    return open_kafka(source, connection, chain_of, is_json=is_json, skips=skips)

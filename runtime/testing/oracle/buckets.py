@@ -69,6 +69,7 @@ def near_edges(day: date, width: timedelta, zone: str) -> list[int]:
     return sorted({t for days in (-1, 0, 1) for t in day_edges(day + days * ONE_DAY, width, zone)})
 
 
+@lru_cache(maxsize=1 << 16)
 def bucket(t: int, every: str, zone: str) -> tuple[int, int]:
     """Start and end of the bucket of ``t``: ``every`` is a count and s, m, h, d, w, mo or y; then @ and the first day
     of the week, + and how much later than midnight it starts, in one unit."""
