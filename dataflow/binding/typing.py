@@ -69,6 +69,9 @@ class Shape:
     filtered: str = ""
     """The last step that dropped rows, if any."""
 
+    marked: bool = False
+    """Whether the rows of a table are windows with the hidden column ``PARTIAL``."""
+
     counted: bool = True
     """Whether the reports of columns are counted: in the first stage only."""
     apart: Mapping[str, str] = field(default_factory=dict)

@@ -91,15 +91,19 @@ def _rows_stage(b: Expressions, shape: Shape) -> tuple[Stage, Shape]:
     unused = shape.held - shape.referred
     shown = ((n, t) for n, t in shape.env.items() if not n.startswith((OVER, WINDOW)))
     shape.env = {n: t for n, t in shown if n not in unused or t != column(n, t.type or Type.INT)}
-    columns = tuple(shape.env.items())
+    columns, inputs = tuple(shape.env.items()), shape.inputs
+    # A note counts the partial windows, whichever columns the result has.
     if shape.kind == "windows":
-        # A note counts the partial windows, whichever columns the result has.
         columns += ((PARTIAL, column("partial", Type.BOOL)),)
+    elif shape.marked:
+        columns += ((PARTIAL, column(PARTIAL, Type.BOOL)),)
+        inputs = {**inputs, PARTIAL: Type.BOOL}
     sink = Rows(columns, shape.kind == "points")
     out = {n: t.type for n, t in shape.env.items() if t.type is not None}
-    return stage_of_inputs(shape.inputs, shape.ops, sink, b.where), Shape(
-        "table", {n: column(n, t) for n, t in out.items()}, out, by=shape.by
-    )
+    return stage_of_inputs(inputs, shape.ops, sink, b.where), Shape(
+        "table", {n: column(n, t) for n, t in out.items()}, out, by=shape.by,
+        marked=shape.marked or shape.kind == "windows",
+    )  # fmt: skip
 
 
 def _row_order(b: Expressions, shape: Shape, grouped: tuple[str, ...]) -> tuple[str, ...]:

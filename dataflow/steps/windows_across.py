@@ -161,5 +161,5 @@ class WindowAcross(Step, op="window_across"):
         own = dict(_OWN)
         out |= {n: own.pop(n) for n in ("start", "end", "duration")} | {a.name: a.aggregate.result for a in aggs} | own
         stage = stage_of_inputs(shape.inputs, shape.ops, sink, b.where)
-        table = Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out))
+        table = Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out), marked=True)
         return Bound(table, [], stage, order=tuple(n for n, _ in keys))

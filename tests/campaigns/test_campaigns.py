@@ -6,7 +6,9 @@ import pytest
 
 from tests.campaigns import CAMPAIGNS, Report, campaign
 
-BUDGET = {"arrays": 4, "kernels": 12, "kills": 20, "places": 30, "soak": 6, "upkeep": 5}
+BUDGET = {
+    "arrays": 4, "catalogue": 25, "claims": 20, "kernels": 6, "kills": 8, "places": 30, "soak": 3, "upkeep": 3,
+}  # fmt: skip
 """Of those whose tries are processes, or seconds: fewer than of others."""
 
 

@@ -13,7 +13,7 @@ from tests.laws.graphs import GRAPHS
 
 PLAIN_INTEGERS = [n for n in INTEGERS if abs(n) < 2**53]
 
-fewer = settings(max_examples=max(10, settings().max_examples // 5))
+fewer = settings(max_examples=max(8, settings().max_examples // 5))
 """Each example writes a store; many more go through the kernels alone (test_kernels.py)."""
 
 

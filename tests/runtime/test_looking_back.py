@@ -132,8 +132,25 @@ def test_windows_that_something_cuts_are_partial(tmp_path: Path) -> None:
     assert "partial" not in store.explain(metric, JANUARY + DAY, JANUARY + 3 * DAY)
     # Of the rows that are left, and also where the column is not among them.
     assert ask(store, metric.limit(1)).notes[0].startswith("1 of 1 window is partial")
-    assert ask(store, metric.sort("start", descending=True).limit(3).select("start")).notes == []
+    last = metric.sort("start", descending=True).limit(3).select("start")
+    assert ask(store, last).notes[0].startswith("1 of 3 windows is partial")
     assert ask(store, metric.filter(~col("partial"))).notes == []
+
+
+@pytest.mark.parametrize("by", [{}, {"by": []}], ids=["of keys", "across keys"])
+def test_partial_windows_are_noted_whatever_steps_follow(tmp_path: Path, by: dict[str, Any]) -> None:
+    store = store_of(tmp_path, [{"k": "a", "t": JANUARY + h * 60 * MINUTE} for h in range(6, 90, 2)])
+    windows = s.window("1d", n=df.count(), **by)
+    for metric, said in [
+        (windows.select("n"), "2 of 4 windows"),
+        (windows.filter(col("n") < 12).select("n"), "2 of 2 windows"),
+        (windows.filter(col("n") == 12), ""),
+        (windows.sort("start").with_columns(x=col("n") * 2).select("x"), "2 of 4 windows"),
+        (windows.sort("start").limit(1).filter(col("n") > 0).select("n"), "1 of 1 window"),
+        (windows.group_by("n").agg(days=df.count()), ""),
+    ]:
+        notes = ask(store, metric).notes
+        assert notes[0].startswith(said) if said else notes == []
 
 
 @pytest.mark.parametrize("name", ["window", "sliding", "sessionize", "states", "transitions"])

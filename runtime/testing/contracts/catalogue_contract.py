@@ -380,7 +380,7 @@ class CatalogueContract:
             HealthCheck.differing_executors,
             HealthCheck.too_slow,
         ],
-        max_examples=25,
+        max_examples=max(12, settings().max_examples // 4),
     )
     @given(
         commits=st.lists(

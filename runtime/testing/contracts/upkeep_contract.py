@@ -456,7 +456,7 @@ class UpkeepContract:
             HealthCheck.differing_executors,
             HealthCheck.too_slow,
         ],
-        max_examples=20,
+        max_examples=max(10, settings().max_examples // 4),
     )
     @given(st.lists(st.tuples(st.sampled_from("iiccurea"), st.integers(0, 1 << 30)), min_size=2, max_size=12))
     def test_upkeep_is_as_the_model_says(self, catalogue: Catalogue, script: list[tuple[str, int]]) -> None:

@@ -365,7 +365,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-@pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.nightly)])
 def test_killed_anywhere(deployed: Store, step: int) -> None:
     """At one request after the other, before it or after it; then the messages come again, to another process."""
     store, s3 = Store(STORE), Client("s3", Access())

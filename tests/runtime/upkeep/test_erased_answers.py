@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from runtime import Store
@@ -104,6 +104,7 @@ class Erased(Kept):
         assert not held(self.store) & {str(self.key(name)) for name in self.erased}
 
 
+@settings(max_examples=max(8, settings().max_examples // 2))
 @given(st.sampled_from(POLICIES), SOURCES, STEPS, KEYS, STEPS, st.booleans())
 def test_answers_are_those_without_the_key(
     policy: tuple[str, str | None], first: list[Row], before: list[Any], key: str, after: list[Any], integers: bool

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 import dataflow as df
@@ -80,6 +80,7 @@ def same(one: Store, other: Store, since: int) -> int:
     return refused
 
 
+@settings(max_examples=max(8, settings().max_examples // 2))
 @given(
     st.sampled_from(POLICIES),
     st.lists(st.tuples(SOURCES, st.booleans()), min_size=1, max_size=4),
