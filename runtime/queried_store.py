@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING
 
 from operators.nearest import meant
 from runtime.catalogue.items.entries import stream_of
@@ -18,8 +17,6 @@ from runtime.upkeep.kept_store import KeptStore
 if TYPE_CHECKING:
     from dataflow.language.stream import Stream
     from runtime.fleet import Fleet
-    from runtime.live import CurrentAnswer, RowChange
-    from runtime.live.following import Follower, FollowOptions
     from runtime.objects.object_store import ObjectInfo
     from runtime.progress import Progress
     from runtime.published import Published
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class QueriedStore(KeptStore):
-    """The part of ``Store`` that answers: queries, followed and published ones, and their plans."""
+    """The part of ``Store`` that answers: queries, published ones too, and their plans."""
 
     @of_present_files
     def query(
@@ -98,103 +95,6 @@ class QueriedStore(KeptStore):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
         run_by = self._executor(executor, workers)
         return QueryRun(self, self._location.worker_url, run_by, workers, progress_of(progress), allow_partial, budget)
-
-    @overload
-    def follow(
-        self,
-        metric: Stream | str,
-        since: Moment | None = None,
-        params: Mapping[str, object] | None = None,
-        *,
-        every: str | timedelta = "5s",
-        lateness: str | timedelta = "0s",
-        mode: Literal["changes", "final"] = "changes",
-        until_idle: str | timedelta | None = None,
-        workers: int | None = None,
-        below_floor: bool = False,
-    ) -> Iterator[RowChange]: ...
-
-    @overload
-    def follow(
-        self,
-        metric: Stream | str,
-        since: Moment | None = None,
-        params: Mapping[str, object] | None = None,
-        *,
-        every: str | timedelta = "5s",
-        lateness: str | timedelta = "0s",
-        mode: Literal["table"],
-        until_idle: str | timedelta | None = None,
-        workers: int | None = None,
-        below_floor: bool = False,
-    ) -> Iterator[CurrentAnswer]: ...
-
-    def follow(
-        self,
-        metric: Stream | str,
-        since: Moment | None = None,
-        params: Mapping[str, object] | None = None,
-        *,
-        every: str | timedelta = "5s",
-        lateness: str | timedelta = "0s",
-        mode: Literal["changes", "table", "final"] = "changes",
-        until_idle: str | timedelta | None = None,
-        workers: int | None = None,
-        below_floor: bool = False,
-    ) -> Iterator[RowChange] | Iterator[CurrentAnswer]:
-        """Follow a metric, or the published query of that name: its answer over [since, newest point], kept up to date.
-
-        Yields a ``RowChange`` for each row that changed, all rows of the first answer included: applied in order
-        (``runtime.live.applied``) they are what ``query`` answers as of ``change.snapshot``, and ``change.proof`` is
-        its digest. The store is looked at ``every`` so often; only new commits are read, as far as the plan allows.
-
-        The watermark is how far the stream's feeds, and its ingests, have all come in event time (of several streams,
-        the oldest of theirs), less ``lateness``. A row that ends in event time (a bucket of time, a window, an
-        interval, a session) is ``early`` until the watermark has passed its end, then once ``on_time``, and ``late``
-        whenever it changes after that. No point is left out for being late.
-
-        ``mode="table"`` yields the whole ``CurrentAnswer`` each time. ``mode="final"`` yields each row once, when
-        nothing that is later than the watermark can change it, and then its corrections as ``late``; it needs rows
-        that end.
-
-        It goes on for ever, or until there was no commit for ``until_idle``.
-        """
-        from runtime.live.following import FollowOptions, followed
-
-        options = FollowOptions.of(every, lateness, until_idle, mode)
-        answers = followed(self._follower(metric, since, params, options, workers, below_floor), options)
-        return answers if mode == "table" else (change for answer in answers for change in answer.changes)
-
-    def _follower(
-        self,
-        metric: Stream | str,
-        since: Moment | None,
-        params: Mapping[str, object] | None,
-        options: FollowOptions,
-        workers: int | None = None,
-        below_floor: bool = False,
-    ) -> Follower:
-        from dataflow.metrics.inner_answers import streams_in
-        from dataflow.plan.row_times import row_times
-        from runtime.live.following import Follower
-        from runtime.live.stream_watermark import StreamWatermark
-
-        run = self._query_run(None, workers)
-        if isinstance(metric, str):
-            named = self._named(metric)
-            metric, params = named.metric, named.params(params)
-            run = run.of_published(named, True)
-        request = self._request(metric, since, None, params, below_floor)
-        run, streams = run.keeping(request), streams_in(request.steps)
-        marks = {stream: StreamWatermark(self.catalogue, stream) for stream in streams}
-        return Follower(
-            lambda: self._current(run, request), lambda: tuple(self.catalogue.order(s).seq for s in streams),
-            lambda stream, seq: marks[stream].at(seq), row_times(request.steps), options.mode, options.lateness,
-        )  # fmt: skip
-
-    @of_present_files
-    def _current(self, run: QueryRun, request: Request) -> Result:
-        return run.result(request)
 
     def unread(
         self,

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
 from runtime.catalogue import StreamSchema
+from runtime.followed_store import FollowedStore
 from runtime.moments import Moment, microseconds
-from runtime.queried_store import QueriedStore, progress_of
+from runtime.queried_store import progress_of
 from runtime.storage.replaced_files import of_present_files
 
 # Methods import planning and results on demand: a worker only opens files and starts faster without them.
@@ -51,7 +52,7 @@ class StreamInfo:
     quarantined: int
 
 
-class Store(QueriedStore):
+class Store(FollowedStore):
     """A store in the folder or at the s3:// URL ``url``, created by the first ingest (or at first use, with
     ``create``).
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +15,8 @@ from deploy.commands.ingest_command import (
     reading_arguments,
     reading_of,
 )
+from deploy.commands.long_running import connection_settings, stopped_by_signal
 from deploy.commands.shared import Command, shown, store_argument
-from operators.errors import DataflowError
 
 if TYPE_CHECKING:
     from runtime.ingest.report import SourceReport
@@ -64,24 +60,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     reading_arguments(parser)
 
 
-@contextmanager
-def _stopped_by_signal() -> Iterator[threading.Event]:
-    """Set by SIGTERM or Ctrl-C: the commit that is under way is done first. A second one interrupts it."""
-    stop = threading.Event()
-
-    def handle(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, former in before.items():
-            signal.signal(number, former)
-
-
 def _watch(options: argparse.Namespace) -> int:
     from runtime import Store
 
@@ -94,7 +72,7 @@ def _watch(options: argparse.Namespace) -> int:
             lines = int(report.position.get("lines", lines))
             print(lines, flush=True)
 
-    with _stopped_by_signal() as stop, shown():
+    with stopped_by_signal() as stop, shown():
         print(f"watching {options.source}", file=sys.stderr, flush=True)
         done = Store(options.store, create=True).watch(
             options.stream, options.source, key=options.key, time=options.time, unit=options.unit,
@@ -109,25 +87,6 @@ def _watch(options: argparse.Namespace) -> int:
     rejected = f", {done.rejected:,} rejected" if done.rejected else ""
     print(f"{done.sources:,} commits: {done.rows:,} points{rejected}{aside}", file=sys.stderr)
     return 0
-
-
-def connection_settings(path: str) -> dict[str, str]:
-    """The settings in a file of lines ``NAME=VALUE``, as Kafka's own tools read them; DataflowError for another line,
-    without what it holds, which may be a password."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise DataflowError(f"--connection {path} cannot be read: {said}") from None
-    found = {}
-    for number, line in enumerate(map(str.strip, lines), 1):
-        if not line or line.startswith("#"):
-            continue
-        name, equals, value = line.partition("=")
-        if not equals or not name.strip():
-            raise DataflowError(f"{path}:{number}: a line is NAME=VALUE, such as security.protocol=SASL_SSL")
-        found[name.strip()] = value.strip()
-    return found
 
 
 def _line(report: SourceReport) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 from dataflow.plan.row_times import RowTimes
 from dataflow.times.durations import parse_duration
@@ -128,6 +130,24 @@ class Follower:
     def __post_init__(self) -> None:
         if self.mode == FINAL:
             check_final(self.times)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What tells the rows of the last answer apart."""
+        return self._rows.names
+
+    def state(self) -> dict[str, object]:
+        """Where it is, as JSON: see ``restore``."""
+        return {
+            "seen": self._seen, "watermark": self.watermark, "texts": self._rows.texts, "names": self._rows.names,
+            "on_time": sorted(self._on_time),
+        }  # fmt: skip
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where another follower of the same metric was."""
+        self._seen = None if state["seen"] is None else tuple(state["seen"])
+        self.watermark, self._on_time = state["watermark"], set(state["on_time"])
+        self._rows = AnswerRows([json.loads(text) for text in state["texts"]], state["texts"], state["names"])
 
     def step(self) -> CurrentAnswer | None:
         """The answer as of now with its changes; None if there was no commit since the last one."""

@@ -60,7 +60,7 @@ class RowChange:
 
     def to_json(self) -> str:
         """``to_dict`` as JSON on one line; decimals are text."""
-        return _json(self.to_dict())
+        return json_text(self.to_dict())
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class CurrentAnswer:
 
     def to_json(self) -> str:
         """``to_dict`` as JSON on one line; decimals are text."""
-        return _json(self.to_dict())
+        return json_text(self.to_dict())
 
 
 def applied(rows: Sequence[Row], changes: Iterable[RowChange]) -> list[Row]:
@@ -126,7 +126,8 @@ def _applied(rows: list[Row], changes: Sequence[RowChange]) -> list[Row]:
     return out
 
 
-def _json(value: Mapping[str, object]) -> str:
+def json_text(value: Mapping[str, object]) -> str:
+    """JSON on one line; decimals are text."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
 
 

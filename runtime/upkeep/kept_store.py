@@ -131,7 +131,8 @@ class KeptStore(OpenStore):
         """The objects that may have states (snapshots of last values among them), and saved answers, of queries over a
         stream."""
         carried = [info for info in self.objects.list(f"carry/{stream}/") if info.size]
-        return [*self.objects.list("cache/"), *carried], [*self.objects.list("results/")]
+        saved = [*self.objects.list("results/"), *self.objects.list("deliveries/")]
+        return [*self.objects.list("cache/"), *carried], saved
 
     def tidy_caches(self) -> list[str]:
         """Delete cached states of superseded versions of published queries; returns their paths."""

@@ -130,3 +130,79 @@ def test_mistakes(
 ) -> None:
     assert main(["follow", *arguments]) == code
     assert message in capsys.readouterr().err
+
+
+# ---- deliveries
+
+QUICK = ("--every", "10ms", "--until-idle", "30ms")
+
+
+def test_deliveries_to_a_file(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [
+        "follow",
+        "store",
+        "m.py:hourly",
+        "--to",
+        "out",
+        "--name",
+        "n",
+        "--every",
+        "10ms",
+        "--until-idle",
+        "30ms",
+    ]
+    assert main(command) == 0
+    assert capsys.readouterr().err.splitlines() == ["n/1: 2 events to out", "1 deliveries"]
+    put(store, 6)
+    assert main(command) == 0
+    assert capsys.readouterr().err.splitlines() == ["n/2: 1 event to out", "1 deliveries"]
+    assert [json.loads(line)["id"] for line in Path("out").read_text().splitlines()] == ["n/1/1", "n/1/2", "n/2/1"]
+
+
+def test_an_alert(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("m.py").write_text(METRIC + "busy = hourly.with_columns(busy=df.col('n') > 1)\n")
+    command = [
+        "follow",
+        "store",
+        "m.py:busy",
+        "--to",
+        "-",
+        "--alert",
+        "busy",
+        "--every",
+        "10ms",
+        "--until-idle",
+        "30ms",
+    ]
+    put(store, 7)
+    assert main(command) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert (json.loads(line)["edge"], json.loads(line)["row"]["n"]) == ("raised", 2)
+
+
+def test_a_delivery_that_is_stopped(store: Store) -> None:
+    with following("--to", "out", "--name", "n") as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "n/1: 2 events to out\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert process.stderr.read() == "1 deliveries\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--name", "n"], "--name needs --to"),
+        (["--for", "1m"], "--for needs --to"),
+        (["--to", "x", "--format", "table"], "--to takes changes as JSON"),
+        (["--to", "-", "--remind", "1m"], "--for and --remind are of a condition"),
+        (["--to", "x"], "it needs a name"),
+    ],
+)
+def test_mistakes_of_deliveries(
+    store: Store, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    assert main(["follow", "store", "m.py:hourly", *options, "--until-idle", "10ms"]) in (1, 2)
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error

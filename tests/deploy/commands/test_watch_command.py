@@ -17,7 +17,7 @@ import pytest
 
 import dataflow as df
 from deploy.cli import main
-from deploy.commands.watch_command import connection_settings
+from deploy.commands.long_running import connection_settings
 from operators.errors import DataflowError
 from runtime import Store
 

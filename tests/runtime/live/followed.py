@@ -35,7 +35,7 @@ def follower(
     store: Store, metric: df.Stream | str, mode: str = "changes", lateness: str = "0s", since: int | None = None
 ) -> Follower:
     """A follower that looks when it is told to."""
-    return store._follower(metric, since, None, FollowOptions.of("1s", lateness, None, mode))
+    return store._followed(metric, since, None, FollowOptions.of("1s", lateness, None, mode))[0]
 
 
 def rows_of(result: Result) -> list[dict[str, object]]:

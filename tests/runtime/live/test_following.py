@@ -225,5 +225,6 @@ def test_wrong_options(store: Store, options: dict[str, Any], message: str) -> N
 
 def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    code, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "runtime" / "LIVE.md").read_text(), re.S)
-    exec(compile(code, "LIVE.md", "exec"), {})
+    codes = re.findall(r"```python\n(.*?)```", (ROOT / "runtime" / "LIVE.md").read_text(), re.S)
+    assert len(codes) == 2
+    exec(compile("\n".join(codes), "LIVE.md", "exec"), {})

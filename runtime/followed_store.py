@@ -1,0 +1,192 @@
+"""`FollowedStore`: answers that are kept up to date, and delivered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import astuple
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal, overload
+
+from runtime.errors import QueryError
+from runtime.moments import Moment
+from runtime.queried_store import QueriedStore
+from runtime.storage.replaced_files import of_present_files
+
+# Methods import what they need on demand: see ``queried_store``.
+if TYPE_CHECKING:
+    from dataflow.language.stream import Stream
+    from runtime.live import Alert, CurrentAnswer, RowChange
+    from runtime.live.following import Follower, FollowOptions
+    from runtime.live.sinks.sink import Delivery
+    from runtime.query.plan.prepare import Request
+    from runtime.query_run import QueryRun
+    from runtime.result.result import Result
+
+
+class FollowedStore(QueriedStore):
+    """The part of ``Store`` that follows answers from commit to commit, and delivers what changes."""
+
+    @overload
+    def follow(
+        self,
+        metric: Stream | str,
+        since: Moment | None = None,
+        params: Mapping[str, object] | None = None,
+        *,
+        every: str | timedelta = "5s",
+        lateness: str | timedelta = "0s",
+        mode: Literal["changes", "final"] = "changes",
+        until_idle: str | timedelta | None = None,
+        workers: int | None = None,
+        below_floor: bool = False,
+    ) -> Iterator[RowChange]: ...
+
+    @overload
+    def follow(
+        self,
+        metric: Stream | str,
+        since: Moment | None = None,
+        params: Mapping[str, object] | None = None,
+        *,
+        every: str | timedelta = "5s",
+        lateness: str | timedelta = "0s",
+        mode: Literal["table"],
+        until_idle: str | timedelta | None = None,
+        workers: int | None = None,
+        below_floor: bool = False,
+    ) -> Iterator[CurrentAnswer]: ...
+
+    def follow(
+        self,
+        metric: Stream | str,
+        since: Moment | None = None,
+        params: Mapping[str, object] | None = None,
+        *,
+        every: str | timedelta = "5s",
+        lateness: str | timedelta = "0s",
+        mode: Literal["changes", "table", "final"] = "changes",
+        until_idle: str | timedelta | None = None,
+        workers: int | None = None,
+        below_floor: bool = False,
+    ) -> Iterator[RowChange] | Iterator[CurrentAnswer]:
+        """Follow a metric, or the published query of that name: its answer over [since, newest point], kept up to date.
+
+        Yields a ``RowChange`` for each row that changed, all rows of the first answer included: applied in order
+        (``runtime.live.applied``) they are what ``query`` answers as of ``change.snapshot``, and ``change.proof`` is
+        its digest. The store is looked at ``every`` so often; only new commits are read, as far as the plan allows.
+
+        The watermark is how far the stream's feeds, and its ingests, have all come in event time (of several streams,
+        the oldest of theirs), less ``lateness``. A row that ends in event time (a bucket of time, a window, an
+        interval, a session) is ``early`` until the watermark has passed its end, then once ``on_time``, and ``late``
+        whenever it changes after that. No point is left out for being late.
+
+        ``mode="table"`` yields the whole ``CurrentAnswer`` each time. ``mode="final"`` yields each row once, when
+        nothing that is later than the watermark can change it, and then its corrections as ``late``; it needs rows
+        that end.
+
+        It goes on for ever, or until there was no commit for ``until_idle``.
+        """
+        from runtime.live.following import FollowOptions, followed
+
+        options = FollowOptions.of(every, lateness, until_idle, mode)
+        follower, _ = self._followed(metric, since, params, options, workers, below_floor)
+        answers = followed(follower, options)
+        return answers if mode == "table" else (change for answer in answers for change in answer.changes)
+
+    def _followed(
+        self,
+        metric: Stream | str,
+        since: Moment | None,
+        params: Mapping[str, object] | None,
+        options: FollowOptions,
+        workers: int | None = None,
+        below_floor: bool = False,
+    ) -> tuple[Follower, Request]:
+        """A follower of the metric, and what it asks."""
+        from dataflow.metrics.inner_answers import streams_in
+        from dataflow.plan.row_times import row_times
+        from runtime.live.following import Follower
+        from runtime.live.stream_watermark import StreamWatermark
+
+        run = self._query_run(None, workers)
+        if isinstance(metric, str):
+            named = self._named(metric)
+            metric, params = named.metric, named.params(params)
+            run = run.of_published(named, True)
+        request = self._request(metric, since, None, params, below_floor)
+        run, streams = run.keeping(request), streams_in(request.steps)
+        marks = {stream: StreamWatermark(self.catalogue, stream) for stream in streams}
+        follower = Follower(
+            lambda: self._current(run, request), lambda: tuple(self.catalogue.order(s).seq for s in streams),
+            lambda stream, seq: marks[stream].at(seq), row_times(request.steps), options.mode, options.lateness,
+        )  # fmt: skip
+        return follower, request
+
+    @of_present_files
+    def _current(self, run: QueryRun, request: Request) -> Result:
+        return run.result(request)
+
+    def deliver(
+        self,
+        metric: Stream | str,
+        to: str,
+        since: Moment | None = None,
+        params: Mapping[str, object] | None = None,
+        *,
+        name: str | None = None,
+        alert: Alert | None = None,
+        every: str | timedelta = "5s",
+        lateness: str | timedelta = "0s",
+        mode: Literal["changes", "final"] = "changes",
+        until_idle: str | timedelta | None = None,
+        connection: Mapping[str, str] | None = None,
+        workers: int | None = None,
+        below_floor: bool = False,
+        stop: threading.Event | None = None,
+        on_delivery: Callable[[Delivery], object] | None = None,
+        on_trouble: Callable[[str], object] | None = None,
+    ) -> int:
+        """Follow a metric, and deliver its changes, or the edges of an ``alert``; returns the number of deliveries.
+
+        ``to`` is ``-`` (standard output), a file to append to, ``https://...`` (a webhook) or ``kafka://broker/topic``;
+        ``connection`` has its settings. Each event has an ``id``. A delivery is kept in the store, under ``name``,
+        before it is begun: after a crash the same events come again, with the same ids, before anything else. So each
+        comes at least once, and to a file exactly once. Only ``-`` may go without a name; then each start begins anew.
+
+        A sink that is away is waited for (``on_trouble``, with the reason); one that refuses is an error, and nothing
+        is lost. It goes on until ``stop`` is set, or nothing changed for ``until_idle``. ``on_delivery`` is called
+        after each delivery. Other arguments are those of ``follow``.
+        """
+        from dataflow.metrics.json_form import to_dict
+        from runtime.live.alerts import AlertWatch
+        from runtime.live.deliveries import Deliverer, KeptDeliveries, checked_name, deliver
+        from runtime.live.following import FollowOptions
+        from runtime.live.sinks.opened_sink import open_sink
+
+        options = FollowOptions.of(every, lateness, until_idle, mode)
+        if options.mode not in ("changes", "final") or (alert is not None and mode != "changes"):
+            raise QueryError("deliver: mode is 'changes' or 'final', and of an alert 'changes'")
+        if name is None and to != "-":
+            raise QueryError("deliver: it needs a name, under which it goes on after a restart, such as name='uptime'")
+        watch = None if alert is None else AlertWatch(alert)
+        follower, request = self._followed(metric, since, params, options, workers, below_floor)
+        kept = None
+        if name is not None:
+            self._be_there()
+            condition = None if alert is None else list(map(str, astuple(alert)))
+            asked = [to_dict(request.steps), str(since), mode, options.lateness, condition]
+            digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
+            kept = KeptDeliveries(self.objects, self.catalogue, checked_name(name), digest)
+        sink = open_sink(to, connection or {})
+        try:
+            deliverer = Deliverer(follower, sink, kept, watch)
+            return deliver(
+                deliverer, options.every, options.idle, stop or threading.Event(), on_delivery, on_trouble,
+                time.monotonic,
+            )  # fmt: skip
+        finally:
+            sink.close()

@@ -1,0 +1,207 @@
+"""What changed in an answer, delivered to a sink under the same ids however often the process is killed.
+
+A delivery is kept in the store before it is begun, with the answer that it leads to: whoever goes on delivers the same
+events again, and then what has changed since. Whether it was taken is noted after that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import zstandard
+
+from runtime.catalogue import Catalogue
+from runtime.errors import FormatError, QueryError
+from runtime.live.alerts import AlertWatch
+from runtime.live.following import Follower
+from runtime.live.row_changes import CurrentAnswer
+from runtime.live.sinks.sink import Delivery, EventSink, SinkUnavailable
+from runtime.objects.object_store import ObjectStore
+
+FOLDER = "deliveries"
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+
+_LONGEST = 60.0
+"""The most seconds between two tries of a delivery."""
+
+State = Mapping[str, Any]
+
+
+def checked_name(name: str) -> str:
+    """The name under which something is delivered; QueryError for one that cannot be."""
+    if _NAME.fullmatch(name) is None:
+        raise QueryError(f"a name for deliveries has letters, digits, '.', '_' and '-', at most 100, got {name!r}")
+    return name
+
+
+@dataclass
+class KeptDeliveries:
+    """The last delivery under a ``name``, of the query with this digest, and where its follower was; one process has it
+    at a time."""
+
+    objects: ObjectStore
+    catalogue: Catalogue
+    name: str
+    query: str
+    process: str = field(default_factory=lambda: secrets.token_hex(8))
+    _number: int = 0
+
+    def take(self) -> tuple[State | None, bool]:
+        """What was kept last, if anything, and whether it was delivered; from now on it is this process's."""
+        if (self.catalogue.note(self._note) or {}).get("query", self.query) != self.query:
+            raise QueryError(
+                f"another metric, or with another range, alert or parameters, is delivered as {self.name!r}: deliver "
+                "this one under another name"
+            )
+        self._change(lambda held: {**held, "process": self.process}, is_new=True)
+        held = self.catalogue.note(self._note) or {}
+        self._number = int(held.get("number", 0))
+        path = held.get("path")
+        if path is None or not any(info.path == path for info in self.objects.list(path)):
+            return None, True  # nothing yet, or it went with an erased key
+        data = self.objects.read(path, 0, self.objects.size(path))
+        try:
+            state: State = json.loads(zstandard.ZstdDecompressor().decompress(data))
+        except (zstandard.ZstdError, ValueError) as error:
+            raise FormatError(f"{path} is damaged ({error}): delete it, and all is delivered anew") from None
+        return state, bool(held["is_delivered"])
+
+    def next_id(self) -> str:
+        """The id of the next delivery."""
+        return f"{self.name}/{self._number + 1}"
+
+    def keep(self, state: State, is_delivered: bool) -> None:
+        """Keep this before its delivery is begun."""
+        path = f"{FOLDER}/{self.name}/{self._number + 1:012}-{self.process}.json.zst"
+        data = json.dumps(state, ensure_ascii=False).encode()
+        self.objects.put(path, zstandard.ZstdCompressor(write_checksum=True).compress(data))
+        number = self._number + 1
+        new = {"query": self.query, "number": number, "path": path, "is_delivered": is_delivered}
+        self._change(lambda held: {**held, **new})
+        self._number = number
+        for info in list(self.objects.list(f"{FOLDER}/{self.name}/")):
+            if info.path != path:
+                self.objects.delete(info.path)
+
+    def note_delivered(self) -> None:
+        """What was kept last is delivered."""
+        self._change(lambda held: {**held, "is_delivered": True})
+
+    @property
+    def _note(self) -> str:
+        return f"deliveries of {self.name}"
+
+    def _change(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]], is_new: bool = False) -> None:
+        def changed(held: Mapping[str, Any] | None) -> Mapping[str, Any]:
+            if not is_new and (held is None or held["process"] != self.process):
+                raise QueryError(f"another process delivers as {self.name!r} now")
+            return change(held or {})
+
+        self.catalogue.change_note(self._note, changed)
+
+
+@dataclass
+class Deliverer:
+    """Delivers what changes in the answers of ``follower`` to ``sink``: each change of a row, or the edges of
+    ``alerts``. Without ``kept`` it begins anew each time."""
+
+    follower: Follower
+    sink: EventSink
+    kept: KeptDeliveries | None = None
+    alerts: AlertWatch | None = None
+    _waiting: Delivery | None = None
+    _number: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kept is None:
+            return
+        state, is_delivered = self.kept.take()
+        if state is not None:
+            self.follower.restore(state["follower"])
+            if self.alerts is not None:
+                self.alerts.rows = state["alerts"]
+            if not is_delivered:
+                self._waiting = Delivery(state["id"], tuple(state["events"]), state["position"], is_again=True)
+
+    def step(self) -> Delivery | None:
+        """Deliver what waits, or else what has changed; None if nothing has. ``SinkUnavailable``: it is delivered by
+        the next step."""
+        if self._waiting is None:
+            answer = self.follower.step()
+            if answer is None or not self._prepare(answer):
+                return None
+        waiting = self._waiting
+        assert waiting is not None
+        try:
+            self.sink.deliver(waiting)
+        except SinkUnavailable:
+            self._waiting = Delivery(waiting.id, waiting.events, waiting.position, is_again=True)
+            raise
+        if self.kept is not None:
+            self.kept.note_delivered()
+        self._waiting = None
+        return waiting
+
+    def _prepare(self, answer: CurrentAnswer) -> bool:
+        """Let the events of an answer wait; whether there are any."""
+        before = None if self.alerts is None else json.dumps(self.alerts.rows)
+        events = (
+            [json.loads(change.to_json()) for change in answer.changes]
+            if self.alerts is None
+            else self.alerts.edges(answer, self.follower.names)
+        )
+        self._number += 1
+        id = str(self._number) if self.kept is None else self.kept.next_id()
+        events = [{"id": f"{id}/{n}", **event} for n, event in enumerate(events, 1)]
+        is_changed = self.alerts is not None and json.dumps(self.alerts.rows) != before
+        position = self.sink.position()
+        if self.kept is not None and (events or is_changed):
+            alerts = None if self.alerts is None else self.alerts.rows
+            state = {
+                "follower": self.follower.state(), "alerts": alerts, "id": id, "events": events, "position": position,
+            }  # fmt: skip
+            self.kept.keep(state, is_delivered=not events)
+        if events:
+            self._waiting = Delivery(id, tuple(events), position)
+        return bool(events)
+
+
+def deliver(
+    deliverer: Deliverer,
+    every: float,
+    idle: float | None,
+    stop: threading.Event,
+    on_delivery: Callable[[Delivery], object] | None,
+    on_trouble: Callable[[str], object] | None,
+    clock: Callable[[], float],
+) -> int:
+    """Deliver until ``stop`` is set, or nothing changed for ``idle`` seconds; the number of deliveries."""
+    last, count, pause = clock(), 0, every
+    said: str | None = None
+    while not stop.is_set():
+        begun = clock()
+        try:
+            delivery = deliverer.step()
+        except SinkUnavailable as error:
+            if on_trouble is not None and str(error) != said:  # said once, until it works again
+                said = str(error)
+                on_trouble(f"{error}; it is tried again")
+            stop.wait(pause)
+            pause, last = min(2 * pause, _LONGEST), clock()
+            continue
+        pause = every
+        if delivery is not None:
+            count, last, said = count + 1, clock(), None
+            if on_delivery is not None:
+                on_delivery(delivery)
+        elif idle is not None and clock() - last >= idle:
+            break
+        stop.wait(max(0.0, begun + every - clock()))
+    return count

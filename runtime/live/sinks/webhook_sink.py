@@ -1,0 +1,101 @@
+"""``POST`` to a URL, signed after the Standard Webhooks specification (standardwebhooks.com, 1.0)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import http.client
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from email.message import Message
+from typing import IO, Any
+
+from runtime.errors import QueryError
+from runtime.live.sinks.sink import Delivery, SinkUnavailable, as_json
+
+SETTINGS = ("secret", "authorization")
+"""The settings of its connection: the secret that bodies are signed with, ``whsec_`` and base64; and the value of the
+header of that name."""
+
+_EVENTS, _BYTES = 500, 256 << 10
+"""The most of one request."""
+
+_PATIENCE = 30.0
+
+_LATER = (408, 425, 429)
+"""Answers of clients' mistakes that pass."""
+
+Post = Callable[[urllib.request.Request, float], int]
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A POST that is redirected would become a GET."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> None:
+        return None
+
+
+def _post(request: urllib.request.Request, seconds: float) -> int:
+    """The status of the answer."""
+    try:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=seconds) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return int(error.code)
+
+
+class WebhookSink:
+    """A URL that takes ``{"id": ..., "events": [...]}``: at least once, under an id that is the same each time."""
+
+    def __init__(
+        self, url: str, settings: Mapping[str, str], post: Post = _post, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._url, self._post, self._clock = url, post, clock
+        self._authorization = settings.get("authorization")
+        self._key: bytes | None = None
+        if (secret := settings.get("secret")) is not None:
+            try:
+                self._key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+            except binascii.Error:
+                self._key = b""
+            if not self._key:
+                raise QueryError("the secret of a webhook is whsec_ and a key in base64")
+
+    def position(self) -> Any:
+        """See ``EventSink``."""
+        return None
+
+    def deliver(self, delivery: Delivery) -> None:
+        """See ``EventSink``."""
+        for name, events in delivery.parts(_EVENTS, _BYTES):
+            body = as_json({"id": name, "events": events})
+            try:
+                status = self._post(self._request(name, body), _PATIENCE)
+            except (OSError, http.client.HTTPException) as error:
+                reason = getattr(error, "reason", error)
+                said = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+                raise SinkUnavailable(f"{self._url} does not answer: {said}") from None
+            if status >= 500 or status in _LATER:
+                raise SinkUnavailable(f"{self._url} answers with {status}")
+            if not 200 <= status < 300:
+                raise QueryError(f"{self._url} answers with {status}: nothing is lost; it goes on with this delivery")
+
+    def close(self) -> None:
+        """See ``EventSink``."""
+
+    def _request(self, name: str, body: bytes) -> urllib.request.Request:
+        at = str(int(self._clock()))
+        headers = {"content-type": "application/json", "webhook-id": name, "webhook-timestamp": at}
+        if self._key is not None:
+            signed = hmac.new(self._key, f"{name}.{at}.".encode() + body, hashlib.sha256).digest()
+            headers["webhook-signature"] = f"v1,{base64.b64encode(signed).decode()}"
+        if self._authorization is not None:
+            headers["authorization"] = self._authorization
+        return urllib.request.Request(self._url, body, headers, method="POST")

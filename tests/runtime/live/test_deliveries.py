@@ -1,0 +1,316 @@
+"""Changes delivered: under the same ids however often the process ends, and all of them the answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+import dataflow as df
+from runtime import Store
+from runtime.errors import FormatError, QueryError
+from runtime.live import RowChange, applied
+from runtime.live.alerts import Alert
+from runtime.live.deliveries import Deliverer, KeptDeliveries, deliver
+from runtime.live.following import FollowOptions
+from runtime.live.sinks.sink import Delivery, SinkUnavailable
+
+BY_MINUTE = df.stream("p").group_by(m=df.time().truncate("1m")).agg(n=df.count(), keys=df.count_distinct("k"))
+OPTIONS = FollowOptions.of("10ms", "0s", None, "changes")
+
+
+def put(store: Store, *times: int, key: str = "a") -> None:
+    store.ingest("p", {"k": [key] * len(times), "t": list(times)}, key="k", time="t", unit="s", progress=False)
+
+
+class Killed(BaseException):
+    """SIGKILL."""
+
+
+class Receiver:
+    """A sink that may fail, or end the process, before it takes a delivery or after; what it took, also twice."""
+
+    def __init__(self) -> None:
+        self.taken: list[Delivery] = []
+        self.before: BaseException | None = None
+        self.after: BaseException | None = None
+
+    def position(self) -> Any:
+        return len(self.taken)
+
+    def deliver(self, delivery: Delivery) -> None:
+        before, self.before = self.before, None
+        if before is not None:
+            raise before
+        self.taken.append(delivery)
+        after, self.after = self.after, None
+        if after is not None:
+            raise after
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def once(self) -> list[Delivery]:
+        """The deliveries without those that came again, which must be the same."""
+        found: dict[str, Delivery] = {}
+        for one in self.taken:
+            assert found.setdefault(one.id, one).events == one.events
+        return list(found.values())
+
+
+def deliverer(store: Store, sink: Receiver, name: str = "n", query: str = "q") -> Deliverer:
+    follower, _ = store._followed(BY_MINUTE, None, None, OPTIONS)
+    return Deliverer(follower, sink, KeptDeliveries(store.objects, store.catalogue, name, query))
+
+
+def rows_after(deliveries: list[Delivery]) -> list[Any]:
+    """What the changes applied in order are."""
+    changes = [
+        RowChange(e["pane"], e["old"], e["new"], e["left"], e["place"], None, e["snapshot"], e["proof"], e["more"])
+        for one in deliveries
+        for e in one.events
+    ]
+    return applied([], changes)
+
+
+def answer(store: Store) -> list[Any]:
+    found = store.query(BY_MINUTE, progress=False).to_dict()
+    columns, rows = found["columns"], found["rows"]
+    return [dict(zip(columns, row, strict=True)) for row in rows]  # type: ignore[call-overload, attr-defined]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store", create=True)
+
+
+def test_it_goes_on_where_it_was(store: Store) -> None:
+    sink = Receiver()
+    put(store, 1, 70)
+    assert deliverer(store, sink).step() is not None
+    assert deliverer(store, sink).step() is None
+    put(store, 2)
+    one = deliverer(store, sink).step()
+    assert one is not None
+    assert [(e["id"], e["old"]["n"], e["new"]["n"]) for e in one.events] == [("n/2/1", 1, 2)]
+    assert rows_after(sink.taken) == answer(store)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_delivery_that_was_interrupted_comes_again(store: Store, when: str) -> None:
+    sink = Receiver()
+    put(store, 1)
+    setattr(sink, when, Killed())
+    with pytest.raises(Killed):
+        deliverer(store, sink).step()
+    put(store, 2, 70)  # what comes meanwhile is not in it
+    again = deliverer(store, sink)
+    first = again.step()
+    assert first is not None
+    assert (first.id, first.is_again, first.position, len(first.events)) == ("n/1", True, 0, 1)
+    assert first.events[0]["new"]["n"] == 1
+    assert again.step() is not None
+    assert [one.id for one in sink.once()] == ["n/1", "n/2"]
+    assert rows_after(sink.once()) == answer(store)
+
+
+def test_a_sink_that_is_away_is_waited_for(store: Store) -> None:
+    sink, said, stop = Receiver(), [], threading.Event()
+    put(store, 1)
+    one = deliverer(store, sink)
+    tries = iter([SinkUnavailable("away"), SinkUnavailable("away"), SinkUnavailable("still away")])
+    take = sink.deliver
+
+    def failing(delivery: Delivery) -> None:
+        for error in tries:
+            raise error
+        take(delivery)
+        stop.set()
+
+    sink.deliver = failing  # type: ignore[method-assign]
+    assert deliver(one, 0.001, None, stop, None, said.append, clock=lambda: 0.0) == 1
+    assert said == ["away; it is tried again", "still away; it is tried again"]
+    assert len(sink.taken) == 1
+
+
+def test_one_that_refuses_loses_nothing(store: Store) -> None:
+    sink = Receiver()
+    put(store, 1)
+    sink.before = QueryError("refused")
+    with pytest.raises(QueryError, match="refused"):
+        deliverer(store, sink).step()
+    assert deliverer(store, sink).step() is not None
+    assert rows_after(sink.taken) == answer(store)
+
+
+def test_two_of_one_name(store: Store) -> None:
+    put(store, 1)
+    one = deliverer(store, Receiver())
+    deliverer(store, Receiver())
+    with pytest.raises(QueryError, match="another process delivers as 'n' now"):
+        one.step()
+
+
+def test_another_metric_under_the_same_name(store: Store) -> None:
+    put(store, 1)
+    deliverer(store, Receiver()).step()
+    with pytest.raises(QueryError, match=r"another metric, .* is delivered as 'n': deliver this one"):
+        deliverer(store, Receiver(), query="other")
+    assert deliverer(store, Receiver()).step() is None  # the first goes on
+
+
+def test_what_is_kept_is_little_and_checked(store: Store) -> None:
+    for n in range(3):
+        put(store, 60 * n)
+        deliverer(store, Receiver()).step()
+    (kept,) = store.objects.list("deliveries/n/")
+    path = Path(store.objects.root) / kept.path  # type: ignore[attr-defined]
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(FormatError, match="is damaged"):
+        deliverer(store, Receiver())
+    path.unlink()
+    sink = Receiver()
+    deliverer(store, sink).step()  # all anew, under new ids
+    assert [one.id for one in sink.taken] == ["n/4"]
+    assert rows_after(sink.taken) == answer(store)
+
+
+def test_nothing_of_an_erased_key_is_kept(store: Store) -> None:
+    put(store, 1)
+    put(store, 2, key="secret")
+    deliverer(store, Receiver()).step()
+    assert list(store.objects.list("deliveries/"))
+    store.erase("p", "secret")
+    assert not list(store.objects.list("deliveries/"))
+    sink = Receiver()
+    deliverer(store, sink).step()
+    assert rows_after(sink.taken) == answer(store)
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "put", "step", "step", "restart", "before", "after", "away", "compact", "undo"]),
+        st.integers(0, 300),
+    ),
+    max_size=15,
+)
+
+
+@settings(max_examples=max(10, settings().max_examples // 2))
+@given(EVENTS)
+def test_deliveries_applied_in_order_are_the_answer(
+    tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, int]]
+) -> None:
+    sink = Receiver()
+    with Store(tmp_path_factory.mktemp("deliveries") / "store", create=True) as store:
+        put(store, 0)
+        one = deliverer(store, sink)
+        for kind, at in events:
+            if kind == "put":
+                put(store, at, at // 2, key="ab"[at % 2])
+            elif kind == "compact":
+                store.compact("p")
+            elif kind == "undo" and len(sources := [s.short for s in store.sources("p")]) > 1:
+                store.undo("p", sources[at % len(sources)])
+            elif kind == "restart":
+                one = deliverer(store, sink)
+            elif kind in ("before", "after", "away"):
+                setattr(
+                    sink, "after" if kind == "after" else "before", SinkUnavailable("x") if kind == "away" else Killed()
+                )
+                try:
+                    one.step()
+                except SinkUnavailable:
+                    pass
+                except Killed:
+                    one = deliverer(store, sink)
+                sink.before = sink.after = None
+            else:
+                one.step()
+        for _ in range(2):
+            one.step()
+        assert rows_after(sink.once()) == answer(store)
+        assert [one.id for one in sink.once()] == [f"n/{n}" for n in range(1, len(sink.once()) + 1)]
+
+
+MUTANTS = {
+    "what was interrupted is not delivered again": lambda patch: patch.setattr(
+        KeptDeliveries, "take", _delivered(KeptDeliveries.take)
+    ),
+    "it is kept after it was delivered": lambda patch: patch.setattr(Deliverer, "_prepare", _late(Deliverer._prepare)),
+    "where the follower was is forgotten": lambda patch: patch.setattr(
+        "runtime.live.following.Follower.restore", lambda self, state: None
+    ),
+}
+
+
+def _delivered(take: Any) -> Any:
+    return lambda self: (take(self)[0], True)
+
+
+def _late(prepare: Any) -> Any:
+    def mutant(self: Any, found: Any) -> Any:
+        kept, self.kept = self.kept, None
+        try:
+            is_any = prepare(self, found)
+        finally:
+            self.kept = kept
+        return is_any
+
+    return mutant
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_mutants(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
+    MUTANTS[mutant](monkeypatch)
+    few = settings(max_examples=200, phases=[Phase.generate], database=None, deadline=None, derandomize=True)
+    law = test_deliveries_applied_in_order_are_the_answer.hypothesis.inner_test  # type: ignore[attr-defined]
+    with pytest.raises((AssertionError, ExceptionGroup, ValueError)):
+        few(given(EVENTS)(lambda events: law(tmp_path_factory, events)))()
+
+
+# ---- what a user calls
+
+
+def test_a_file_has_each_event_once(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out.ndjson"
+    for n in range(3):
+        put(store, 60 * n)
+        assert store.deliver(BY_MINUTE, str(out), name="n", every="5ms", until_idle="20ms") == 1
+    events = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [e["id"] for e in events] == ["n/1/1", "n/2/1", "n/2/2", "n/3/1", "n/3/2"]
+    assert rows_after([Delivery("", tuple(events))]) == answer(store)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"to": "out"}, "it needs a name, under which it goes on"),
+        ({"to": "out", "name": "a/b"}, "a name for deliveries has letters"),
+        ({"to": "ftp://x", "name": "n"}, "a sink is a file, - for standard output"),
+        ({"to": "out", "name": "n", "connection": {"a": "b"}}, "only https:// and kafka:// have settings"),
+        ({"to": "https://x", "name": "n", "connection": {"secrets": "b"}}, "no setting secrets of a webhook; did you"),
+        ({"to": "https://x", "name": "n", "connection": {"secret": "whsec_?"}}, "whsec_ and a key in base64"),
+        ({"to": "nothing/out", "name": "n"}, "nothing/out cannot be written: No such file"),
+        ({"to": "kafka://b/t?group=g", "name": "n"}, "has neither a group nor columns"),
+        ({"to": "-", "mode": "table"}, "mode is 'changes' or 'final'"),
+        ({"to": "-", "alert": Alert("n"), "mode": "final"}, "and of an alert 'changes'"),
+        ({"to": "-", "alert": Alert()}, "an alert has a condition, either when="),
+        ({"to": "-", "alert": Alert("n", "m")}, "an alert has a condition, either when="),
+        ({"to": "-", "alert": Alert(silent_since="m")}, "silent_since= needs hold="),
+        ({"to": "-", "alert": Alert("n", hold="x")}, r"alert\(hold\)"),
+        ({"to": "-", "alert": Alert("nn")}, "there is no column 'nn' in the answer; did you mean 'n'"),
+        ({"to": "-", "alert": Alert("n")}, "column 'n' is int64, it must be true or false"),
+        ({"to": "-", "alert": Alert(silent_since="n", hold="1m")}, "column 'n' is int64, it must be a time"),
+    ],
+)
+def test_mistakes(store: Store, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], said: str) -> None:
+    monkeypatch.chdir(Path(store.objects.root).parent)  # type: ignore[attr-defined]
+    put(store, 1)
+    with pytest.raises(QueryError, match=said):
+        store.deliver(BY_MINUTE, options.pop("to"), every="5ms", until_idle="10ms", **options)
