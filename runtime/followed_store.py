@@ -97,6 +97,21 @@ class FollowedStore(QueriedStore):
         answers = followed(follower, options)
         return answers if mode == "table" else (change for answer in answers for change in answer.changes)
 
+    def follower(
+        self,
+        metric: Stream | str,
+        since: Moment | None = None,
+        params: Mapping[str, object] | None = None,
+        *,
+        lateness: str | timedelta = "0s",
+        mode: Literal["changes", "table", "final"] = "changes",
+    ) -> Follower:
+        """What ``follow`` goes by, for a caller with a loop of its own: each ``step`` looks once, and waits for
+        nothing."""
+        from runtime.live.following import FollowOptions
+
+        return self._followed(metric, since, params, FollowOptions.of("1s", lateness, None, mode))[0]
+
     def _followed(
         self,
         metric: Stream | str,

@@ -19,6 +19,7 @@ from deploy.commands import (
     query_command,
     rejects_command,
     retain_command,
+    serve_command,
     simulate,
     store,
     undo_command,
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Command] = (
     | format_list.COMMANDS
     | query_command.COMMANDS
     | follow_command.COMMANDS
+    | serve_command.COMMANDS
     | points_commands.COMMANDS
     | publish.COMMANDS
     | store.COMMANDS

@@ -1,0 +1,1 @@
+"""A store over HTTP: points come in, published queries are answered and followed."""

@@ -1,0 +1,57 @@
+"""A store that is served on loopback, and a caller of it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from deploy.serving.application import application
+from runtime import Store
+
+
+class Caller:
+    """Sends requests to a port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def __call__(
+        self, method: str, path: str, body: str | bytes | None = None, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        """The status, the headers and the body of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            given = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, given)
+            answer = connection.getresponse()
+            return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+    def json(self, method: str, path: str, body: str | bytes | None = None, **headers: str) -> tuple[int, Any]:
+        """The status and the body as JSON."""
+        status, _, text = self(method, path, body, **headers)
+        return status, json.loads(text)
+
+
+@contextmanager
+def served(store: Store, **options: Any) -> Iterator[Caller]:
+    """The store, served as long as the block lasts."""
+    server = uvicorn.Server(uvicorn.Config(application(store, **options), log_level="critical", lifespan="off"))
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            yield Caller(listening.getsockname()[1])
+        finally:
+            server.should_exit = server.force_exit = True
+            thread.join()
