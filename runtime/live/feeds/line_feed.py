@@ -1,13 +1,18 @@
-"""Lines of standard input, or of a named pipe: what was read cannot be read again, but its end is known."""
+"""Lines of standard input, a named pipe or a socket: what was read cannot be read again, but its end is known."""
 
 from __future__ import annotations
 
 import os
 import select
+import socket
+import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from runtime.errors import IngestError
 from runtime.ingest.inputs.inputs import BytesInput
 from runtime.ingest.inputs.settings import Settings
 from runtime.live.chains import SourceChain
@@ -21,7 +26,8 @@ _HEAD = 1 << 16
 class LineFeed:
     """The lines of an open file descriptor, which are counted: the position is their number since the feed began.
 
-    With ``skips``, the producer begins with its first line again: those that are committed are left out.
+    With ``skips``, the producer begins with its first line again: those that are committed are left out. ``is_own``:
+    the descriptor is closed with the feed.
     """
 
     def __init__(
@@ -31,10 +37,11 @@ class LineFeed:
         chain: SourceChain,
         settings: Settings,
         skips: bool = False,
+        is_own: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fd, self._name, self._chain, self._clock = fd, name, chain, clock
-        self._settings = settings
+        self._settings, self._is_own = settings, is_own
         self._text: RecordText | None = None
         self._csv: CsvRows | None = None
         self._waiting = b""
@@ -57,7 +64,7 @@ class LineFeed:
             left = until - self._clock()
             if left <= 0 or not select.select([self._fd], [], [], left)[0]:
                 break
-            data = os.read(self._fd, _READ)
+            data = self._read()
             self._is_at_end = not data
             self._waiting += data
         if (size := self._whole()) and (piece := self._piece(size)) is not None:
@@ -75,6 +82,17 @@ class LineFeed:
 
     def close(self) -> None:
         """See ``Feed``."""
+        if self._is_own:
+            os.close(self._fd)
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._fd, _READ)
+        except OSError as error:
+            raise IngestError(
+                f"{self._name}: {error.strerror}, after {self.lines:,} lines were committed. Have the lines behind"
+                " these sent again, or all of them, with --from committed."
+            ) from None
 
     def _reload(self) -> None:
         reached = self._chain.reached()
@@ -118,3 +136,46 @@ class LineFeed:
         return Piece(
             given, self._chain, number, self._chain.position(lines=self.lines + lines), rows=rows, acknowledges=size
         )
+
+
+SOCKETS = ("tcp://", "unix://")
+"""How the addresses of sockets begin."""
+
+_PATIENCE = 10.0
+
+
+def are_lines(source: str) -> bool:
+    """Whether ``source`` is standard input, a socket, or another file that can be read only once."""
+    if source == "-" or source.startswith(SOCKETS):
+        return True
+    return os.path.exists(source) and not os.path.isdir(source) and not os.path.isfile(source)
+
+
+def opened_lines(source: str) -> int:
+    """The descriptor of such a source, connected or opened; IngestError if it cannot be."""
+    if source == "-":
+        return sys.stdin.fileno()
+    try:
+        if source.startswith("tcp://"):
+            return _connected(source)
+        path = source.removeprefix("unix://")
+        if source.startswith("unix://") or stat.S_ISSOCK(os.stat(source).st_mode):
+            with socket.socket(socket.AF_UNIX) as one:
+                one.connect(path)
+                return one.detach()
+        return os.open(source, os.O_RDONLY)
+    except OSError as error:
+        raise IngestError(f"{source} cannot be read: {error.strerror or error}.") from None
+
+
+def _connected(source: str) -> int:
+    try:
+        parts = urlsplit(source)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port or parts.path not in ("", "/") or parts.query:
+        raise IngestError(f"tcp://HOST:PORT is a socket that sends lines, got {source!r}.")
+    with socket.create_connection((host, port), timeout=_PATIENCE) as one:
+        one.settimeout(None)
+        return one.detach()

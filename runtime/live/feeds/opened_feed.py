@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 
 from runtime.catalogue import Catalogue
@@ -13,7 +12,7 @@ from runtime.ingest.inputs.settings import Settings
 from runtime.live.chains import SourceChain
 from runtime.live.feeds.feed import Feed
 from runtime.live.feeds.folder_feed import FolderFeed
-from runtime.live.feeds.line_feed import LineFeed
+from runtime.live.feeds.line_feed import SOCKETS, LineFeed, are_lines, opened_lines
 from runtime.live.feeds.text_records import JSON, LINES
 
 BEGINNING, END, COMMITTED = "beginning", "end", "committed"
@@ -41,20 +40,19 @@ def open_feed(
     settled: float,
     connection: Mapping[str, str] | None = None,
 ) -> Feed:
-    """The feed ``source``: ``-``, a named pipe, a folder, a pattern of files, or topics of a broker, to which
+    """The feed ``source``: ``-``, a named pipe, a socket, a folder, a pattern of files, or topics of a broker, to which
     ``connection`` has the settings."""
     if source.startswith((*KAFKA, *MQTT)):
         return _broker_feed(source, catalogue, stream, name, start, settings, connection or {})
     if connection:
         raise IngestError(f"only a feed of {', '.join((*KAFKA, *MQTT))} has settings of a connection, not {source}.")
-    is_pipe = source == "-" or (os.path.exists(source) and not os.path.isdir(source) and not os.path.isfile(source))
-    if is_pipe:
+    if are_lines(source):
         if start == END:
-            raise IngestError(f"a pipe has no end to start from: --from is {BEGINNING} or {COMMITTED}.")
-        called = STDIN if source == "-" else os.path.abspath(source)
+            raise IngestError(f"a pipe or socket has no end to start from: --from is {BEGINNING} or {COMMITTED}.")
+        called = STDIN if source == "-" else source if source.startswith(SOCKETS) else os.path.abspath(source)
         chain = SourceChain(catalogue, stream, name or called, name or called)
-        fd = sys.stdin.fileno() if source == "-" else os.open(source, os.O_RDONLY)
-        return LineFeed(fd, called, chain, settings, start == COMMITTED)
+        fd = opened_lines(source)
+        return LineFeed(fd, called, chain, settings, start == COMMITTED, is_own=source != "-")
     if start == COMMITTED:
         raise IngestError(f"a folder goes on behind what is committed anyway: --from is {BEGINNING} or {END}.")
     called = name or os.path.abspath(source)

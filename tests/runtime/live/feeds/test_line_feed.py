@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -155,3 +159,69 @@ def test_the_last_of_a_chain_is_found(store: Store, count: int) -> None:
         store.catalogue.commit(STREAM, schema, entry, (), new_attempt())
     reached = chain.reached()
     assert (reached.number, reached.position) == (count, {"lines": count} if count else None)
+
+
+# ---- sockets
+
+
+def serving(listening: socket.socket, *sent: bytes, resets: bool = False) -> threading.Thread:
+    """Sends this to the first caller, then closes the connection."""
+
+    def serve() -> None:
+        one, _ = listening.accept()
+        with one:
+            for data in sent:
+                one.sendall(data)
+            if resets:
+                time.sleep(0.3)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return thread
+
+
+def watched(store: Store, source: str, **options: Any) -> Any:
+    return store.watch(STREAM, source, key="k", time="t", unit="s", every="20ms", compact=False, **options)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix", "path"])
+def test_lines_of_a_socket(store: Store, tmp_path: Path, kind: str) -> None:
+    with socket.socket(socket.AF_INET if kind == "tcp" else socket.AF_UNIX) as listening:
+        listening.bind(("127.0.0.1", 0) if kind == "tcp" else str(tmp_path / "s"))
+        listening.listen()
+        path, port = str(tmp_path / "s"), listening.getsockname()[1] if kind == "tcp" else 0
+        source = {"tcp": f"tcp://127.0.0.1:{port}", "unix": f"unix://{path}", "path": path}[kind]
+        text = lines(1, 2, 3).encode()
+        thread = serving(listening, text[:30], text[30:-1])  # the last line without its end
+        assert watched(store, source).rows == 3
+        thread.join()
+        thread = serving(listening, lines(1, 2, 3, 4).encode())
+        assert watched(store, source, start="committed").rows == 1
+        thread.join()
+    assert numbers_in(store) == [1, 2, 3, 4]
+
+
+def test_a_connection_that_is_reset(store: Store) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        source = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+        thread = serving(listening, lines(1, 2).encode(), b'{"k": "a"', resets=True)
+        with pytest.raises(IngestError, match="Connection reset by peer, after 2 lines were committed"):
+            watched(store, source)
+        thread.join()
+    assert numbers_in(store) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("tcp://127.0.0.1:9", "tcp://127.0.0.1:9 cannot be read: Connection refused"),
+        ("tcp://127.0.0.1", "tcp://HOST:PORT is a socket that sends lines"),
+        ("tcp://127.0.0.1:x", "tcp://HOST:PORT is a socket that sends lines"),
+        ("tcp://127.0.0.1:9/path", "tcp://HOST:PORT is a socket that sends lines"),
+        ("unix:///nothing/here", "cannot be read: No such file"),
+    ],
+)
+def test_sockets_that_are_none(store: Store, source: str, said: str) -> None:
+    with pytest.raises(IngestError, match=said):
+        watched(store, source)
