@@ -11,8 +11,8 @@ from dataflow.expressions.expr import Expr, expr
 from dataflow.expressions.over_calls import Columns, columns_of, counted, directions
 from dataflow.language.timelines import Chain
 from dataflow.steps import Compare, Limit, Pivot, Sort, Top
+from dataflow.steps.answers.compare import shift_of
 from dataflow.steps.pivot import MOST_VALUES
-from dataflow.times.durations import parse_duration
 from dataflow.values.constants import Literal, plain
 from dataflow.values.mistaken import listed_values, shown, text_of
 from dataflow.values.settings import Setting, checked_setting
@@ -105,18 +105,12 @@ class FinishedTables(Chain):
         ``"left"`` (those of the range). A day is 24 hours. Use it before ``filter``, ``sort`` and ``limit``; twice for
         two shifts, with another prefix.
         """
-        if isinstance(shift, Setting):
-            raise DataflowError("compare(shift) takes a length of time like '-7d', and no parameter")
-        sign, length = 1, shift
-        if isinstance(shift, str):
-            sign, length = (-1 if shift.startswith("-") else 1), shift.removeprefix("-").removeprefix("+")
-        elif isinstance(shift, timedelta) and shift < timedelta(0):
-            sign, length = -1, -shift
         if how not in ("full", "left"):
             raise DataflowError(f"compare: how is 'full' or 'left', got {shown(how)}")
         if not text_of(prefix, "compare(prefix)"):
             raise DataflowError("compare: the prefix is empty")
-        return self._then(Compare(sign * parse_duration(length, "compare(shift)"), prefix, how))
+        found = checked_setting(shift, shift_of) if isinstance(shift, Setting) else shift_of(shift)
+        return self._then(Compare(cast(int, found), prefix, how))
 
 
 _OF = "pivot: of= takes names of columns or an aggregate"

@@ -174,7 +174,7 @@ def test_choices_of_lengths(store: Store) -> None:
             "a list of lengths takes no parameters",
         ),
         (lambda: U.number(decimal=P("d", default=",")), "number: decimal is one sign"),
-        (lambda: S.group_by("u").agg(n=N).compare(P("s", default="1h")), "no parameter"),
+        (lambda: S.group_by("u").agg(n=N).compare(P("s", default="0s")), "must be longer than zero"),
     ],
 )
 def test_where_parameters_cannot_stand(wrong: Callable[[], Any], said: str) -> None:

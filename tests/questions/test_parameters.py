@@ -46,6 +46,10 @@ CASES: dict[str, tuple[df.Stream, dict[str, Any], df.Stream]] = {
         S.sessionize(P("gap", default=timedelta(hours=1))).agg(n=N), {}, S.sessionize("1h").agg(n=N)),
     "a length that is given": (
         S.sessionize(P("gap")).agg(n=N), {"gap": timedelta(minutes=5)}, S.sessionize("5m").agg(n=N)),
+    "a shift": (
+        PER_WORD.compare(P("back", default="-5m")), {"back": "-10s"}, PER_WORD.compare("-10s")),
+    "a shift as the default": (
+        PER_WORD.compare(P("back", default=timedelta(seconds=-10))), {}, PER_WORD.compare("-10s")),
     "keys at least": (
         S.state_duration("u").at_least(P("n", default=1), U == "q"), {"n": 2},
         S.state_duration("u").at_least(2, U == "q")),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from dataflow.binding.typing import Expressions, GraphError, Shape
 from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import RANGE, STATEFUL
-from dataflow.expressions.node import quoted
+from dataflow.expressions.node import option_text, quoted
 from dataflow.json import fields as json
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.reading import Reader
@@ -22,8 +23,9 @@ from dataflow.steps.order import Limit, Sort
 from dataflow.steps.rows import Filter
 from dataflow.steps.top import Top
 from dataflow.tables.answer_tables import AnswerTable, answer_in
-from dataflow.times.durations import written_duration
+from dataflow.times.durations import parse_duration, written_duration
 from dataflow.typed.clock import CLOCK_PARTS, asks_clock
+from dataflow.values.settings import Setting
 from operators.types import Type
 
 _OWN_TIMES = ("start", "end", "cohort", "entry")
@@ -36,11 +38,23 @@ def _shift_in(reader: Reader, value: Any, where: str) -> int:
     return value
 
 
+def shift_of(value: object, where: str = "compare(shift)") -> int:
+    """Microseconds of a length of time with a sign (``"-7d"``); DataflowError for anything else."""
+    sign: int = 1
+    if isinstance(value, str):
+        sign, value = (-1 if value.startswith("-") else 1), value.removeprefix("-").removeprefix("+")
+    elif isinstance(value, timedelta) and value < timedelta(0):
+        sign, value = -1, -value
+    return sign * parse_duration(value, where)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, eq=False)
 class Compare(Step, op="compare"):
     """Beside each group the values of the range that is ``shift`` microseconds later, under names with a ``prefix``."""
 
-    shift: int = json.field_of(lambda value: value, _shift_in)
+    shift: int = json.field_of(
+        lambda value: value, _shift_in, value=lambda value, where, others: shift_of(value, where)
+    )
     prefix: str = json.text()
     how: str = json.choice("full", "left")
 
@@ -49,8 +63,10 @@ class Compare(Step, op="compare"):
 
     def calls(self) -> list[str]:
         """See Step."""
-        shift = f"{'-' if self.shift < 0 else ''}{written_duration(abs(self.shift))}"
         options = given({"prefix": (self.prefix, "before_"), "how": (self.how, "full")})
+        if isinstance(self.shift, Setting):
+            return [call("compare", [option_text("shift", self.shift), *options])]
+        shift = f"{'-' if self.shift < 0 else ''}{written_duration(abs(self.shift))}"
         return [call("compare", [quoted(shift), *options])]
 
     def inner(self, before: Sequence[Step]) -> tuple[InnerMetric, ...]:
