@@ -126,3 +126,25 @@ def test_a_watcher_that_is_asked_to_stop(tmp_path: Path, broker: str, topic: str
 def test_there_is_no_such_topic(tmp_path: Path, broker: str) -> None:
     with Store(tmp_path / "store", create=True) as store, pytest.raises(IngestError, match="there is no topic nothing"):
         store.watch("s", f"kafka://{broker}/nothing", key="k", time="t", unit="s", until_idle="1s")
+
+
+def test_changes_are_delivered_to_a_topic(tmp_path: Path, broker: str, topic: str) -> None:
+    by_minute = df.stream("p").group_by(m=df.time().truncate("1m")).agg(n=df.count())
+    with Store(tmp_path / "store", create=True) as store:
+        for n in range(3):
+            store.ingest("p", {"k": ["a"], "t": [60 * n]}, key="k", time="t", unit="s", progress=False)
+            count = store.deliver(by_minute, f"kafka://{broker}/{topic}", name="n", every="20ms", until_idle="100ms")
+            assert count == 1
+    consumer = pytest.importorskip("confluent_kafka").Consumer(
+        {"bootstrap.servers": broker, "group.id": "g", "auto.offset.reset": "earliest"}
+    )
+    library = pytest.importorskip("confluent_kafka")
+    consumer.assign([library.TopicPartition(topic, n, library.OFFSET_BEGINNING) for n in range(3)])
+    found: dict[str, Any] = {}
+    end = time.monotonic() + 60
+    while len(found) < 5 and time.monotonic() < end:
+        for message in consumer.consume(10, timeout=0.5):
+            found[message.key().decode()] = json.loads(message.value())
+    consumer.close()
+    assert sorted(found) == ["n/1/1", "n/2/1", "n/2/2", "n/3/1", "n/3/2"]
+    assert all(event["id"] == key for key, event in found.items())

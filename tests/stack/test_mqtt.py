@@ -132,7 +132,7 @@ def test_a_broker_that_is_started_again(tmp_path: Path, broker: Broker, publishe
     if abruptly:
         broker.stop()
         broker.start(abruptly=True)
-    process = watch(tmp_path, broker, "--until-idle", "20s")
+    process = watch(tmp_path, broker, "--until-idle", "8s")
     for _ in range(3):
         publisher.send(300)
         time.sleep(2)  # what it has taken is on the disk

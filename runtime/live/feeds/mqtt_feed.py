@@ -39,6 +39,9 @@ _KEEPALIVE = 60
 _PATIENCE = 10.0
 """Seconds to wait for the broker's answer."""
 
+_AGAIN = 2.0
+"""Seconds between two tries to connect."""
+
 _FULL, _QUIET = 10, 0.05
 """With so many messages waiting, and none for so many seconds, the broker may wait for acknowledgements: many let
 twenty messages be under way."""
@@ -156,7 +159,7 @@ class MqttFeed:
         self._size = 0
         self._is_connected = self._was_connected = False
         self._connection = 0
-        self._begun = float("-inf")
+        self._next_try = float("-inf")
         self._failed: IngestError | None = None
         self._trouble: str | None = None
         self._said: str | None = None
@@ -224,7 +227,7 @@ class MqttFeed:
         """Let messages come until there are enough for a piece."""
         last = self._clock()
         while self._failed is None and self._size < MOST_BYTES and (left := until - self._clock()) > 0:
-            if not self._is_connected and self._clock() >= self._begun + _PATIENCE:
+            if not self._is_connected and self._clock() >= self._next_try:
                 self._try_to_connect()
                 if self._trouble is not None or self._failed is not None:
                     return
@@ -237,7 +240,7 @@ class MqttFeed:
                 return
 
     def _try_to_connect(self) -> None:
-        self._begun = self._clock()
+        self._next_try = self._clock() + _PATIENCE  # for its answer
         if self._was_connected and not self._is_mine():
             self._failed = self._taken_over()
             return
@@ -246,6 +249,7 @@ class MqttFeed:
         except OSError as error:
             said = error.strerror or str(error)
             self._trouble = f"{self._topics.host}:{self._topics.port} cannot be reached: {said}"
+            self._next_try = self._clock() + _AGAIN
 
     def _connected(self, client: Any, data: object, flags: Any, reason: Any, properties: object) -> None:
         if reason.is_failure:
@@ -273,7 +277,7 @@ class MqttFeed:
             self._failed = IngestError(f"{self._topics}: the broker refuses the subscription: {refused[0]}.")
 
     def _disconnected(self, client: Any, data: object, flags: object, reason: Any, properties: object) -> None:
-        self._is_connected, self._begun = False, float("-inf")
+        self._is_connected, self._next_try = False, float("-inf")
         if getattr(reason, "value", reason) == _TAKEN_OVER:
             self._failed = self._taken_over()
         else:
