@@ -193,7 +193,8 @@ class FollowedStore(QueriedStore):
         if name is not None:
             self._be_there()
             condition = None if alert is None else list(map(str, astuple(alert)))
-            asked = [to_dict(request.steps), str(since), mode, options.lateness, condition]
+            values = sorted((request.params or {}).items())
+            asked = [to_dict(request.steps), values, str(since), mode, options.lateness, condition, to]
             digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
             kept = KeptDeliveries(self.objects, self.catalogue, checked_name(name), digest)
         sink = open_sink(to, connection or {})

@@ -172,11 +172,18 @@ class Store(FollowedStore):
             "id": id, "missing_key": missing_key, "preset": preset, **reading,
         }  # fmt: skip
 
+        taken: list[IngestReport] = []
+
         def take(piece: Piece) -> IngestReport:
             report = ingest(
                 self.objects, self.catalogue, stream, [piece.given], position=piece.position, rows=piece.rows, **given  # type: ignore[arg-type]
             )  # fmt: skip
-            return self._after(report, False) if compact else report
+            taken[:] = [report]
+            return report
+
+        def after_commit() -> None:
+            while compact and taken:
+                self._after(taken.pop(), False)
 
         watch = StreamWatch(self.catalogue, stream, take, given)
         feed = open_feed(
@@ -186,7 +193,7 @@ class Store(FollowedStore):
         quiet = QuietPartitions(StreamWatermark(self.catalogue, stream, is_kept=True), options.idle)
         watcher = Watcher(
             feed, watch.take, watch.set_aside, options.every, stop or threading.Event(), on_commit,
-            lambda: watch.note_quiet(quiet),
+            lambda: watch.note_quiet(quiet), after_commit,
         )  # fmt: skip
         try:
             return watcher.run(options.until_idle)

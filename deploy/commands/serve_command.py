@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,15 +60,16 @@ def _serve(options: argparse.Namespace) -> int:
         raise UsageError(f"whoever reaches {options.host} could read and write the store: give --token-file")
     store = Store(options.store, create=not options.read_only)
     store.streams()  # an error now, rather than with the first request
+    closing = threading.Event()
     app = application(
-        store, {*LOOPBACK, options.host, *options.allow_host}, options.allow_origin, token, options.read_only
+        store, {*LOOPBACK, options.host, *options.allow_host}, options.allow_origin, token, options.read_only, closing
     )
     config = uvicorn.Config(
         app, log_level="warning", limit_concurrency=_IN_FLIGHT, server_header=False, timeout_graceful_shutdown=10
     )
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
-    with _listening(options.host, options.port) as listening, _stopping(server):
+    with _listening(options.host, options.port) as listening, _stopping(server, closing):
         host, port = listening.getsockname()[:2]
         print(f"listening at http://{f'[{host}]' if ':' in host else host}:{port}", file=sys.stderr, flush=True)
         server.run([listening])
@@ -87,12 +89,13 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _stopping(server: uvicorn.Server) -> Iterator[None]:
+def _stopping(server: uvicorn.Server, closing: threading.Event) -> Iterator[None]:
     """SIGTERM and Ctrl-C end the server once its requests are answered; a second one, at once."""
 
     def handle(number: int, frame: object) -> None:
         server.force_exit = server.should_exit
         server.should_exit = True
+        closing.set()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -109,8 +112,8 @@ def _token(path: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "it is not text"
         raise DataflowError(f"--token-file {path} cannot be read: {said}") from None
-    if len(token) < 16 or any(c.isspace() for c in token):
-        raise DataflowError(f"--token-file {path}: a token has at least 16 characters and no blanks")
+    if len(token) < 16 or not token.isascii() or any(c.isspace() for c in token):
+        raise DataflowError(f"--token-file {path}: a token has at least 16 characters of ASCII, and no blanks")
     return token
 
 

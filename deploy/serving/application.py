@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 
 from starlette.applications import Starlette
@@ -24,16 +25,18 @@ def application(
     origins: Collection[str] = (),
     token: str | None = None,
     read_only: bool = False,
+    closing: threading.Event | None = None,
 ) -> ASGIApp:
-    """The application of a store; see ``Guard``. With ``read_only``, no points are taken."""
+    """The application of a store; see ``Guard``. With ``read_only``, no points are taken; connections that wait for
+    changes end once ``closing`` is set."""
     api = [*points_routes.routes(read_only), *query_routes.routes()]
     handlers = {DataflowError: problem, HTTPException: problem, Exception: problem}
     app = Starlette(
         routes=[Route("/healthz", _healthy), Mount("/api/v1", routes=api)],
         exception_handlers=handlers,
     )
-    app.state.store = store
-    return Guard(app, hosts, origins, token)
+    app.state.store, app.state.closing = store, closing or threading.Event()
+    return Guard(app, {host.lower() for host in hosts}, {origin.rstrip("/") for origin in origins}, token)
 
 
 async def _healthy(request: Request) -> PlainTextResponse:

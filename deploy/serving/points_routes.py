@@ -5,18 +5,24 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import anyio
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from deploy.serving.problems import Problem
 from operators.nearest import meant
+from runtime.catalogue.items.entries import check_stream
 from runtime.display.text_tables import iso
+from runtime.errors import StoreError
 from runtime.store import Store, StreamInfo
 
 MOST_BYTES = 8 << 20
 """Bytes of a request's body."""
+
+PATIENCE = 60.0
+"""Seconds in which a body must come."""
 
 _OPTIONS = ("key", "time", "unit", "format", "duplicates", "id", "missing_key", "preset")
 """Query parameters of a post: those of an ingest. A stream that is there knows its own."""
@@ -53,6 +59,10 @@ async def _post(request: Request) -> JSONResponse:
         if name not in _OPTIONS:
             known = f"{meant(name, _OPTIONS, 'known')} are {', '.join(_OPTIONS)}"
             raise Problem(400, f"there is no parameter {name!r:.100}; {known}")
+    try:
+        check_stream(request.path_params["name"])
+    except StoreError as error:
+        raise Problem(400, str(error)) from None
     if not (body := await _body(request)).strip():
         raise Problem(422, "the body is empty: send points as JSON, one a line or in an array")
     key = request.headers.get("idempotency-key")
@@ -63,15 +73,21 @@ async def _post(request: Request) -> JSONResponse:
 
 
 async def _body(request: Request) -> bytes:
-    encoding = request.headers.get("content-encoding", "identity")
+    encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip", "zstd"):
         raise Problem(415, f"Content-Encoding is gzip or zstd, or left out, not {encoding!r:.100}")
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MOST_BYTES:
-            raise Problem(413, f"a body has at most {MOST_BYTES:,} bytes: send the points in several requests")
-        parts.append(part)
+    try:
+        with anyio.fail_after(PATIENCE):
+            async for part in request.stream():
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise Problem(413, f"a body has at most {MOST_BYTES:,} bytes: send the points in several requests")
+                parts.append(part)
+    except TimeoutError:
+        raise Problem(408, f"the body did not come within {PATIENCE:.0f} seconds") from None
+    except ClientDisconnect:
+        raise Problem(400, "the body is not whole") from None
     return b"".join(parts)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import AsyncIterator, Collection
 from typing import Any
 
@@ -14,6 +16,7 @@ from starlette.routing import Route
 from dataflow.times.durations import parse_duration
 from deploy.serving.problems import Problem
 from deploy.values import parameter_value
+from operators.errors import DataflowError
 from operators.nearest import meant
 from runtime.display.json_form import plain_rows
 from runtime.live.row_changes import json_text
@@ -27,6 +30,9 @@ _FORMATS = {
     "csv": "text/csv; charset=utf-8",
 }
 _PARAM = "param."
+_LEAST = 0.1
+"""The least seconds between two looks."""
+
 _SILENCE = 15.0
 """Seconds after which a connection that waits for changes hears that it is alive."""
 
@@ -81,7 +87,7 @@ def _text(result: Result, form: str) -> str:
     return result.to_csv() or "" if form == "csv" else result.to_json() or ""
 
 
-async def _changes(request: Request) -> StreamingResponse:
+async def _changes(request: Request) -> Response:
     """Server-sent events: ``event`` is the pane, ``data`` the change."""
     given, params = _asked(request, "since", "lateness", "every", "mode")
     store: Store = request.app.state.store
@@ -91,24 +97,39 @@ async def _changes(request: Request) -> StreamingResponse:
     if mode not in ("changes", "final"):
         raise Problem(400, f"the mode is changes or final, not {mode!r:.100}")
     seconds = parse_duration(every, "every") / 1_000_000
+    if seconds < _LEAST:
+        raise Problem(400, f"every is at least {1000 * _LEAST:.0f}ms")
     lateness = given.get("lateness", "0s")
+    headers, kind = {"cache-control": "no-store"}, "text/event-stream"
     follower = await run_in_threadpool(
         lambda: store.follower(name, given.get("since"), params, lateness=lateness, mode=mode)
     )
+    first = await run_in_threadpool(follower.step)  # an error in what is asked is one of the request
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type=kind)
+    closing: threading.Event = request.app.state.closing
 
     async def events() -> AsyncIterator[str]:
-        said = anyio.current_time()
-        while True:
-            answer = await run_in_threadpool(follower.step)
-            for change in answer.changes if answer is not None else ():
-                yield f"event: {change.pane}\ndata: {change.to_json()}\n\n"
-                said = anyio.current_time()
-            if anyio.current_time() - said >= _SILENCE:
+        answer, said, looked = first, anyio.current_time(), anyio.current_time()
+        while not closing.is_set():
+            now = anyio.current_time()
+            if answer is None and now - looked >= seconds:
+                looked = now
+                try:
+                    answer = await run_in_threadpool(follower.step)
+                except DataflowError as error:
+                    yield f"event: error\ndata: {json.dumps({'detail': str(error)})}\n\n"
+                    return
+            if answer is not None:
+                for change in answer.changes:
+                    yield f"event: {change.pane}\ndata: {change.to_json()}\n\n"
+                answer, said = None, now
+            if now - said >= _SILENCE:
                 yield ": still here\n\n"
-                said = anyio.current_time()
-            await anyio.sleep(seconds)
+                said = now
+            await anyio.sleep(min(seconds, 0.5))
 
-    return StreamingResponse(events(), headers={"cache-control": "no-store"}, media_type="text/event-stream")
+    return StreamingResponse(events(), headers=headers, media_type=kind)
 
 
 def _asked(request: Request, *names: str) -> tuple[dict[str, str], dict[str, object]]:

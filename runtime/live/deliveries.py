@@ -36,7 +36,7 @@ State = Mapping[str, Any]
 
 def checked_name(name: str) -> str:
     """The name under which something is delivered; QueryError for one that cannot be."""
-    if _NAME.fullmatch(name) is None:
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         raise QueryError(f"a name for deliveries has letters, digits, '.', '_' and '-', at most 100, got {name!r}")
     return name
 
@@ -44,46 +44,58 @@ def checked_name(name: str) -> str:
 @dataclass
 class KeptDeliveries:
     """The last delivery under a ``name``, of the query with this digest, and where its follower was; one process has it
-    at a time."""
+    at a time.
+
+    An id has an ``epoch``, drawn when there is nothing under this name, so that no id is given twice, also after a
+    recovery or an erasure.
+    """
 
     objects: ObjectStore
     catalogue: Catalogue
     name: str
     query: str
     process: str = field(default_factory=lambda: secrets.token_hex(8))
+    epoch: str = field(default_factory=lambda: secrets.token_hex(4))
     _number: int = 0
 
     def take(self) -> tuple[State | None, bool]:
         """What was kept last, if anything, and whether it was delivered; from now on it is this process's."""
-        if (self.catalogue.note(self._note) or {}).get("query", self.query) != self.query:
-            raise QueryError(
-                f"another metric, or with another range, alert or parameters, is delivered as {self.name!r}: deliver "
-                "this one under another name"
-            )
-        self._change(lambda held: {**held, "process": self.process}, is_new=True)
         held = self.catalogue.note(self._note) or {}
-        self._number = int(held.get("number", 0))
+        kept = [info.path for info in self.objects.list(f"{FOLDER}/{self.name}/")]
         path = held.get("path")
-        if path is None or not any(info.path == path for info in self.objects.list(path)):
-            return None, True  # nothing yet, or it went with an erased key
+        if path not in kept:  # nothing yet; it went with an erased key; or the catalogue is another than it was
+            path, held = (max(kept), {**held, "is_delivered": False}) if kept else (None, held)
+        state = None if path is None else self._read(path)
+        if (held if state is None else state).get("query", self.query) != self.query:
+            raise QueryError(
+                f"another metric, or with another range, alert, sink or parameters, is delivered as {self.name!r}: "
+                "deliver this one under another name"
+            )
+        if state is not None:
+            _, self.epoch, number = state["id"].split("/")
+            self._number = int(number)
+        self._change(lambda held: {**held, "process": self.process}, is_new=True)
+        return state, state is None or bool(held["is_delivered"])
+
+    def _read(self, path: str) -> State:
         data = self.objects.read(path, 0, self.objects.size(path))
         try:
             state: State = json.loads(zstandard.ZstdDecompressor().decompress(data))
         except (zstandard.ZstdError, ValueError) as error:
             raise FormatError(f"{path} is damaged ({error}): delete it, and all is delivered anew") from None
-        return state, bool(held["is_delivered"])
+        return state
 
     def next_id(self) -> str:
         """The id of the next delivery."""
-        return f"{self.name}/{self._number + 1}"
+        return f"{self.name}/{self.epoch}/{self._number + 1}"
 
     def keep(self, state: State, is_delivered: bool) -> None:
         """Keep this before its delivery is begun."""
-        path = f"{FOLDER}/{self.name}/{self._number + 1:012}-{self.process}.json.zst"
-        data = json.dumps(state, ensure_ascii=False).encode()
+        path = f"{FOLDER}/{self.name}/{self._number + 1:012}-{self.epoch}-{self.process}.json.zst"
+        data = json.dumps({**state, "query": self.query}, ensure_ascii=False).encode()
         self.objects.put(path, zstandard.ZstdCompressor(write_checksum=True).compress(data))
         number = self._number + 1
-        new = {"query": self.query, "number": number, "path": path, "is_delivered": is_delivered}
+        new = {"query": self.query, "path": path, "is_delivered": is_delivered}
         self._change(lambda held: {**held, **new})
         self._number = number
         for info in list(self.objects.list(f"{FOLDER}/{self.name}/")):

@@ -80,7 +80,13 @@ class Watcher:
     stop: threading.Event = field(default_factory=threading.Event)
     on_commit: Callable[[SourceReport], object] | None = None
     note_quiet: Callable[[], object] = lambda: None
+    after_commit: Callable[[], object] = lambda: None
+    """Called once the feed knows of a commit: it must not wait for the upkeep behind it."""
+
     done: Watched = field(default_factory=Watched)
+
+    def __post_init__(self) -> None:
+        self.feed.stopping = self.stop.is_set
 
     def run(self, idle: float | None = None) -> Watched:
         """Watch until the feed ends, ``stop`` is set, or nothing came for ``idle`` seconds."""
@@ -116,6 +122,7 @@ class Watcher:
                 self._count(report)
                 if self.on_commit is not None:
                     self.on_commit(report)
+                self.after_commit()
             if self.stop.is_set():
                 return
 

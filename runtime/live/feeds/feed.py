@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -38,6 +38,9 @@ class Piece:
 
 class Feed(Protocol):
     """Where points come from. It is used by one thread."""
+
+    stopping: Callable[[], bool]
+    """Whether it should wait no longer, and give what it has."""
 
     @property
     def ended(self) -> bool:

@@ -129,6 +129,8 @@ class FolderFeed:
 
     ended = False
 
+    stopping: Callable[[], bool] = staticmethod(lambda: False)
+
     def __init__(
         self,
         pattern: str,

@@ -99,6 +99,7 @@ class KafkaFeed:
     """
 
     ended = False
+    stopping: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(
         self,
@@ -127,7 +128,7 @@ class KafkaFeed:
         self._find_partitions()
         size = 0
         try:
-            while (left := until - self._clock()) > 0 and size < MOST_BYTES:
+            while (left := until - self._clock()) > 0 and size < MOST_BYTES and not self.stopping():
                 for message in self._consumer.consume(_MESSAGES, timeout=min(left, 0.5)):
                     size += self._take(message)
         except self._library.KafkaException as error:

@@ -20,6 +20,8 @@ from runtime.live.feeds.feed import MOST_BYTES, Piece
 from runtime.live.feeds.text_records import CsvRows, RecordText, csv_rows, record_text
 
 _READ = 1 << 20
+_STEP = 0.5
+"""Seconds after which it looks whether to wait on."""
 _HEAD = 1 << 16
 
 
@@ -29,6 +31,8 @@ class LineFeed:
     With ``skips``, the producer begins with its first line again: those that are committed are left out. ``is_own``:
     the descriptor is closed with the feed.
     """
+
+    stopping: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(
         self,
@@ -62,8 +66,10 @@ class LineFeed:
         until = self._clock() + seconds
         while not self._is_at_end and len(self._waiting) < MOST_BYTES:
             left = until - self._clock()
-            if left <= 0 or not select.select([self._fd], [], [], left)[0]:
+            if left <= 0 or self.stopping():
                 break
+            if not select.select([self._fd], [], [], min(left, _STEP))[0]:
+                continue
             data = self._read()
             self._is_at_end = not data
             self._waiting += data

@@ -32,6 +32,9 @@ the time at which it came."""
 CONNECTION = ("username", "password", "ca_certs", "certfile", "keyfile")
 """The settings of a connection, the last three of which are files."""
 
+_LONGEST = 65_535
+"""Bytes of a text (MQTT 5, 1.5.4)."""
+
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 _KEEPALIVE = 60
@@ -82,14 +85,18 @@ class MqttTopics:
                 f"{scheme}://BROKER:{_PORTS[scheme]}/TOPIC names topics, got {source!r}; user and password are in the "
                 "connection's settings (--connection FILE)."
             )
-        given = dict(parse_qsl(query, keep_blank_values=True))
-        known = (*MQTT_FIELDS, "group")
-        for name, value in given.items():
+        pairs = parse_qsl(query, keep_blank_values=True)
+        given, known = dict(pairs), (*MQTT_FIELDS, "group")
+        if len(given) < len(pairs):
+            raise IngestError(f"{source}: a parameter is given twice.")
+        for name, value in pairs:
             if name not in known or not value:
                 raise IngestError(
                     f"{source}: there is no {name}={value}; {meant(name, known, 'known')} are {', '.join(known)}."
                 )
         group = given.pop("group", None)
+        if group is not None and set(group) & set("/+#"):
+            raise IngestError(f"{source}: the name of a group has no /, + and #.")
         parts_ = topics.split("/")
         for i, level in enumerate(parts_):
             if ("#" in level and (level != "#" or i < len(parts_) - 1)) or "+" in level[1:]:
@@ -102,6 +109,8 @@ class MqttTopics:
         if twice := {name for name in names if names.count(name) > 1}:
             raise IngestError(f"{source}: {min(twice)} names two columns.")
         found = "/".join("+" if level.startswith("+") else level for level in parts_)
+        if "\0" in found or not _is_text(found) or len(f"$share/{group or ''}/{found}".encode()) > _LONGEST:
+            raise IngestError(f"{source[:200]}: topics have at most {_LONGEST:,} bytes, and no NUL.")
         return cls(host, port, scheme == "mqtts", found, levels, given, group)
 
     @property
@@ -115,10 +124,11 @@ class MqttTopics:
 
 @dataclass
 class _Waiting:
-    """A message that is not committed yet; ``mid`` is what to acknowledge it by, None for QoS 0."""
+    """A message that is not committed yet; ``mid`` is what to acknowledge it by, None for QoS 0. An empty one, which
+    clears a retained message, is no record."""
 
     mid: int | None
-    record: bytes
+    record: bytes | None
 
 
 class MqttFeed:
@@ -127,6 +137,7 @@ class MqttFeed:
     ``is_json``: records are JSON objects, else lines."""
 
     ended = False
+    stopping: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(
         self,
@@ -181,7 +192,7 @@ class MqttFeed:
             if self._waiting:
                 self._said = None
                 yield self._piece()
-            if self._clock() >= until or not self._is_connected:
+            if self._clock() >= until or not self._is_connected or self.stopping():
                 return
 
     def committed(self, piece: Piece) -> None:
@@ -192,7 +203,7 @@ class MqttFeed:
         connection, count = piece.acknowledges
         done, self._waiting = self._waiting[:count], self._waiting[count:]
         self._number, self.messages = piece.number, int(piece.position["messages"])
-        self._size = sum(len(message.record) for message in self._waiting)
+        self._size = sum(len(message.record or b"") for message in self._waiting)
         for message in done:
             if message.mid is not None:
                 is_there = connection == self._connection and self._is_connected
@@ -200,12 +211,11 @@ class MqttFeed:
                     self._unacknowledged.add(message.mid)
 
     def taken(self, piece: Piece) -> None:
-        """See ``Feed``. What waits comes again to who has the session now."""
+        """See ``Feed``. What waits was delivered to this process: if it has the session still, it commits that itself,
+        also what the other process has committed already, which cannot be known."""
         reached = self._chain.reached()
         assert reached.position is not None
         self._number, self.messages = reached.number, int(reached.position["messages"])
-        self._waiting.clear()
-        self._size = 0
 
     def close(self) -> None:
         """See ``Feed``."""
@@ -227,6 +237,8 @@ class MqttFeed:
         """Let messages come until there are enough for a piece."""
         last = self._clock()
         while self._failed is None and self._size < MOST_BYTES and (left := until - self._clock()) > 0:
+            if self.stopping():
+                return
             if not self._is_connected and self._clock() >= self._next_try:
                 self._try_to_connect()
                 if self._trouble is not None or self._failed is not None:
@@ -246,8 +258,8 @@ class MqttFeed:
             return
         try:
             self._connect()
-        except OSError as error:
-            said = error.strerror or str(error)
+        except (OSError, ValueError) as error:  # ValueError: a name that can be none of a machine
+            said = getattr(error, "strerror", None) or str(error)
             self._trouble = f"{self._topics.host}:{self._topics.port} cannot be reached: {said}"
             self._next_try = self._clock() + _AGAIN
 
@@ -284,7 +296,7 @@ class MqttFeed:
             self._trouble = f"{self._topics.host}:{self._topics.port}: the connection is lost ({reason})"
         # What is not acknowledged comes again; messages of QoS 0 do not.
         self._waiting = [message for message in self._waiting if message.mid is None]
-        self._size = sum(len(message.record) for message in self._waiting)
+        self._size = sum(len(message.record or b"") for message in self._waiting)
 
     def _taken_over(self) -> IngestError:
         return IngestError(
@@ -301,9 +313,9 @@ class MqttFeed:
             if message.dup:
                 self._client.ack(mid, 1)
                 return
-        record = self._record(message.topic, message.payload)
+        record = self._record(message.topic, message.payload) if message.payload else None
         self._waiting.append(_Waiting(mid, record))
-        self._size += len(record)
+        self._size += len(record or b"")
 
     def _record(self, topic: str, payload: bytes) -> bytes:
         """The record on one line."""
@@ -326,10 +338,18 @@ class MqttFeed:
         """The messages that wait as the next source."""
         number, count = self._number + 1, len(self._waiting)
         name = f"{self._topics.filter} {self.messages + 1}..{self.messages + count}"
-        data = b"".join(b"%s\n" % message.record for message in self._waiting)
+        data = b"".join(b"%s\n" % message.record for message in self._waiting if message.record is not None)
         given = BytesInput(Path(name), name, identity=self._chain.identity(number), data=data)
         position = self._chain.position(messages=self.messages + count)
         return Piece(given, self._chain, number, position, acknowledges=(self._connection, count))
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _value(text: bytes) -> object:

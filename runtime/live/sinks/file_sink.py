@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
 import sys
 from typing import Any
 
@@ -27,7 +29,11 @@ class OutputSink:
 
 
 class FileSink:
-    """A file to which events are appended, each exactly once: what an interrupted delivery wrote is written anew."""
+    """A file to which events are appended, each exactly once: what an interrupted delivery wrote is written anew.
+
+    Nothing else may write to it meanwhile: another delivery to it is refused, and what came behind the last delivery is
+    not overwritten.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -35,6 +41,13 @@ class FileSink:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
         except OSError as error:
             raise QueryError(f"{path} cannot be written: {error.strerror}") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise QueryError(f"{path} is written by another delivery: give each a file of its own") from None
+        except OSError:  # a file system without locks
+            pass
 
     def position(self) -> Any:
         """See ``EventSink``: the bytes that are there."""
@@ -42,11 +55,13 @@ class FileSink:
 
     def deliver(self, delivery: Delivery) -> None:
         """See ``EventSink``."""
-        data, begin = delivery.lines(), int(delivery.position)
+        begin = int(delivery.position)
         try:
-            if delivery.is_again:
-                self._check(begin, data)
-            os.lseek(self._file, begin, os.SEEK_SET)
+            data = delivery.lines()
+            if stat.S_ISREG(os.fstat(self._file).st_mode):
+                data = self._start(begin) + data
+                self._check(begin, data if delivery.is_again else b"")
+                os.lseek(self._file, begin, os.SEEK_SET)
             left = memoryview(data)
             while left:
                 left = left[os.write(self._file, left) :]
@@ -59,12 +74,16 @@ class FileSink:
         """See ``EventSink``."""
         os.close(self._file)
 
+    def _start(self, begin: int) -> bytes:
+        """The end of a last line that has none."""
+        return b"" if not begin or os.pread(self._file, 1, begin - 1) in (b"\n", b"") else b"\n"
+
     def _check(self, begin: int, data: bytes) -> None:
-        """QueryError unless the file ends with a part of the delivery, or all of it."""
+        """QueryError unless the file ends with a part of ``data`` behind ``begin``, or all of it."""
         size = os.fstat(self._file).st_size
         there = os.pread(self._file, len(data) + 1, begin) if size >= begin else b""
         if size < begin or not data.startswith(there):
             raise QueryError(
-                f"{self._path} is not as it was left: it had {begin:,} bytes, and a delivery was begun behind them. "
+                f"{self._path} is not as it was left: it had {begin:,} bytes, and something else changed it since. "
                 "Deliver to another file, under another name."
             )

@@ -14,10 +14,11 @@ _PATIENCE = 30.0
 
 
 class KafkaSink:
-    """A topic, which a ``confluent_kafka.Producer`` (or what has its methods) writes to."""
+    """A topic, which a ``confluent_kafka.Producer`` (or what has its methods) writes to; ``refuses`` is the error of a
+    message that it does not take at all."""
 
-    def __init__(self, producer: Any, topic: str) -> None:
-        self._producer, self._topic = producer, topic
+    def __init__(self, producer: Any, topic: str, refuses: type[Exception] = ValueError) -> None:
+        self._producer, self._topic, self._refuses = producer, topic, refuses
 
     def position(self) -> Any:
         """See ``EventSink``."""
@@ -38,6 +39,9 @@ class KafkaSink:
                     break
                 except BufferError:
                     self._producer.poll(0.1)
+                except self._refuses as error:
+                    said = error.args[0].str() if hasattr(error.args[0], "str") else str(error)
+                    raise QueryError(f"topic {self._topic} does not take event {event['id']}: {said}") from None
             self._producer.poll(0)
         if self._producer.flush(_PATIENCE):
             self._producer.purge()
@@ -72,4 +76,4 @@ def open_kafka_sink(address: str, settings: Mapping[str, str]) -> KafkaSink:
         )  # fmt: skip
     except confluent_kafka.KafkaException as error:
         raise QueryError(f"{address}: {error.args[0].str()}") from None
-    return KafkaSink(producer, topic.topic)
+    return KafkaSink(producer, topic.topic, confluent_kafka.KafkaException)

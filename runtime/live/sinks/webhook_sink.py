@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from email.message import Message
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from runtime.errors import QueryError
 from runtime.live.sinks.sink import Delivery, SinkUnavailable, as_json
@@ -24,10 +25,26 @@ header of that name."""
 _EVENTS, _BYTES = 500, 256 << 10
 """The most of one request."""
 
-_PATIENCE = 30.0
+_PATIENCE = 10.0
 
 _LATER = (408, 425, 429)
 """Answers of clients' mistakes that pass."""
+
+
+def _checked(url: str) -> str:
+    """The URL; QueryError for one that names nothing."""
+    try:
+        parts = urlsplit(url)
+        is_right = bool(parts.hostname) and (parts.port or 1) > 0 and "@" not in parts.netloc
+    except ValueError:
+        is_right = False
+    if not is_right or not url.isascii() or any(c.isspace() for c in url):
+        raise QueryError(
+            f"{url!r:.200} is no URL such as https://example.org/hook; what proves who asks is in the settings of the "
+            "connection (authorization=...)"
+        )
+    return url
+
 
 Post = Callable[[urllib.request.Request, float], int]
 
@@ -57,8 +74,10 @@ class WebhookSink:
     def __init__(
         self, url: str, settings: Mapping[str, str], post: Post = _post, clock: Callable[[], float] = time.time
     ) -> None:
-        self._url, self._post, self._clock = url, post, clock
+        self._url, self._post, self._clock = _checked(url), post, clock
         self._authorization = settings.get("authorization")
+        if not (self._authorization or "").isascii() or not settings.get("secret", "").isascii():
+            raise QueryError("the settings of a webhook are ASCII")
         self._key: bytes | None = None
         if (secret := settings.get("secret")) is not None:
             try:
@@ -78,6 +97,8 @@ class WebhookSink:
             body = as_json({"id": name, "events": events})
             try:
                 status = self._post(self._request(name, body), _PATIENCE)
+            except ValueError as error:  # a name that can be none of a machine
+                raise QueryError(f"{self._url}: {error}") from None
             except (OSError, http.client.HTTPException) as error:
                 reason = getattr(error, "reason", error)
                 said = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 import dataflow as df
-from deploy.serving import points_routes
+from deploy.serving import points_routes, query_routes
 from runtime import Store
+from runtime.errors import QueryError
+from runtime.live.following import Follower
 from tests.deploy.serving.served import Caller, served
 
 NEW = "/api/v1/streams/p?key=k&time=t&unit=s"
@@ -50,7 +52,7 @@ def test_points_are_posted(store: Store, call: Caller) -> None:
         {"stream": "p", "status": "ingested", "rows": 2, "rejected": 1, "reasons": {"not JSON": 1}, "error": None},
     )
     assert call.json("POST", OLD, json.dumps([{"k": "b", "t": 7}, {"k": "b", "t": 8}]))[1]["rows"] == 2
-    assert call.json("POST", OLD, gzip.compress(points(9).encode()), content_encoding="gzip")[1]["rows"] == 1
+    assert call.json("POST", OLD, gzip.compress(points(9).encode()), content_encoding="GZIP")[1]["rows"] == 1
     assert count(store) == 5
 
 
@@ -97,6 +99,8 @@ def test_many_at_once(store: Store, call: Caller) -> None:
         (NEW, points(1), {"content_encoding": "br"}, 415, "Content-Encoding is gzip or zstd"),
         ("/api/v1/streams/a%2Fb?key=k&time=t", points(1), {}, 404, "Not Found"),
         ("/api/v1/nothing", points(1), {}, 404, "Not Found"),
+        ("/api/v1/streams/%00x?key=k&time=t", points(1), {}, 400, "stream name"),
+        (f"/api/v1/streams/{'n' * 3000}?key=k&time=t", points(1), {}, 400, "stream name"),
     ],
 )
 def test_posts_that_are_refused(
@@ -113,6 +117,18 @@ def test_a_body_that_is_too_large(store: Store, call: Caller, monkeypatch: pytes
     monkeypatch.setattr(points_routes, "MOST_BYTES", 1000)
     status, problem = call.json("POST", NEW, points(*range(100)))
     assert (status, problem["detail"]) == (413, "a body has at most 1,000 bytes: send the points in several requests")
+    assert store.streams() == []
+
+
+def test_a_body_that_does_not_come(store: Store, call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(points_routes, "PATIENCE", 0.2)
+    connection = http.client.HTTPConnection("127.0.0.1", call.port, timeout=30)
+    connection.putrequest("POST", NEW)
+    connection.putheader("content-length", "100")
+    connection.endheaders()
+    connection.send(b"{")
+    assert connection.getresponse().status == 408
+    connection.close()
     assert store.streams() == []
 
 
@@ -176,6 +192,8 @@ def test_answers(published: Store, call: Caller) -> None:
         ("/api/v1/queries/counts/changes?mode=table", 400, "the mode is changes or final"),
         ("/api/v1/queries/counts/changes?mode=final", 400, "needs rows that end"),
         ("/api/v1/queries/counts/changes?every=soon", 400, "every"),
+        ("/api/v1/queries/counts/changes?every=1us", 400, "every is at least 100ms"),
+        ("/api/v1/queries/counts/changes?since=9999-12-31", 400, "since"),
     ],
 )
 def test_questions_that_are_refused(published: Store, call: Caller, path: str, status: int, said: str) -> None:
@@ -186,7 +204,7 @@ def test_questions_that_are_refused(published: Store, call: Caller, path: str, s
 
 def test_changes_are_sent_as_they_come(published: Store, call: Caller) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", call.port, timeout=30)
-    connection.request("GET", "/api/v1/queries/counts/changes?every=20ms")
+    connection.request("GET", "/api/v1/queries/counts/changes?every=100ms")
     answer = connection.getresponse()
     assert answer.getheader("content-type", "").startswith("text/event-stream")
 
@@ -202,6 +220,34 @@ def test_changes_are_sent_as_they_come(published: Store, call: Caller) -> None:
     connection.close()
 
 
+def test_a_connection_that_waits_hears_that_it_is_alive(
+    published: Store, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_routes, "_SILENCE", 0.2)
+    connection = http.client.HTTPConnection("127.0.0.1", call.port, timeout=30)
+    connection.request("GET", "/api/v1/queries/counts/changes?every=1h")
+    answer = connection.getresponse()
+    lines = [answer.readline() for _ in range(7)]
+    assert lines[-1] == b": still here\n"
+    connection.close()
+    assert call("HEAD", "/api/v1/queries/counts/changes")[0] == 200
+
+
+def test_an_error_while_changes_are_sent(published: Store, call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", call.port, timeout=30)
+    connection.request("GET", "/api/v1/queries/counts/changes?every=100ms")
+    answer = connection.getresponse()
+    for _ in range(6):
+        answer.readline()
+
+    def broken(self: object) -> None:
+        raise QueryError("the store is gone")
+
+    monkeypatch.setattr(Follower, "step", broken)
+    assert [answer.readline() for _ in range(2)] == [b"event: error\n", b'data: {"detail": "the store is gone"}\n']
+    connection.close()
+
+
 # ---- who may ask
 
 
@@ -210,7 +256,7 @@ def test_names_of_the_server(store: Store, call: Caller) -> None:
         assert call("GET", "/healthz", host=host)[0] == 200
     for host in ("evil.example", "127.0.0.1.evil.example", "", "["):
         assert call("GET", "/api/v1/streams", host=host)[0] in (400, 421)
-    with served(store, hosts={"antfold.example"}) as other:
+    with served(store, hosts={"Antfold.Example"}) as other:
         assert other("GET", "/healthz", host="antfold.example:443")[0] == 200
 
 
@@ -219,8 +265,23 @@ def test_pages_of_other_sites(store: Store, call: Caller) -> None:
     assert call("POST", NEW, points(1), origin="null")[0] == 403
     assert store.streams() == []
     assert call("POST", NEW, points(1), origin=f"http://127.0.0.1:{call.port}")[0] == 200
-    with served(store, origins=("https://dash.example",)) as other:
-        assert other("GET", "/api/v1/streams", origin="https://dash.example")[0] == 200
+    assert call("GET", "/api/v1/streams", origin="http://[")[0] == 403
+    assert call("GET", "/api/v1/streams", sec_fetch_site="cross-site")[0] == 403
+    assert "access-control-allow-origin" not in call("GET", "/api/v1/streams")[1]
+
+
+def test_pages_that_are_allowed(store: Store) -> None:
+    """As a browser asks (Fetch standard): first whether it may, then with the token; and it may read the answer."""
+    token = "0123456789abcdef"
+    with served(store, origins=("https://dash.example/",), token=token) as call:
+        page = {"origin": "https://dash.example"}
+        status, headers, _ = call("OPTIONS", NEW, **page, access_control_request_method="POST")
+        assert (status, headers["access-control-allow-origin"]) == (204, "https://dash.example")
+        assert "idempotency-key" in headers["access-control-allow-headers"]
+        status, headers, _ = call("POST", NEW, points(1), **page, authorization=f"Bearer {token}")
+        assert (status, headers["access-control-allow-origin"], headers["vary"]) == (200, page["origin"], "origin")
+        assert call("GET", "/api/v1/streams", **page)[:2][0] == 401
+        assert call("OPTIONS", NEW, origin="https://evil.example")[0] == 403
 
 
 def test_a_token(store: Store) -> None:

@@ -63,9 +63,9 @@ class Receiver:
         return list(found.values())
 
 
-def deliverer(store: Store, sink: Receiver, name: str = "n", query: str = "q") -> Deliverer:
+def deliverer(store: Store, sink: Receiver, query: str = "q", epoch: str = "e") -> Deliverer:
     follower, _ = store._followed(BY_MINUTE, None, None, OPTIONS)
-    return Deliverer(follower, sink, KeptDeliveries(store.objects, store.catalogue, name, query))
+    return Deliverer(follower, sink, KeptDeliveries(store.objects, store.catalogue, "n", query, epoch=epoch))
 
 
 def rows_after(deliveries: list[Delivery]) -> list[Any]:
@@ -97,7 +97,7 @@ def test_it_goes_on_where_it_was(store: Store) -> None:
     put(store, 2)
     one = deliverer(store, sink).step()
     assert one is not None
-    assert [(e["id"], e["old"]["n"], e["new"]["n"]) for e in one.events] == [("n/2/1", 1, 2)]
+    assert [(e["id"], e["old"]["n"], e["new"]["n"]) for e in one.events] == [("n/e/2/1", 1, 2)]
     assert rows_after(sink.taken) == answer(store)
 
 
@@ -112,10 +112,10 @@ def test_a_delivery_that_was_interrupted_comes_again(store: Store, when: str) ->
     again = deliverer(store, sink)
     first = again.step()
     assert first is not None
-    assert (first.id, first.is_again, first.position, len(first.events)) == ("n/1", True, 0, 1)
+    assert (first.id, first.is_again, first.position, len(first.events)) == ("n/e/1", True, 0, 1)
     assert first.events[0]["new"]["n"] == 1
     assert again.step() is not None
-    assert [one.id for one in sink.once()] == ["n/1", "n/2"]
+    assert [one.id for one in sink.once()] == ["n/e/1", "n/e/2"]
     assert rows_after(sink.once()) == answer(store)
 
 
@@ -175,8 +175,8 @@ def test_what_is_kept_is_little_and_checked(store: Store) -> None:
         deliverer(store, Receiver())
     path.unlink()
     sink = Receiver()
-    deliverer(store, sink).step()  # all anew, under new ids
-    assert [one.id for one in sink.taken] == ["n/4"]
+    deliverer(store, sink, epoch="f").step()  # all anew, under new ids
+    assert [one.id for one in sink.taken] == ["n/f/1"]
     assert rows_after(sink.taken) == answer(store)
 
 
@@ -235,7 +235,7 @@ def test_deliveries_applied_in_order_are_the_answer(
         for _ in range(2):
             one.step()
         assert rows_after(sink.once()) == answer(store)
-        assert [one.id for one in sink.once()] == [f"n/{n}" for n in range(1, len(sink.once()) + 1)]
+        assert [one.id for one in sink.once()] == [f"n/e/{n}" for n in range(1, len(sink.once()) + 1)]
 
 
 MUTANTS = {
@@ -274,7 +274,51 @@ def test_mutants(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
         few(given(EVENTS)(lambda events: law(tmp_path_factory, events)))()
 
 
+def test_a_catalogue_that_was_lost_gives_no_id_twice(store: Store) -> None:
+    sink = Receiver()
+    put(store, 1)
+    put(store, 61)
+    deliverer(store, sink).step()
+    put(store, 121)
+    sink.after = Killed()
+    with pytest.raises(Killed):
+        deliverer(store, sink).step()
+    root = Path(store.objects.root)  # type: ignore[attr-defined]
+    store.close()
+    for path in root.glob("catalogue*"):
+        path.unlink()
+    Store(root).recover()
+    put(new := Store(root), 2)
+    one = deliverer(new, sink, epoch="f")
+    while one.step() is not None:
+        pass
+    assert [one.id for one in sink.once()] == ["n/e/1", "n/e/2", "n/e/3"]
+    assert rows_after(sink.once()) == answer(new)
+
+
 # ---- what a user calls
+
+
+def test_what_is_another_delivery(store: Store, tmp_path: Path) -> None:
+    above = df.stream("p").group_by("k").agg(n=df.count()).filter(df.col("n") > df.param("least", 0))
+    put(store, 1)
+    quick: dict[str, Any] = {"every": "5ms", "until_idle": "10ms", "name": "n"}
+    first = str(tmp_path / "out")
+    assert store.deliver(above, first, params={"least": 0}, **quick) == 1
+    for to, other in [(first, {"params": {"least": 3}}), (first, {"since": "1970-01-02"}), (f"{first}2", {}),
+                      (first, {"alert": Alert("n")}), (first, {"lateness": "1m"})]:  # fmt: skip
+        with pytest.raises(QueryError, match=r"another metric, or with another .* is delivered as 'n'"):
+            store.deliver(above, to, **{"params": {"least": 0}, **other}, **quick)
+    assert store.deliver(above, first, params={"least": 0}, **quick) == 0
+
+
+def test_two_deliveries_to_one_file(store: Store, tmp_path: Path) -> None:
+    put(store, 1)
+    with pytest.raises(QueryError, match="is written by another delivery"):
+        store.deliver(
+            BY_MINUTE, str(tmp_path / "out"), name="one", every="5ms", until_idle="1s",
+            on_delivery=lambda delivery: store.deliver(BY_MINUTE, str(tmp_path / "out"), name="two"),
+        )  # fmt: skip
 
 
 def test_a_file_has_each_event_once(store: Store, tmp_path: Path) -> None:
@@ -283,7 +327,9 @@ def test_a_file_has_each_event_once(store: Store, tmp_path: Path) -> None:
         put(store, 60 * n)
         assert store.deliver(BY_MINUTE, str(out), name="n", every="5ms", until_idle="20ms") == 1
     events = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [e["id"] for e in events] == ["n/1/1", "n/2/1", "n/2/2", "n/3/1", "n/3/2"]
+    ids = [e["id"].split("/") for e in events]
+    assert {(name, epoch) for name, epoch, *_ in ids} == {("n", ids[0][1])}
+    assert ["/".join(rest) for _, _, *rest in ids] == ["1/1", "2/1", "2/2", "3/1", "3/2"]
     assert rows_after([Delivery("", tuple(events))]) == answer(store)
 
 
@@ -292,6 +338,13 @@ def test_a_file_has_each_event_once(store: Store, tmp_path: Path) -> None:
     [
         ({"to": "out"}, "it needs a name, under which it goes on"),
         ({"to": "out", "name": "a/b"}, "a name for deliveries has letters"),
+        ({"to": "out", "name": 5}, "a name for deliveries has letters"),
+        ({"to": "https://", "name": "n"}, "is no URL such as https://example.org/hook"),
+        ({"to": "https://me:pw@x/", "name": "n"}, "is no URL such as"),
+        ({"to": "https://x:99999/", "name": "n"}, "is no URL such as"),
+        ({"to": "https://x/a b", "name": "n"}, "is no URL such as"),
+        ({"to": "https://[::1/x", "name": "n"}, "is no URL such as"),
+        ({"to": "https://x", "name": "n", "connection": {"authorization": "ü"}}, "settings of a webhook are ASCII"),
         ({"to": "ftp://x", "name": "n"}, "a sink is a file, - for standard output"),
         ({"to": "out", "name": "n", "connection": {"a": "b"}}, "only https:// and kafka:// have settings"),
         ({"to": "https://x", "name": "n", "connection": {"secrets": "b"}}, "no setting secrets of a webhook; did you"),

@@ -167,6 +167,42 @@ def test_a_session_that_is_gone(store: Store, tmp_path: Path, broker: Broker) ->
         Watching(store, tmp_path / "f", broker)
 
 
+def test_another_has_committed_under_the_next_number(store: Store, tmp_path: Path, broker: Broker) -> None:
+    """A rolling restart: the old process commits once more while the new one has the session already. What that one
+    holds it commits, since nothing of it comes again."""
+    old = Watching(store, tmp_path / "f", broker)
+    broker.publish("site/a", lines(1))
+    (piece,) = old.feed.pieces(1.0)
+    new = Watching(store, tmp_path / "f", broker)
+    broker.publish("site/a", lines(2))
+    assert new.feed.pieces(1.0) is not None
+    old.watch.stream.take(piece)
+    for _ in range(2):
+        new.look()
+    assert set(numbers_in(store)) == {1, 2}
+    assert all(not session.waiting for session in broker.sessions.values())
+
+
+def test_an_empty_message_is_no_point(store: Store, tmp_path: Path, broker: Broker) -> None:
+    watching = Watching(store, tmp_path / "f", broker, "mqtt://b/site/+k?value=reading&received=t", unit=None)
+    broker.publish("site/a", "")
+    watching.look()
+    broker.publish("site/a", "22.5")
+    broker.publish("site/a", "")
+    watching.look()
+    assert list(store.query(df.stream(STREAM).select("reading"), progress=False)["reading"]) == [22.5]
+    assert all(not session.waiting for session in broker.sessions.values())
+
+
+def test_it_stops_at_once(store: Store, tmp_path: Path, broker: Broker) -> None:
+    watching = Watching(store, tmp_path / "f", broker)
+    before = watching.client.now
+    watching.watch.watcher.stop.set()
+    watching.feed.stopping = watching.watch.watcher.stop.is_set
+    assert list(watching.feed.pieces(1000.0)) == []
+    assert watching.client.now == before
+
+
 @pytest.mark.parametrize("says", [True, False])
 def test_two_of_one_name(store: Store, tmp_path: Path, broker: Broker, says: bool) -> None:
     one = Watching(store, tmp_path / "f", broker)
@@ -221,6 +257,11 @@ def test_refusals(store: Store, tmp_path: Path, broker: Broker) -> None:
         ("mqtt://b/#/t", "'#' is no level of topics"),
         ("mqtt://b/t#", "'t#' is no level of topics"),
         ("mqtt://b/a+", r"'a\+' is no level of topics"),
+        ("mqtt://b/a?group=a/b", "the name of a group has no /"),
+        ("mqtt://b/a?group=%23", "the name of a group has no /"),
+        ("mqtt://b/a?value=a&value=b", "a parameter is given twice"),
+        (f"mqtt://b/{'x' * 70_000}", "topics have at most 65,535 bytes"),
+        ("mqtt://b/\udc80", "topics have at most 65,535 bytes"),
         ("mqtt://b/+a/+a", "a names two columns"),
         ("mqtt://b/+a?value=a", "a names two columns"),
     ],
@@ -246,6 +287,7 @@ def test_addresses() -> None:
         ({"format": "logfmt", "source": "mqtt://b/+k"}, "become columns of JSON records only"),
         ({"connection": {"user": "x"}}, "no setting user of a connection to MQTT; did you mean 'username'"),
         ({"connection": {"ca_certs": "nothing.pem"}}, "the settings of the connection are wrong: .*No such file"),
+        ({"source": f"mqtt://{'x' * 70}/t"}, "cannot be reached"),
         ({"source": "mqtt://127.0.0.1:9/t"}, r"127\.0\.0\.1:9 cannot be reached: Connection refused"),
     ],
 )

@@ -45,6 +45,29 @@ def test_parts_are_all_events_in_order(texts: list[str], most: int, most_bytes: 
 # ---- files
 
 
+@pytest.mark.parametrize("is_again", [False, True])
+def test_a_last_line_without_its_end_gets_one(tmp_path: Path, is_again: bool) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b'{"x": 1}')
+    sink = FileSink(str(path))
+    begin = sink.position()
+    if is_again:
+        path.write_bytes(path.read_bytes() + b"\n" + Delivery("n/1", EVENTS).lines()[:7])
+    sink.deliver(Delivery("n/1", EVENTS, begin, is_again))
+    sink.close()
+    assert path.read_bytes() == b'{"x": 1}\n' + Delivery("n/1", EVENTS).lines()
+
+
+def test_what_another_wrote_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    sink = FileSink(str(tmp_path / "out"))
+    begin = sink.position()
+    (tmp_path / "out").write_text("more\n")
+    with pytest.raises(QueryError, match="is not as it was left: it had 0 bytes, and something else changed it"):
+        sink.deliver(Delivery("n/1", EVENTS, begin))
+    sink.close()
+    assert (tmp_path / "out").read_text() == "more\n"
+
+
 def test_a_file_is_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.write_text("before\n")
@@ -232,6 +255,14 @@ def test_a_topic_that_is_away_or_refuses() -> None:
         with pytest.raises(QueryError, match="topic t: said") as raised:
             sink.deliver(Delivery("n/1", EVENTS))
         assert isinstance(raised.value, SinkUnavailable) != is_fatal
+
+
+def test_an_event_that_a_topic_does_not_take() -> None:
+    library = pytest.importorskip("confluent_kafka")
+    sink = open_kafka_sink("kafka://127.0.0.1:9/t", {"message.max.bytes": "2000"})
+    with pytest.raises(QueryError, match=r"topic t does not take event n/1/0: .*[Ss]ize too large"):
+        sink.deliver(Delivery("n/1", ({"id": "n/1/0", "text": "x" * 5000},)))
+    assert library.KafkaError.MSG_SIZE_TOO_LARGE
 
 
 def test_settings_of_a_producer() -> None:
