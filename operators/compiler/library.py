@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import pkgutil
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,9 +58,19 @@ def prepare(folder: Path = prepared.FOLDER, loops: Sequence[Loop] | None = None)
     written = []
     for loop in slow_loops() if loops is None else loops:
         path = folder / f"{loop.name}{prepared.SUFFIX}"
-        path.write_bytes(prepared.packed(loop.digest, reduced(intermediate(loop.plain, loop.signature))))
+        path.write_bytes(
+            prepared.packed(loop.digest, reduced(_without_places(intermediate(loop.plain, loop.signature))))
+        )
         written.append(path)
     return written
+
+
+_PLACE = re.compile(r"^(@\.const\.picklebuf\.\S+ = internal constant \{[^}]*\}) .*$", re.MULTILINE)
+
+
+def _without_places(code: str) -> str:
+    """The code without what Numba would raise: nothing reads it, and it has the paths of this machine's files."""
+    return _PLACE.sub(r"\1 zeroinitializer", code)
 
 
 def _loops(packages: Sequence[str]) -> list[Loop]:

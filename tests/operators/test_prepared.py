@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numba
@@ -45,6 +46,7 @@ def test_it_is_for_every_machine(loop: Loop, target: str) -> None:
     code = prepared.code_of(loop.name, loop.digest)
     assert code is not None
     assert "inttoptr (i64 1" not in code  # no address of the process that wrote it
+    assert not re.search(r"site-packages|\.py\b", code)  # and no path of its machine
     assert emitted(code, TARGETS[target])[:4] == b"\x7fELF"
 
 
