@@ -7,6 +7,7 @@ used.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).with_name("prepared_code")
@@ -32,11 +33,17 @@ def code_of(name: str, digest: str, folder: Path = FOLDER) -> str | None:
 
 def packed(digest: str, code: str) -> bytes:
     """The file of the ``code`` of a loop with this digest."""
-    import numba
     import zstandard
 
-    text = f"{_first_line(digest)}\n; Numba {numba.__version__}\n{code}"
+    text = f"{_first_line(digest)}\n{made_by()}\n{code}"
     return zstandard.ZstdCompressor(level=19, write_checksum=True).compress(text.encode())
+
+
+def made_by() -> str:
+    """The second line: what the code depends on, though not what it computes."""
+    import numba
+
+    return f"; Numba {numba.__version__}, Python {sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def _first_line(digest: str) -> str:
