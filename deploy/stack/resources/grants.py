@@ -112,7 +112,7 @@ class Grants:
             Grant(
                 ("s3:DeleteObject", "s3:DeleteObjectVersion"), tuple(self.places.store_arn(path) for path in deletes)
             ),
-            self._list("data", *(f"{STORE}/{path}" for path in (*deletes, "queries/*", "results/*"))),
+            self._list("data", *(f"{STORE}/{path}" for path in (*deletes, "queries/*", "results/*", "deliveries/*"))),
             Grant(
                 ("s3:ListBucketVersions",),
                 (self.places.bucket_arn("data"),),
