@@ -57,7 +57,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     token = None if options.token_file is None else _token(options.token_file)
     if token is None and options.host not in LOOPBACK:
-        raise UsageError(f"whoever reaches {options.host} could read and write the store: give --token-file")
+        raise UsageError(f"anyone who can reach {options.host} could read and write the store: give --token-file")
     store = Store(options.store, create=not options.read_only)
     store.streams()  # an error now, rather than with the first request
     closing = threading.Event()

@@ -16,10 +16,9 @@ from runtime.errors import IngestError, NoStore, SchemaConflict, StoreError
 class Problem(DataflowError):
     """A request that is refused with this status."""
 
-    def __init__(self, status: int, text: str, **headers: str) -> None:
+    def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 def status_of(error: Exception) -> int:
@@ -49,4 +48,4 @@ async def problem(request: Request, error: Exception) -> Response:
         return response(error.status_code, error.detail, dict(error.headers or {}))
     status = status_of(error)
     detail = str(error) if isinstance(error, DataflowError) else "an error of this program: see its log"
-    return response(status, detail, error.headers if isinstance(error, Problem) else None)
+    return response(status, detail)

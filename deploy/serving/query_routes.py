@@ -64,9 +64,7 @@ async def _answer(request: Request) -> Response:
     given, params = _asked(request, "since", "until", "format")
     form = given.get("format", "json")
     if form not in _FORMATS:
-        raise Problem(
-            400, f"there is no format {form!r:.100}; {meant(form, _FORMATS, 'there')} are {', '.join(_FORMATS)}"
-        )
+        raise Problem(400, _unknown("format", form, _FORMATS))
     store: Store = request.app.state.store
     name = await _known(store, request.path_params["name"])
     result = await run_in_threadpool(
@@ -144,9 +142,7 @@ def _asked(request: Request, *names: str) -> tuple[dict[str, str], dict[str, obj
         elif name in names:
             given[name] = value
         else:
-            raise Problem(
-                400, f"there is no parameter {name!r:.100}; {meant(name, names, 'known')} are {', '.join(names)}"
-            )
+            raise Problem(400, _unknown("parameter", name, names))
     return given, params
 
 
@@ -154,9 +150,7 @@ async def _known(store: Store, name: str) -> str:
     """The name of a published query, perhaps with a version; Problem for another."""
     known = [published.name for published in await run_in_threadpool(store.queries)]
     if name.partition("@")[0] not in known:
-        raise Problem(
-            404, f"there is no published query {name!r:.100}; {meant(name, known, 'there')} are {', '.join(known)}"
-        )
+        raise Problem(404, _unknown("published query", name, known))
     return name
 
 

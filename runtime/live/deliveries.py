@@ -1,7 +1,8 @@
 """What changed in an answer, delivered to a sink under the same ids however often the process is killed.
 
-A delivery is kept in the store before it is begun, with the answer that it leads to: whoever goes on delivers the same
-events again, and then what has changed since. Whether it was taken is noted after that.
+A delivery is kept in the store before it is begun, with the answer that it leads to: the next process delivers the same
+events again, and then what has changed since. Its events are deleted once it is delivered: they have old rows, perhaps
+of a key that was erased.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import re
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,10 +22,12 @@ from runtime.errors import FormatError, QueryError
 from runtime.live.alerts import AlertWatch
 from runtime.live.following import Follower
 from runtime.live.row_changes import CurrentAnswer
-from runtime.live.sinks.sink import Delivery, EventSink, SinkUnavailable
-from runtime.objects.object_store import ObjectStore
+from runtime.live.sinks.sink import Delivery, Event, EventSink, SinkUnavailable
+from runtime.objects.object_store import ObjectInfo, ObjectStore
 
 FOLDER = "deliveries"
+
+_STATE, _EVENTS = ".json.zst", ".events.zst"
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
@@ -57,64 +60,79 @@ class KeptDeliveries:
     process: str = field(default_factory=lambda: secrets.token_hex(8))
     epoch: str = field(default_factory=lambda: secrets.token_hex(4))
     _number: int = 0
+    _path: str = ""
 
-    def take(self) -> tuple[State | None, bool]:
-        """What was kept last, if anything, and whether it was delivered; from now on it is this process's."""
-        held = self.catalogue.note(self._note) or {}
-        kept = [info.path for info in self.objects.list(f"{FOLDER}/{self.name}/")]
-        path = held.get("path")
-        if path not in kept:  # nothing yet; it went with an erased key; or the catalogue is another than it was
-            path, held = (max(kept), {**held, "is_delivered": False}) if kept else (None, held)
-        state = None if path is None else self._read(path)
-        if (held if state is None else state).get("query", self.query) != self.query:
-            raise QueryError(
-                f"another metric, or with another range, alert, sink or parameters, is delivered as {self.name!r}: "
-                "deliver this one under another name"
-            )
+    def take(self) -> tuple[State | None, Sequence[Event]]:
+        """The last state, if there is one, and the events that led to it, unless they were delivered; from now on it is
+        this process's."""
+        states = [info.path for info in self._objects() if info.path.endswith(_STATE)]
+        path = str((self.catalogue.note(self._note) or {}).get("path"))
+        if path not in states:  # nothing yet; it went with an erased key; or the catalogue is another than it was
+            path = max(states, default="")
+        state: State | None = self._read(path) if path else None
         if state is not None:
+            if state["query"] != self.query:
+                raise QueryError(
+                    f"another metric, or with another range, alert, sink or parameters, is delivered as {self.name!r}: "
+                    "deliver this one under another name"
+                )
             _, self.epoch, number = state["id"].split("/")
-            self._number = int(number)
-        self._change(lambda held: {**held, "process": self.process}, is_new=True)
-        return state, state is None or bool(held["is_delivered"])
+            self._number, self._path = int(number), path
+        self._change(is_new=True)
+        events = self._events_path
+        return state, self._read(events) if any(info.path == events for info in self._objects()) else ()
 
-    def _read(self, path: str) -> State:
+    def _objects(self) -> list[ObjectInfo]:
+        return list(self.objects.list(f"{FOLDER}/{self.name}/"))
+
+    def _read(self, path: str) -> Any:
         data = self.objects.read(path, 0, self.objects.size(path))
         try:
-            state: State = json.loads(zstandard.ZstdDecompressor().decompress(data))
+            return json.loads(zstandard.ZstdDecompressor().decompress(data))
         except (zstandard.ZstdError, ValueError) as error:
-            raise FormatError(f"{path} is damaged ({error}): delete it, and all is delivered anew") from None
-        return state
+            raise FormatError(
+                f"{path} is damaged ({error}): delete {FOLDER}/{self.name}, and all is delivered anew"
+            ) from None
+
+    def _write(self, path: str, content: Any) -> None:
+        data = json.dumps(content, ensure_ascii=False).encode()
+        self.objects.put(path, zstandard.ZstdCompressor(write_checksum=True).compress(data))
 
     def next_id(self) -> str:
         """The id of the next delivery."""
         return f"{self.name}/{self.epoch}/{self._number + 1}"
 
-    def keep(self, state: State, is_delivered: bool) -> None:
-        """Keep this before its delivery is begun."""
-        path = f"{FOLDER}/{self.name}/{self._number + 1:012}-{self.epoch}-{self.process}.json.zst"
-        data = json.dumps({**state, "query": self.query}, ensure_ascii=False).encode()
-        self.objects.put(path, zstandard.ZstdCompressor(write_checksum=True).compress(data))
+    def keep(self, state: State, events: Sequence[Event]) -> None:
+        """Keep the state that ``events`` lead to, before their delivery is begun."""
         number = self._number + 1
-        new = {"query": self.query, "path": path, "is_delivered": is_delivered}
-        self._change(lambda held: {**held, **new})
-        self._number = number
-        for info in list(self.objects.list(f"{FOLDER}/{self.name}/")):
-            if info.path != path:
+        begin = f"{FOLDER}/{self.name}/{number:012}-"
+        path = f"{begin}{self.epoch}-{self.process}{_STATE}"
+        if events:
+            self._write(path.removesuffix(_STATE) + _EVENTS, events)
+        self._write(path, {**state, "query": self.query})
+        self._change(path=path)
+        self._number, self._path = number, path
+        for info in self._objects():
+            if info.path < begin:  # not what a process has kept since that took over
                 self.objects.delete(info.path)
 
     def note_delivered(self) -> None:
-        """What was kept last is delivered."""
-        self._change(lambda held: {**held, "is_delivered": True})
+        """The events that were kept last are delivered."""
+        self.objects.delete(self._events_path)
+
+    @property
+    def _events_path(self) -> str:
+        return self._path.removesuffix(_STATE) + _EVENTS
 
     @property
     def _note(self) -> str:
         return f"deliveries of {self.name}"
 
-    def _change(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]], is_new: bool = False) -> None:
+    def _change(self, is_new: bool = False, **fields: str) -> None:
         def changed(held: Mapping[str, Any] | None) -> Mapping[str, Any]:
             if not is_new and (held is None or held["process"] != self.process):
                 raise QueryError(f"another process delivers as {self.name!r} now")
-            return change(held or {})
+            return {**(held or {}), "process": self.process, **fields}
 
         self.catalogue.change_note(self._note, changed)
 
@@ -134,13 +152,13 @@ class Deliverer:
     def __post_init__(self) -> None:
         if self.kept is None:
             return
-        state, is_delivered = self.kept.take()
+        state, events = self.kept.take()
         if state is not None:
             self.follower.restore(state["follower"])
             if self.alerts is not None:
                 self.alerts.rows = state["alerts"]
-            if not is_delivered:
-                self._waiting = Delivery(state["id"], tuple(state["events"]), state["position"], is_again=True)
+            if events:
+                self._waiting = Delivery(state["id"], tuple(events), state["position"], is_again=True)
 
     def step(self) -> Delivery | None:
         """Deliver what waits, or else what has changed; None if nothing has. ``SinkUnavailable``: it is delivered by
@@ -176,10 +194,8 @@ class Deliverer:
         position = self.sink.position()
         if self.kept is not None and (events or is_changed):
             alerts = None if self.alerts is None else self.alerts.rows
-            state = {
-                "follower": self.follower.state(), "alerts": alerts, "id": id, "events": events, "position": position,
-            }  # fmt: skip
-            self.kept.keep(state, is_delivered=not events)
+            state = {"follower": self.follower.state(), "alerts": alerts, "id": id, "position": position}
+            self.kept.keep(state, events)
         if events:
             self._waiting = Delivery(id, tuple(events), position)
         return bool(events)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -192,6 +193,41 @@ def test_nothing_of_an_erased_key_is_kept(store: Store) -> None:
     assert rows_after(sink.taken) == answer(store)
 
 
+def test_nothing_of_a_key_that_is_erased_meanwhile_is_kept(store: Store) -> None:
+    """The old row is delivered as one that went, and is not kept after that."""
+    put(store, 1)
+    put(store, 2, key="secret")
+    sink = Receiver()
+    follower, _ = store._followed(df.stream("p").group_by("k").agg(n=df.count()), None, None, OPTIONS)
+    one = Deliverer(follower, sink, KeptDeliveries(store.objects, store.catalogue, "n", "q"))
+    one.step()
+    store.erase("p", "secret")
+    delivered = one.step()
+    assert delivered is not None
+    assert [(e["old"], e["new"]) for e in delivered.events] == [({"k": "secret", "n": 1}, None)]
+    kept = [store.objects.read(info.path, 0, info.size) for info in store.objects.list("deliveries/")]
+    assert len(kept) == 1
+    assert b"secret" not in zstandard.ZstdDecompressor().decompress(kept[0])
+
+
+def test_who_took_over_keeps_its_state(store: Store) -> None:
+    """The process before finds out only when it has kept something itself: it deletes nothing of the new one's."""
+    put(store, 1)
+    old = deliverer(store, Receiver())
+    old.step()
+    put(store, 61)
+    sink = Receiver()
+    new = deliverer(store, sink)
+    new.step()
+    with pytest.raises(QueryError, match="another process delivers as 'n' now"):
+        old.step()
+    put(store, 121)
+    assert new.step() is not None
+    again = deliverer(store, sink)
+    assert again.step() is None
+    assert [one.id for one in sink.taken] == ["n/e/2", "n/e/3"]
+
+
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(["put", "put", "step", "step", "restart", "before", "after", "away", "compact", "undo"]),
@@ -242,7 +278,9 @@ MUTANTS = {
     "what was interrupted is not delivered again": lambda patch: patch.setattr(
         KeptDeliveries, "take", _delivered(KeptDeliveries.take)
     ),
-    "it is kept after it was delivered": lambda patch: patch.setattr(Deliverer, "_prepare", _late(Deliverer._prepare)),
+    "the events are not kept": lambda patch: patch.setattr(
+        KeptDeliveries, "keep", _without_events(KeptDeliveries.keep)
+    ),
     "where the follower was is forgotten": lambda patch: patch.setattr(
         "runtime.live.following.Follower.restore", lambda self, state: None
     ),
@@ -250,19 +288,11 @@ MUTANTS = {
 
 
 def _delivered(take: Any) -> Any:
-    return lambda self: (take(self)[0], True)
+    return lambda self: (take(self)[0], ())
 
 
-def _late(prepare: Any) -> Any:
-    def mutant(self: Any, found: Any) -> Any:
-        kept, self.kept = self.kept, None
-        try:
-            is_any = prepare(self, found)
-        finally:
-            self.kept = kept
-        return is_any
-
-    return mutant
+def _without_events(keep: Any) -> Any:
+    return lambda self, state, events: keep(self, state, ())
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
