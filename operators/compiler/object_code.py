@@ -107,7 +107,7 @@ def emitted(code: str, target: Target) -> bytes:
 
 def reduced(code: str) -> str:
     """The same code without what no ``run`` reaches, variables in registers: a tenth of the text, for any target, and
-    the same whenever it is made."""
+    the same whenever a new process makes it."""
     import llvmlite.binding as llvm
     from numba.core.compiler_lock import global_compiler_lock
 
