@@ -1,4 +1,4 @@
-"""Writes the intermediate code of the slow library loops anew, after one of them was changed."""
+"""Writes the optimised code of the slow library loops anew, after one of them was changed."""
 
 from __future__ import annotations
 

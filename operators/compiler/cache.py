@@ -146,7 +146,8 @@ def _reached(folder: Path) -> dict[str, str]:
 _COMPILER = (
     ("operators.compiler.object_code", "intermediate"),
     ("operators.compiler.object_code", "emitted"),
-    ("operators.compiler.object_code", "reduced"),
+    ("operators.compiler.object_code", "optimised"),
+    ("operators.compiler.object_code", "emitted_as_it_is"),
     ("operators.compiler.link", "link"),
     ("operators.compiler.intrinsics", ""),
     ("operators.compiler.loops", "Inlined"),
@@ -239,7 +240,7 @@ def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..
             path.parent.mkdir(mode=0o700, exist_ok=True)
             from operators.compiler.build import build
 
-            build(make(), signature, path, target, prepared.code_of(name, digest))
+            build(make(), signature, path, target, prepared.code_of(name, digest, target))
         except OSError as error:
             raise TargetUnavailable(f"the kernel {path.name} cannot be linked: {error}") from None
     return path
@@ -283,7 +284,7 @@ def build_slow_one() -> None:
         loop, path = found
         with contextlib.suppress(OSError), background.building(path):
             if not sealed.is_whole(path):
-                build(loop.plain, loop.signature, path, host(), prepared.code_of(loop.name, loop.digest))
+                build(loop.plain, loop.signature, path, host(), prepared.code_of(loop.name, loop.digest, host()))
 
 
 def _missing(name: str, digest: str, target: Target) -> KernelMissing:
@@ -335,7 +336,7 @@ def compiled(
                     return shared_object.Native(path, signature)  # made meanwhile by another process
                 from operators.compiler.build import build
 
-                build(make(), signature, path, host(), prepared.code_of(name, digest))
+                build(make(), signature, path, host(), prepared.code_of(name, digest, host()))
                 return shared_object.Native(path, signature)
     import numba
     from numba.core.compiler_lock import global_compiler_lock

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from operators.compiler import cache, prepared
 from operators.compiler.loops import LOOPS, Loop
-from operators.compiler.targets import Target
+from operators.compiler.targets import TARGETS, Target
 
 
 def prebuild(folder: Path, target: Target, packages: Sequence[str] = ("operators", "runtime")) -> list[Path]:
@@ -48,20 +48,20 @@ def slow_loops(packages: Sequence[str] = ("operators", "runtime")) -> list[Loop]
 
 
 def prepare(folder: Path = prepared.FOLDER, loops: Sequence[Loop] | None = None) -> list[Path]:
-    """Write the intermediate code of ``loops`` (the slow ones of the library), replacing what is in ``folder``
-    (created); returns the files."""
-    from operators.compiler.object_code import intermediate, reduced
+    """Write the optimised code of ``loops`` (the slow ones of the library) for each architecture, replacing what is in
+    ``folder`` (created); returns the files."""
+    from operators.compiler.object_code import intermediate, optimised
 
     folder.mkdir(exist_ok=True)
     for path in folder.glob(f"*{prepared.SUFFIX}"):
         path.unlink()
     written = []
     for loop in slow_loops() if loops is None else loops:
-        path = folder / f"{loop.name}{prepared.SUFFIX}"
-        path.write_bytes(
-            prepared.packed(loop.digest, reduced(_without_places(intermediate(loop.plain, loop.signature))))
-        )
-        written.append(path)
+        code = _without_places(intermediate(loop.plain, loop.signature))
+        for target in TARGETS.values():
+            path = folder / prepared.file_name(loop.name, target)
+            path.write_bytes(prepared.packed(loop.digest, optimised(code, target)))
+            written.append(path)
     return written
 
 

@@ -98,31 +98,51 @@ def emitted(code: str, target: Target) -> bytes:
         module = _module(code, machine)
         module.triple = target.triple or llvm.get_default_triple()
         module.verify()
-        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-        tuning.loop_vectorization = tuning.slp_vectorization = True
-        builder = llvm.create_pass_builder(machine, tuning)
-        builder.getModulePassManager().run(module, builder)
+        _optimise(module, machine)
         return bytes(machine.emit_object(module))
 
 
-def reduced(code: str) -> str:
-    """The same code without what no ``run`` reaches, variables in registers: a tenth of the text, for any target, and
-    the same whenever a new process makes it."""
+def optimised(code: str, target: Target) -> str:
+    """The ``intermediate`` code of a loop, optimised for ``target``, for ``emitted_as_it_is``; the same whenever a new
+    process makes it."""
     import llvmlite.binding as llvm
     from numba.core.compiler_lock import global_compiler_lock
 
     with global_compiler_lock:
-        machine = _machine(TARGETS["x86_64"])
+        machine = _machine(target)
         module = _module(code, machine)
+        _optimise(module, machine)
         passes = llvm.create_new_module_pass_manager()
-        passes.add_sroa_pass()
-        passes.add_instruction_combine_pass()
-        passes.add_simplify_cfg_pass()
-        passes.add_global_dead_code_eliminate_pass()
-        passes.add_strip_dead_prototype_pass()
         passes.add_strip_symbols_pass()
-        passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+        passes.run(module, _pass_builder(machine))
         return str(module)
+
+
+def emitted_as_it_is(code: str, target: Target) -> bytes:
+    """The object code of the ``optimised`` code of a loop: for the target that it was optimised for, or a machine of
+    that architecture, whose instructions are used where they are more."""
+    import llvmlite.binding as llvm
+    from numba.core.compiler_lock import global_compiler_lock
+
+    with global_compiler_lock:
+        machine = _machine(target)
+        module = _module(code, machine)
+        module.triple = target.triple or llvm.get_default_triple()
+        module.verify()
+        return bytes(machine.emit_object(module))
+
+
+def _optimise(module: Any, machine: Any) -> None:
+    builder = _pass_builder(machine)
+    builder.getModulePassManager().run(module, builder)
+
+
+def _pass_builder(machine: Any) -> Any:
+    import llvmlite.binding as llvm
+
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = tuning.slp_vectorization = True
+    return llvm.create_pass_builder(machine, tuning)
 
 
 def _module(code: str, machine: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Intermediate code of the slow library loops, shipped with the program: the first query of a machine waits for them.
+"""Optimised code of the slow library loops, shipped with the program: the first query of a machine waits for them.
 
-Numba takes seconds from such a loop to intermediate code, which is the same on every machine; what is left is LLVM's
-part. ``python -m operators.compiler`` writes it anew; code of another state of the sources, or of another LLVM, is not
-used.
+Numba takes seconds to such a loop's intermediate code, and LLVM another one to optimise it; both are the same on every
+machine of an architecture, and what is left is the choice of its instructions. ``python -m operators.compiler`` writes
+it anew; code of another state of the sources, or of another LLVM, is not used.
 """
 
 from __future__ import annotations
@@ -10,15 +10,22 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from operators.compiler.targets import Target
+
 FOLDER = Path(__file__).with_name("prepared_code")
 
 SUFFIX = ".ll.zst"
 
 
-def code_of(name: str, digest: str, folder: Path = FOLDER) -> str | None:
-    """The intermediate code of the loop ``name`` with this digest; None if it is not there, damaged, or of another
+def file_name(name: str, target: Target) -> str:
+    """The file name of a loop's code for the machines of this architecture."""
+    return f"{name}.{target.architecture}{SUFFIX}"
+
+
+def code_of(name: str, digest: str, target: Target, folder: Path = FOLDER) -> str | None:
+    """The optimised code of the loop ``name`` with this digest; None if it is not there, damaged, or of another
     LLVM."""
-    path = folder / f"{name}{SUFFIX}"
+    path = folder / file_name(name, target)
     if not path.is_file():
         return None
     import zstandard

@@ -47,6 +47,11 @@ class Target:
         """The architecture, as system tools name it."""
         return self.triple.partition("-")[0] if self.triple else platform.machine()
 
+    @property
+    def architecture(self) -> str:
+        """The architecture, as Lambda names it where it has it."""
+        return _ARCHITECTURES.get(self.machine, self.machine)
+
 
 # Every x86_64 machine of Lambda has AVX2 (Lambda's documentation, "Using AVX2 vectorization"), and the other features
 # of this level. Its arm64 machines are Graviton2 or later: Neoverse N1 cores.

@@ -29,7 +29,7 @@ R = TypeVar("R")
 S = TypeVar("S", bound=HasCatalogue)
 
 
-def too_old(catalogue: Catalogue, error: DataflowError) -> SnapshotTooOld | None:
+def too_old(store: HasCatalogue, error: DataflowError) -> SnapshotTooOld | None:
     """The error for a query that failed with ``error`` because a file was replaced since; None if none was.
 
     A missing file is known by the error's text: it comes from threads, processes and workers alike.
@@ -37,7 +37,7 @@ def too_old(catalogue: Catalogue, error: DataflowError) -> SnapshotTooOld | None
     found = _MISSING.search(str(error))
     if found is None:
         return None
-    seq = catalogue.replaced(found[1], found[0])
+    seq = store.catalogue.replaced(found[1], found[0])
     if seq is None:
         return None
     return SnapshotTooOld(
@@ -54,7 +54,7 @@ def of_present_files(ask: Callable[Concatenate[S, P], R]) -> Callable[Concatenat
         try:
             return ask(store, *args, **kwargs)
         except DataflowError as error:
-            other = too_old(store.catalogue, error)
+            other = too_old(store, error)
             if other is None:
                 raise
             raise other from error

@@ -1,4 +1,4 @@
-"""The shipped intermediate code of slow loops: it is that of the sources, and nothing else is ever used."""
+"""The shipped code of slow loops: it is that of the sources, and nothing else is ever used."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from operators.compiler import prepared
 from operators.compiler.library import prepare, slow_loops
 from operators.compiler.link import link
 from operators.compiler.loops import Loop
-from operators.compiler.object_code import emitted, intermediate
+from operators.compiler.object_code import emitted, emitted_as_it_is, intermediate
 from operators.compiler.shared_object import Native
-from operators.compiler.targets import TARGETS, host
+from operators.compiler.targets import TARGETS, Target, host
 
 PACKED = zstandard.ZstdCompressor(write_checksum=True)
 
@@ -41,63 +41,72 @@ def made_now(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("loop", slow_loops(), ids=lambda loop: loop.name)
-def test_it_is_that_of_the_sources(loop: Loop, made_now: Path) -> None:
+@pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
+def test_it_is_that_of_the_sources(loop: Loop, target: Target, made_now: Path) -> None:
     again = "python -m operators.compiler writes it anew"
-    code = prepared.code_of(loop.name, loop.digest)
+    code = prepared.code_of(loop.name, loop.digest, target)
     assert code is not None, again
     if not code.startswith(f"{prepared.made_by()}\n"):
         pytest.skip(f"written by another Numba or Python: {code.partition(chr(10))[0]}")
-    assert code == prepared.code_of(loop.name, loop.digest, made_now), again
+    assert code == prepared.code_of(loop.name, loop.digest, target, made_now), again
 
 
 @pytest.mark.parametrize("loop", slow_loops(), ids=lambda loop: loop.name)
-@pytest.mark.parametrize("target", TARGETS)
-def test_it_is_for_every_machine(loop: Loop, target: str) -> None:
-    code = prepared.code_of(loop.name, loop.digest)
+@pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
+def test_it_is_for_every_machine(loop: Loop, target: Target) -> None:
+    code = prepared.code_of(loop.name, loop.digest, target)
     assert code is not None
     assert "inttoptr (i64 1" not in code  # no address of the process that wrote it
     assert not re.search(r"site-packages|\.py\b", code)  # and no path of its machine
-    assert emitted(code, TARGETS[target])[:4] == b"\x7fELF"
+    assert emitted_as_it_is(code, target)[:4] == b"\x7fELF"
 
 
-def test_it_computes_the_same(loop: Loop, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
+def test_it_computes_the_same(loop: Loop, target: Target, tmp_path: Path) -> None:
+    """On this machine also what was optimised for another."""
     prepare(tmp_path, [loop])
-    code = prepared.code_of(loop.name, loop.digest, tmp_path)
+    code = prepared.code_of(loop.name, loop.digest, target, tmp_path)
     assert code is not None
     results = []
-    for name, text in (("prepared", code), ("fresh", intermediate(_double, "i8(i8)"))):
+    for name, object_code in (
+        ("prepared", emitted_as_it_is(code, host())),
+        ("fresh", emitted(intermediate(_double, "i8(i8)"), host())),
+    ):
         path = tmp_path / f"{name}.so"
-        link(emitted(text, host()), path, host())
+        link(object_code, path, host())
         results.append(Native(path, "i8(i8)")(21))
     assert results == [42, 42]
 
 
 def test_code_of_another_state_of_the_sources_is_not_used(loop: Loop, tmp_path: Path) -> None:
     prepare(tmp_path, [loop])
-    assert prepared.code_of(loop.name, loop.digest, tmp_path) is not None
-    assert prepared.code_of(loop.name, "0" * 64, tmp_path) is None
-    assert prepared.code_of("other", loop.digest, tmp_path) is None
+    assert prepared.code_of(loop.name, loop.digest, host(), tmp_path) is not None
+    assert prepared.code_of(loop.name, "0" * 64, host(), tmp_path) is None
+    assert prepared.code_of("other", loop.digest, host(), tmp_path) is None
 
 
 def test_code_of_another_llvm_is_not_used(loop: Loop, tmp_path: Path) -> None:
-    (path,) = prepare(tmp_path, [loop])
+    prepare(tmp_path, [loop])
+    path = tmp_path / prepared.file_name(loop.name, host())
     text = zstandard.ZstdDecompressor().decompress(path.read_bytes()).decode()
     first, _, code = text.partition("\n")
     path.write_bytes(PACKED.compress(f"{first}0\n{code}".encode()))
-    assert prepared.code_of(loop.name, loop.digest, tmp_path) is None
+    assert prepared.code_of(loop.name, loop.digest, host(), tmp_path) is None
 
 
 def test_damaged_code_is_not_used(loop: Loop, tmp_path: Path) -> None:
-    (path,) = prepare(tmp_path, [loop])
-    whole, intact = path.read_bytes(), prepared.code_of(loop.name, loop.digest, tmp_path)
+    prepare(tmp_path, [loop])
+    path = tmp_path / prepared.file_name(loop.name, host())
+    whole, intact = path.read_bytes(), prepared.code_of(loop.name, loop.digest, host(), tmp_path)
     for n in range(len(whole)):
         path.write_bytes(whole[:n] + bytes([whole[n] ^ 1]) + whole[n + 1 :])
-        assert prepared.code_of(loop.name, loop.digest, tmp_path) in (None, intact)
+        assert prepared.code_of(loop.name, loop.digest, host(), tmp_path) in (None, intact)
     path.write_bytes(whole[: len(whole) // 2])
-    assert prepared.code_of(loop.name, loop.digest, tmp_path) is None
+    assert prepared.code_of(loop.name, loop.digest, host(), tmp_path) is None
 
 
 def test_writing_replaces_what_was_there(loop: Loop, tmp_path: Path) -> None:
     (tmp_path / "gone.ll.zst").write_bytes(b"")
-    assert [path.name for path in prepare(tmp_path, [loop])] == ["double.ll.zst"]
-    assert [path.name for path in tmp_path.iterdir()] == ["double.ll.zst"]
+    written = [path.name for path in prepare(tmp_path, [loop])]
+    assert written == [f"double.{name}.ll.zst" for name in TARGETS]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(written)

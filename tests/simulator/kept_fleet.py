@@ -151,7 +151,7 @@ class KeptFleet:
     def _judge(self, error: TaskFailed | QueryTimeout) -> None:
         """A file may be missing only after its grace, and then the error says that it was replaced."""
         assert re.search(r"tasks? 0\.\d", str(error)), error
-        old = too_old(self.store.catalogue, error)
+        old = too_old(self.store, error)
         if old is None:
             assert "is missing" not in str(error), error
             self.seen["error that names a task"] += 1

@@ -9,7 +9,7 @@ import pytest
 import dataflow as df
 from runtime import Store
 from runtime.catalogue import Committed, new_attempt
-from runtime.errors import SnapshotTooOld
+from runtime.errors import NoStore, SnapshotTooOld
 from runtime.objects import FileMissing
 
 METRIC = df.stream("s").group_by("k").agg(n=df.count())
@@ -47,3 +47,9 @@ def test_a_lost_file(store: Store) -> None:
         removed(store)
         with pytest.raises(FileMissing, match="restore it from a backup"):
             store.query(METRIC, progress=False)
+
+
+def test_a_store_that_is_not_there_is_one_error(tmp_path: Path) -> None:
+    with Store(tmp_path / "none") as store, pytest.raises(NoStore) as caught:
+        store.query(METRIC, progress=False)
+    assert caught.value.__context__ is None
