@@ -15,7 +15,7 @@ from typing import Any
 
 from operators.compiler.marks import CALLED_BY_LOOPS, NOINLINE, raw_code
 from operators.compiler.signature import Argument, arguments_of
-from operators.compiler.targets import TARGETS, Target
+from operators.compiler.targets import Target
 
 
 @lru_cache(maxsize=1)
