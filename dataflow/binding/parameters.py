@@ -16,28 +16,29 @@ from operators.errors import DataflowError
 
 def params_in(part: object) -> set[str]:
     """The names of all parameters in steps or an expression."""
-    return {str(e.option("name")) for e in _expressions(part) if e.fn == "param"}
+    return {str(e.option("name")) for e in expressions_in(part) if e.fn == "param"}
 
 
 def defaults_in(part: object) -> dict[str, list[object]]:
     """The defaults of each parameter, None for one without."""
     out: dict[str, list[object]] = {}
-    for e in _expressions(part):
+    for e in expressions_in(part):
         if e.fn == "param":
             out.setdefault(str(e.option("name")), []).append(e.option("default"))
     return out
 
 
-def _expressions(part: object) -> Iterator[Expr]:
+def expressions_in(part: object) -> Iterator[Expr]:
+    """Every expression in a step or in a part of one, also those within others."""
     if isinstance(part, Expr):
         yield part
-        yield from _expressions((part.args, part.options))
+        yield from expressions_in((part.args, part.options))
     elif isinstance(part, tuple):
         for item in part:
-            yield from _expressions(item)
+            yield from expressions_in(item)
     elif is_dataclass(part) and not isinstance(part, type | ReferenceTable | Calendar):
         for f in fields(part):
-            yield from _expressions(getattr(part, f.name))
+            yield from expressions_in(getattr(part, f.name))
 
 
 def converted(kind: str, value: object) -> object:

@@ -13,7 +13,7 @@ from dataflow.binding.sources import Sources, StreamColumns
 from dataflow.expressions.aggregate_calls import Agg, NamedAggs
 from dataflow.expressions.aggregate_signatures import signature_of
 from dataflow.expressions.expr import Expr
-from dataflow.expressions.functions import ANY, CASTS, FUNCTIONS, RANGE, STATEFUL, common, without_unit
+from dataflow.expressions.functions import ANY, CASTS, FUNCTIONS, LOOKING, RANGE, STATEFUL, common, without_unit
 from dataflow.expressions.over_calls import ORDERED
 from dataflow.expressions.scan_calls import registered
 from dataflow.plan.stages import Sparse
@@ -94,7 +94,7 @@ class Expressions:
         self.sites = itertools.count()
         self.sparse: list[Sparse] = []
         self.windows: dict[str, Typed] = {}
-        """The columns of the trailing windows in the current step, by their text."""
+        """The columns of the trailing windows and later rows in the current step, by their text."""
 
         self.where = ""
 
@@ -122,10 +122,10 @@ class Expressions:
             return self.parameter(e)
         if e.fn in RANGE:
             return self.literal(Type.TIME, self.params[f"${e.fn}"])
-        if e.fn == "trailing":
+        if e.fn in LOOKING:
             if repr(e) not in self.windows:
                 raise self.fail(
-                    "trailing cannot stand in a timeline that is combined with others, nor in the other rows of a "
+                    f"{e.fn} cannot stand in a timeline that is combined with others, nor in the other rows of a "
                     "union or a join_asof; it can in the rows after these"
                 )
             return self.windows[repr(e)]

@@ -174,11 +174,12 @@ def _rows_before(x: Emitter, e: Typed, v: str, k: str, begins: str, rows: int) -
     if begins:
         with w.block(f"if {begins}:"), w.block(f"for j in range({rows}):"):
             w.put(f"{has}[slot * np.uint64({rows}) + np.uint64(j)] = 0")
-    place, _ = x.name(f"slot * np.uint64({rows}) + np.uint64({at}[slot])", "True")
+    # Within the ring whatever a state from outside says.
+    place, _ = x.name(f"slot * np.uint64({rows}) + np.uint64({at}[slot]) % np.uint64({rows})", "True")
     back = f"{kept}[{place}]" + (" != 0" if kind is Type.BOOL else "")
     out = x.name(back, f"{has}[{place}] != 0")
     w.put(f"{kept}[{place}] = {v}\n{has}[{place}] = {k}")
-    w.put(f"{at}[slot] = {at}[slot] + 1 if {at}[slot] < {rows - 1} else 0")
+    w.put(f"{at}[slot] += 1")
     return out
 
 

@@ -226,7 +226,13 @@ RANGE = ("since", "until")
 """The ends of the range that is asked for."""
 
 FUNCTIONS: dict[str, Function] = {fn: Function(0, lambda kinds: Type.TIME) for fn in ("time", *RANGE)}
-"""All functions by name. Those of ``dataflow/codegen`` declare themselves beside their source."""
+"""All functions by name. Those of ``dataflow/codegen`` declare themselves beside their source; ``next`` has none, since
+validation puts a column in its place."""
+
+FUNCTIONS["next"] = Function(1, same_rule, defaults={"rows": 1}, more=("within",))
+
+LOOKING = ("trailing", "next")
+"""What is worked out in a stage of its own, before the step in which it is written."""
 
 
 def ordered_rule(kinds: Sequence[Kind]) -> Type | str:

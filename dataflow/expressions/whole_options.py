@@ -18,6 +18,7 @@ _POSITION = "{where} is a position in a text"
 
 _RANGES: dict[tuple[str, str], tuple[int, int, str]] = {
     ("previous", "rows"): (1, MAX_PREVIOUS, f"previous takes 1 to {MAX_PREVIOUS} rows"),
+    ("next", "rows"): (1, MAX_PREVIOUS, f"next takes 1 to {MAX_PREVIOUS} rows"),
     ("round", "n"): (MIN_ROUND, MAX_ROUND, f"round takes {MIN_ROUND} to {MAX_ROUND} decimal places"),
     ("decimal", "places"): (0, MAX_PLACES, f"decimal takes 0 to {MAX_PLACES} places"),
     ("substring", "start"): (0, MAX_TEXT, _POSITION),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from dataflow.binding.other_rows import add_values
 from dataflow.binding.sources import Sources
-from dataflow.binding.trailing_windows import add_windows
 from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumns
 from dataflow.metrics.settled import check_params
 from dataflow.plan.carried import Carried, carried_of, carried_of_input
@@ -59,8 +59,8 @@ def bind(
             step.prepare(b, shape)
             write_rows()
         if step.takes_windows:
-            windows, shape = add_windows(b, shape, step)
-            deferred.extend(windows)
+            values, shape = add_values(b, shape, step)
+            deferred.extend(values)
         bound = step.bind(b, shape)
         shape = bound.shape
         (deferred if in_tasks else after).extend(bound.stages)
@@ -166,6 +166,7 @@ def _finished(
         carried.carried,
         carried.plain,
         inputs,
+        max((j + 1 for j, stage in enumerate(chain) if stage.sink.looks_ahead), default=0),
     )
 
 

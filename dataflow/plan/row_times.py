@@ -70,6 +70,10 @@ class TimedStep(Protocol):
         """Whether what it makes of a row depends on when that ends."""
 
     @property
+    def asks_later(self) -> bool:
+        """Whether what it makes of a row depends on later rows."""
+
+    @property
     def needed_columns(self) -> frozenset[str]:
         """The columns without which it keeps no row."""
 
@@ -86,6 +90,8 @@ def row_times(steps: Sequence[TimedStep]) -> RowTimes:
     times = RowTimes()
     for step in steps:
         made, by = step.row_times, step.grouped_by
+        if step.asks_later:
+            times = replace(times, ahead=None)
         if made is not None:
             # Of a row that goes on, what is made at its start is not known yet.
             before = _sum(

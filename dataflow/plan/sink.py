@@ -154,6 +154,9 @@ class Sink(ABC):
     keeps_rows: ClassVar[bool] = False
     """Whether the rows that it writes are those that it takes, in the range or not as they were."""
 
+    looks_ahead: ClassVar[bool] = False
+    """Whether it needs the rows after the range, too; it writes them for the next stage to drop."""
+
     closes: ClassVar[bool] = True
     """If it follows keys: whether it writes at the end of the range."""
 

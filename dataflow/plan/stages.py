@@ -235,7 +235,8 @@ class Plan:
     rows with the same values in these columns at the same times; None if that is not known to suffice. ``plain``: those
     of them for which it suffices only if no value is -0.0, and no integer is 2**62 or more, of either sign. ``inputs``:
     what is merged, in this order where keys and times are equal, if the metric reads several streams (``stream`` is the
-    first of them), else empty.
+    first of them), else empty. The first ``ahead`` stages also run over the rows after ``until``: one of them takes
+    values of these, and passes rows on to a stage that drops those.
     """
 
     stream: str
@@ -254,3 +255,4 @@ class Plan:
     carried: tuple[str, ...] | None = None
     plain: tuple[str, ...] = ()
     inputs: tuple[Input, ...] = ()
+    ahead: int = 0

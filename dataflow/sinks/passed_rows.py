@@ -27,6 +27,10 @@ class RunsEmitter(SinkEmitter):
 
     def store(self) -> None:
         """See SinkEmitter."""
+        self.close_run()
+
+    def close_run(self) -> None:
+        """See SinkEmitter."""
         with self.w.block("if on > base:"):
             self.w.put("o_slot[orun] = slot\no_len[orun] = on - base\norun += 1")
         self.w.put(f"s[{OUT_ROWS}] = on\ns[{OUT_RUNS}] = orun")

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Self
 
+from dataflow.binding.parameters import expressions_in
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import Named, NamedAggs
 from dataflow.expressions.call_text import call
@@ -265,6 +266,11 @@ class Step(ABC):
         return names_column(self, ("end", "duration"))
 
     @property
+    def asks_later(self) -> bool:
+        """Whether what it makes of a row depends on later rows (``next``)."""
+        return any(e.fn == "next" for e in expressions_in(self))
+
+    @property
     def needed_columns(self) -> frozenset[str]:
         """The columns without which it keeps no row: those that may not be null."""
         return frozenset()
@@ -315,14 +321,7 @@ class Step(ABC):
 
 def names_column(part: object, names: Sequence[str]) -> bool:
     """Whether one of these columns occurs in an expression, a step or a part of one."""
-    if isinstance(part, Expr):
-        own = part.fn == "col" and part.option("name") in names
-        return own or names_column((part.args, part.options), names)
-    if isinstance(part, tuple):
-        return any(names_column(p, names) for p in part)
-    if not is_dataclass(part) or isinstance(part, type):
-        return False
-    return any(names_column(getattr(part, f.name), names) for f in fields(part))
+    return any(e.fn == "col" and e.option("name") in names for e in expressions_in(part))
 
 
 def content_of(value: object) -> object:

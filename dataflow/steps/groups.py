@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dataflow.binding.interval_cuts import cut_by
-from dataflow.binding.trailing_windows import add_windows
+from dataflow.binding.other_rows import add_values
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import Named, NamedAggs
 from dataflow.expressions.call_text import aggs_text, call, columns_text
@@ -46,12 +46,12 @@ class GroupBy(Step, op="group_by"):
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step."""
         cuts = shape.kind == "intervals" and any(asks_clock(e) for _, e in self.by)
-        windows, shape = add_windows(b, shape, self.by if cuts else (self.by, self.aggs))
+        windows, shape = add_values(b, shape, self.by if cuts else (self.by, self.aggs))
         filled, bucket = self._bucket_column(b, shape) if self.empty else (None, None)
         stages, shape, columns = cut_by(b, shape, [e for _, e in self.by])
         if cuts:
             # What the aggregates look at are the pieces.
-            of_pieces, shape = add_windows(b, shape, self.aggs, again=True)
+            of_pieces, shape = add_values(b, shape, self.aggs, again=True)
             stages += of_pieces
         by = []
         for i, (name, e) in enumerate(self.by):

@@ -15,7 +15,7 @@ before that part, the whole row, as it is without the range. Odd: not a row of t
 
 
 WINDOW = "$window"
-"""Prefix of the hidden columns with aggregates over trailing windows."""
+"""Prefix of the hidden columns with aggregates over trailing windows, or with values of later rows."""
 
 ROW_FLAGS, DONE, COMPLETE = ADDED = "$row_flags", "$done", "$complete"
 """Hidden columns of the rows that trailing windows are made of, which the runner adds: bits for a row that is in no

@@ -99,11 +99,12 @@ class _Rewrite:
         self._whole, self._column, self._progress = whole, column, progress
         self._columns = [n for n in (column, *plan.plan.columns) if n in whole.schema.columns]
         self._with_own = whole.schema.key in plan.plan.columns
-        self._until = plan.until
         floor = None if whole.floor is None else whole.floor * DAY
         low = since if floor is None else max(floor, since or floor)
         self._low = None if low is None else min(low, plan.until)
-        self.scan = PointScan(store, whole.stream, PointRange(self._low, plan.until), whole)
+        self.scan = PointScan(
+            store, whole.stream, PointRange(self._low, None if plan.plan.ahead else plan.until), whole
+        )
         self._before = None if self._low is None else self.scan.narrowed(PointRange(floor, self._low))
         self.without_key = 0
         self.first: int | None = None

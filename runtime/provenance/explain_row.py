@@ -270,7 +270,8 @@ def _reached(asked: Asked, behind: Behind, only: set[object] | None) -> tuple[Re
     if behind.asks_unknown:
         # Time before a key's first point ends with that.
         last = np.where(np.array(reach[ROWS]) == 0, _EVER, last)
-    if behind.comes_again:
+    asks_later = any(step.asks_later for step in (*grouping.before, GroupBy(grouping.by, grouping.aggs)))
+    if behind.comes_again or asks_later:
         last = np.full(len(reach), _EVER)
     looking = looks_back((*grouping.before, GroupBy(grouping.by, grouping.aggs)))
     if behind.comes_again or behind.asks_unknown or looking:
@@ -281,7 +282,8 @@ def _reached(asked: Asked, behind: Behind, only: set[object] | None) -> tuple[Re
         last = np.minimum(last, behind.span[1])
     distinct, number = np.unique(key.values, return_inverse=True)
     keys = Column(key.type, distinct, None, key.words)
-    last = np.minimum(last, asked.prepared.until - 1)
+    if not asks_later:
+        last = np.minimum(last, asked.prepared.until - 1)
     files = asked.prepared.files
     with asked.store.opened.ahead(files):
         held = files_with(asked.store.open_file, files, keys, number, (first, last))

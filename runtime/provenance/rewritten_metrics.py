@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs
 from dataflow.expressions.expr import Expr, col, expr, when
-from dataflow.expressions.functions import STATEFUL
+from dataflow.expressions.functions import LOOKING, STATEFUL
 from dataflow.steps import (
     Filter,
     GroupBy,
@@ -347,7 +347,7 @@ def looks_back(steps: object) -> bool:
 def _is_stateful(part: object) -> bool:
     if any(isinstance(found, Agg) and _remembers(found) for found in _parts(part)):
         return True
-    return any(n.fn in STATEFUL or n.fn == "trailing" for n in expressions(part))
+    return any(n.fn in (*STATEFUL, *LOOKING) for n in expressions(part))
 
 
 def _remembers(agg: Agg) -> bool:

@@ -291,9 +291,9 @@ class Explanation:
     the key, the times, the state, and the columns that the metric grouped by and aggregated. ``total`` is their number,
     of which ``rows`` may be only the first. ``keys`` is the number of their keys. ``files`` are the point files that
     contain points of these keys at those times, and those that a value was carried in from: never fewer than are
-    needed, and more only where rows depend on earlier ones (``last``, ``previous``, combined timelines, unknown time),
-    where pieces of intervals recur (an hour of the day), or where they depend on other keys (keys at once) or on very
-    many groups of another grouping.
+    needed, and more only where rows depend on earlier or later ones (``last``, ``next``, combined timelines, unknown
+    time), where pieces of intervals recur (an hour of the day), or where they depend on other keys (keys at once) or on
+    very many groups of another grouping.
     """
 
     answer: Result

@@ -13,6 +13,7 @@ from tests.laws.clock_graphs import CLOCK_GRAPHS
 from tests.laws.flow_graphs import FLOW_GRAPHS
 from tests.laws.funnel_graphs import FUNNEL_GRAPHS
 from tests.laws.lasting_graphs import LASTING_GRAPHS
+from tests.laws.later_graphs import LATER_GRAPHS
 from tests.laws.looking_graphs import LOOKING_GRAPHS
 from tests.laws.row_graphs import ROW_GRAPHS
 from tests.laws.sequence_graphs import DEDUPE_GRAPHS, SEQUENCE_GRAPHS
@@ -24,5 +25,5 @@ from tests.laws.trailing_graphs import TRAILING_GRAPHS
 GRAPHS = (
     ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | FUNNEL_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS
     | LOOKING_GRAPHS | TABLE_GRAPHS | SEQUENCE_GRAPHS | DEDUPE_GRAPHS | TRAILING_GRAPHS
-    | STATISTICS_GRAPHS | ACROSS_GRAPHS
+    | STATISTICS_GRAPHS | ACROSS_GRAPHS | LATER_GRAPHS
 )  # fmt: skip

@@ -52,8 +52,8 @@ def run_in_memory(
     asked = compiled(json.dumps([graph, params]))
     plan = asked.plan
     keys = sorted({point[KEY] for point in points})
-    # A scan never hands on what is at or after ``until``.
-    seen = [point for point in points if point[TIME] < until]
+    # A scan hands on what is at or after ``until`` only if the plan looks ahead.
+    seen = [point for point in points if plan.ahead or point[TIME] < until]
     beginning = min((point[TIME] for point in points), default=since)
     partials = [_task(asked, str(i), seen, set(keys[i::tasks]), since, until, rows) for i in range(tasks)]
     columns = taken_out(merged(plan, partials, Range(since, until, beginning)))[0].result_columns()

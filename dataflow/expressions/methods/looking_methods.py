@@ -62,11 +62,25 @@ class LookingMethods(Methods):
         return self._in_order("previous", within, order, per, descending, **({} if usual else {"rows": rows}))
 
     def next(
-        self, rows: int = 1, *, order: Columns = None, per: Columns = None, descending: Descending = False
+        self,
+        rows: int = 1,
+        within: str | Self | None = None,
+        *,
+        order: Columns = None,
+        per: Columns = None,
+        descending: Descending = False,
     ) -> Self:
-        """On a finished table, the value ``rows`` rows after this one in an ``order``; see ``previous``."""
-        options = in_order("next", order, per, descending, type(self), counted(rows, "next"))
-        return self._of("over", **options)
+        """The value in this key's next point, or ``rows`` points later, which may lie after the range; null if there is
+        no such point yet.
+
+        It sees the points that reach it. With ``within``, a column or an expression, points after a change of that are
+        not seen. On a finished table in an ``order``: see ``previous``.
+        """
+        if order is not None:
+            return self._in_order("next", within, order, per, descending, counted(rows, "next"))
+        rows = whole_option("next", "rows", rows)
+        usual = not isinstance(rows, Setting) and rows == 1
+        return self._in_order("next", within, order, per, descending, **({} if usual else {"rows": rows}))
 
     def row_number(
         self,

@@ -10,7 +10,7 @@ from typing import Any
 from dataflow.binding.typing import Expressions, GraphError, Shape
 from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr
-from dataflow.expressions.functions import RANGE, STATEFUL
+from dataflow.expressions.functions import LOOKING, RANGE, STATEFUL
 from dataflow.expressions.node import option_text, quoted
 from dataflow.json import fields as json
 from dataflow.json.errors import JsonFormError, short
@@ -173,7 +173,7 @@ def _check_group(name: str, e: Expr, times: set[str], moving: set[str], where: s
     columns = _columns(e)
     shifts = asks_clock(e) or bool(columns & times)
     of_others = columns - times
-    looks = any(n.fn in (*STATEFUL, *RANGE, "over", "trailing") for n in _nodes(e))
+    looks = any(n.fn in (*STATEFUL, *RANGE, *LOOKING, "over") for n in _nodes(e))
     unknown = any((n.fn == "truncate" or n.fn in CLOCK_PARTS) and not _moves(n, times) for n in _nodes(e))
     if columns & moving or unknown or (shifts and (of_others or looks)):
         raise GraphError(

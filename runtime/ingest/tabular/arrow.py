@@ -184,8 +184,20 @@ def _decoded(group: list[Any], words: WordsOf, meanings: Mapping[str, str] | Non
         # Texts of more than 2 GB remain in several parts, and so does what pyarrow cannot concatenate.
         with suppress(pa.ArrowException):
             parts = pa.Table.from_batches(group).combine_chunks().to_batches()
-    found = [_columns(part.schema.names, part.columns, words, meanings) for part in parts]
+    found = [_columns(part.schema.names, _arrays(part), words, meanings) for part in parts]
     return {name: joined([part[name] for part in found]) for name in found[0]}
+
+
+def _arrays(part: Any) -> list[Any]:
+    """The arrays of a batch, a column without values for one whose type pyarrow has no arrays of: intervals of other
+    languages."""
+    out = []
+    for number, field in enumerate(part.schema):
+        try:
+            out.append(part.column(number))
+        except KeyError:
+            out.append(all_null(part.num_rows, f"this pyarrow cannot read it: {field.type}"))
+    return out
 
 
 def _columns(names: Any, arrays: Any, words: WordsOf, meanings: Mapping[str, str] | None) -> Chunk:

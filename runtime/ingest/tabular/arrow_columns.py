@@ -46,6 +46,8 @@ def columns_of(
         fault = name_fault(name)
         if fault:
             out[name] = all_null(len(array), fault)
+        elif isinstance(array, Decoded):
+            out[name] = array
         elif isinstance(array, Objects):
             out[name] = of_objects(array.values, name, words, array.main)
         else:
@@ -59,7 +61,7 @@ def columns_of(
 def _leaves(name: str, array: Any, there: Mask | None = None) -> list[tuple[str, Any, Mask | None]]:
     """The columns that structs fall into: their paths, their arrays and, of unions, which have no nulls of their own,
     where the struct is there."""
-    if isinstance(array, Objects):
+    if isinstance(array, Objects | Decoded):
         return [(name, array, None)]
     plain = plain_array(array)[0] if isinstance(array.type, pa.BaseExtensionType) else array
     if not pa.types.is_struct(plain.type):

@@ -173,7 +173,8 @@ def prepare(catalogue: Snapshots, request: Request) -> Prepared:
     for name in schemas:
         # The files of the range suffice only if rows do not depend on earlier rows.
         alone = _history(compiled.plan, name) == 0 and not compiled.plan.held_columns
-        snapshots[name] = catalogue.snapshot(name, request.since if alone else None, request.until)
+        until = None if compiled.plan.ahead else request.until
+        snapshots[name] = catalogue.snapshot(name, request.since if alone else None, until)
     if any(snapshots[name].schema != schema for name, schema in schemas.items()):
         named, compiled = bound({name: s.schema for name, s in snapshots.items()}, graph, params)
     for name, t in (("since", request.since), ("until", request.until)):
@@ -361,7 +362,7 @@ def _files(
     plan: Plan, history: int | None, snapshot: Snapshot, schema: StreamSchema, since: int, until: int
 ) -> tuple[tuple[FileEntry, ...], int | None]:
     """The files to read of a stream, and how far before ``since`` its rows matter (None: from the start)."""
-    candidates = [f for f in snapshot.files if f.t_min < until]
+    candidates = [f for f in snapshot.files if plan.ahead or f.t_min < until]
     if history is None:
         return tuple(candidates), None
     first = since - history

@@ -38,11 +38,17 @@ class Pipeline:
     def __init__(self, plan: Plan, kernels: Sequence[Kernel], context: TaskContext) -> None:
         self.plan, self.context = plan, context
         stages = list(zip(plan.stages, kernels, strict=True))
-        self.runners = [runner_of(stage, kernel, context, n) for n, (stage, kernel) in enumerate(stages)]
+
+        def of_stage(n: int, context: TaskContext) -> TaskContext:
+            return context.endless() if n < plan.ahead else context
+
+        self.runners = [runner_of(stage, kernel, of_stage(n, context), n) for n, (stage, kernel) in enumerate(stages)]
         first = context.since if context.first is None else context.first
         everything = replace(context, since=first, whole=True)
         count = plan.whole if first < context.since < context.until else 0
-        self.whole = [runner_of(s, k, everything, len(stages) + n, n) for n, (s, k) in enumerate(stages[:count])]
+        self.whole = [
+            runner_of(s, k, of_stage(n, everything), len(stages) + n, n) for n, (s, k) in enumerate(stages[:count])
+        ]
         self._sees = [EARLY in dict(s.inputs) for s in plan.stages]
         self.pasts = {
             n: Past(_maker(plan.stages[:n]), context.since) for n, sees in enumerate(self._sees) if sees and n <= count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -100,6 +100,10 @@ class TaskContext:
     first: int | None = None
     beginning: int = _EVER
     whole: bool = False
+
+    def endless(self) -> TaskContext:
+        """The same with a range that has no end."""
+        return replace(self, until=-_EVER)
 
 
 @lru_cache(maxsize=256)

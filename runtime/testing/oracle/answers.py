@@ -14,6 +14,7 @@ from runtime.testing.oracle.expressions import EVALUATED, evaluate, literal_type
 from runtime.testing.oracle.flows import cohorts, transitions
 from runtime.testing.oracle.funnel_attempts import funnel, funnel_table, own_types
 from runtime.testing.oracle.lasting import Scope, heartbeat, sessionize, state_duration, window
+from runtime.testing.oracle.later_rows import beside_later, last_that_asks, later, later_type, until
 from runtime.testing.oracle.matches import match
 from runtime.testing.oracle.oracle_aggregates import prepare
 from runtime.testing.oracle.other_metrics import (
@@ -47,6 +48,7 @@ LASTING = {
 ROW_BY_ROW = ("filter", "with_columns", "held", "select", "join", "during", "dedupe")
 NO_PARAMS: Mapping[str, Value] = {}
 EVALUATED["trailing"] = trailing, trailing_type
+EVALUATED["next"] = later, later_type
 
 
 def answer(
@@ -99,13 +101,19 @@ def answer_of_streams(
 def _answer(steps: Sequence[Json], tables: Mapping[str, Table], scope: Scope) -> list[dict[str, Value]]:
     key, since, params = scope.key, scope.since, scope.params
     beginning = min((row.time for table in tables.values() for row in table.rows), default=since)
-    tables = {n: replace(t, rows=[row for row in t.rows if row.time < scope.until]) for n, t in tables.items()}
-    scope = replace(scope, streams=tables, beginning=beginning)
+    of_range = replace(scope, streams={n: until(t, scope.until) for n, t in tables.items()}, beginning=beginning)
+    of_all = replace(of_range, streams=tables)
 
     def asked(steps: Sequence[Json]) -> Table:
         """The rows of a metric over these points that may be shown."""
-        table = _start(steps[0], scope)
+        ahead = last_that_asks(steps)
+        table = _start(steps[0], of_range if ahead < 0 else of_all)
         for i, step in enumerate(steps[1:], start=1):
+            scope = of_all if i < ahead else of_range
+            if i <= ahead:
+                step, table = beside_later(step, table, params)
+            if i == ahead:
+                table = until(table, scope.until)
             held: list[str] = []
             if step["op"] in LASTING or step["op"] == "timeline":
                 held = _held_columns(step, [*steps[i + 1 :]], key)

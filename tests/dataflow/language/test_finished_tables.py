@@ -73,7 +73,7 @@ def test_json_is_short() -> None:
         (lambda: N.ntile(0), "ntile takes a number from 1, got 0"),
         (lambda: N.previous(0, order="h"), "previous takes a number from 1, got 0"),
         (lambda: N.previous(2, per=N), "previous needs order=, the columns that order the rows of a finished table"),
-        (lambda: N.next(), "next needs order="),
+        (lambda: N.next(per="site"), "next needs order="),
         (lambda: N.row_number("day", order="h"), "row_number: within= is for the rows of a key; on a finished table"),
         (lambda: N.cumulative_sum(per="site"), "cumulative_sum needs order="),
         (lambda: N.rank(descending=[True, False]), "rank: descending has 2 flags for 1 columns"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,29 @@ def test_damage_is_an_error_or_changes_nothing_that_is_checked(form: str, data: 
     # Only pages have checksums: not their headers, nor the footer.
     if form == "parquet" and any(a <= at < b for a, b in PAGES):
         assert found == read(good, True)
+
+
+def of_intervals(form: str) -> bytes:
+    """A file whose column ``u`` has intervals, which pyarrow cannot write: one bit of a file of times is changed."""
+    times = pa.array([T, T + 1], pa.timestamp("ms", "UTC"))
+    good = FILES[form](pa.table({"k": ["a", "b"], "t": times, "u": pa.array([1, 2], pa.timestamp("ms"))}))
+    opened = pa.ipc.open_file if form == "file" else pa.ipc.open_stream
+    for at in reversed(range(len(good))):
+        bad = bytearray(good)
+        bad[at] ^= 1
+        with suppress(pa.ArrowException, OSError, UnicodeDecodeError, KeyError):
+            if [str(field.type) for field in opened(io.BytesIO(bytes(bad))).schema][2] == "day_time_interval":
+                return bytes(bad)
+    raise AssertionError("no bit makes intervals of times")
+
+
+@pytest.mark.parametrize("form", ["file", "stream"])
+def test_a_type_that_pyarrow_has_no_arrays_of(lake: Lake, form: str) -> None:
+    report = lake.ingest(io.BytesIO(of_intervals(form)), format="arrow", unit=None)
+    assert report.committed == 2
+    assert "this pyarrow cannot read it: day_time_interval" in str(report)
+    with pytest.raises(IngestError, match="column 'u' cannot be read: this pyarrow cannot read it"):
+        lake.ingest(io.BytesIO(of_intervals(form)), format="arrow", key="u", stream="other")
 
 
 def _pages(data: bytes) -> list[tuple[int, int]]:
