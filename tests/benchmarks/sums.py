@@ -30,7 +30,7 @@ from runtime.columns import Column, Dictionary
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.pipeline import Pipeline
 from runtime.query.stages.row_batch import VALID, RowBatch
-from runtime.query.stages.runner import TaskContext
+from runtime.query.stages.task_context import TaskContext
 from runtime.query.task.task import Compiled
 
 STREAM = StreamColumns("device", Type.STRING, "ts", {"temp": Type.FLOAT, "group": Type.INT})

@@ -26,7 +26,7 @@ from runtime.query.plan.notes import taken_out
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.pipeline import Pipeline
 from runtime.query.stages.row_batch import RowBatch, Values
-from runtime.query.stages.runner import TaskContext
+from runtime.query.stages.task_context import TaskContext
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import Compiled

@@ -38,7 +38,8 @@ from runtime.query.merge.spread import numbered, spread
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.overflow import in_table, located
 from runtime.query.stages.query_table import QueryTable
-from runtime.query.stages.runner import Runner, TaskContext
+from runtime.query.stages.runner import Runner
+from runtime.query.stages.task_context import TaskContext
 
 Index = NDArray[np.intp]
 

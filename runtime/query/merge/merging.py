@@ -41,7 +41,8 @@ from runtime.query.stages.keys import Keys
 from runtime.query.stages.overflow import in_table
 from runtime.query.stages.pipeline import RowCollector
 from runtime.query.stages.query_table import QueryTable, joined
-from runtime.query.stages.runner import Runner, TaskContext
+from runtime.query.stages.runner import Runner
+from runtime.query.stages.task_context import TaskContext
 from runtime.query.task.partial import Partial
 from runtime.released_memory import freed
 

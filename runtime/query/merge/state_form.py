@@ -8,7 +8,7 @@ forge a result. It cannot make this process access memory out of bounds or run c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -178,3 +178,8 @@ def _below(values: NDArray[Any], limit: int, what: str) -> None:
     """ValueError unless all of the integers lie in [0, limit)."""
     if len(values) and (int(values.max()) >= limit or int(values.min()) < 0):
         raise ValueError(f"it has {what} out of range")
+
+
+def with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names start with ``prefix``, without it."""
+    return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}

@@ -18,12 +18,12 @@ from operators.states.groups import GroupState
 from operators.types import Type
 from runtime.query.merge.finish import finished_groups
 from runtime.query.merge.spilling import Spill
-from runtime.query.merge.state_form import check_column
+from runtime.query.merge.state_form import check_column, with_prefix
 from runtime.query.stages.overflow import memory_of
 from runtime.query.stages.past import Past, marked
 from runtime.query.stages.query_table import QueryTable, TableColumn
 from runtime.query.stages.row_batch import RowBatch, Values
-from runtime.query.stages.runner import TaskContext, with_prefix
+from runtime.query.stages.task_context import TaskContext
 from runtime.query.stages.trailing_rows import runner_of
 from runtime.released_memory import freed
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,6 @@ from dataflow.codegen.writer import (  # fmt: skip
     TIME_MASK,
     UNTIL,
     Arg,
-    Codes,
     Tables,
     column_array,
 )
@@ -38,29 +35,23 @@ from dataflow.typed.hidden_columns import END as ROW_END
 from dataflow.typed.hidden_columns import ORDER
 from dataflow.typed.row_operations import NullTally
 from operators.compiler.cache import caller
-from operators.distinct_values import distinct
 from operators.errors import DataflowError, GroupError
 from operators.kernels.times.calendar import END, FIRST
 from operators.states.aggregate_states import AggregateStates
 from operators.states.groups import Groups, GroupState
 from operators.states.pairs import Pairs
-from operators.states.strings import Words
 from operators.types import Type
-from runtime.pointfile import Buffers
-from runtime.query.merge.state_form import check_groups
+from runtime.query.merge.state_form import with_prefix
 from runtime.query.stages.joined_values import ValueJoiner
-from runtime.query.stages.keys import Keys
+from runtime.query.stages.key_state import KeyState, dtype_of
 from runtime.query.stages.lookup_arrays import Lut, lookup_of
+from runtime.query.stages.open_cells import MORE, OpenCells
 from runtime.query.stages.overflow import at_row, located, misfit, of_group, place_of
 from runtime.query.stages.row_batch import NULL, RowBatch, Values
+from runtime.query.stages.task_context import TaskContext
 from runtime.query.stages.word_tables import JoinedTexts, TextValues, cover
 
 _OUT_ROWS = 65_536
-_OPEN_ROWS, _FREE_ROWS = 1024, 32768
-"""Initial segment slots, and free slots after the first growth: with few, ended segments are taken out in small
-portions, and two threads spend their time waiting for each other."""
-
-_DTYPES = {"i8": np.int64, "f8": np.float64, "u1": np.uint8, "i4": np.int32}
 
 _FRESH = frozenset(
     {
@@ -83,33 +74,6 @@ _FRESH = frozenset(
 )
 """Roles of arguments that differ from chunk to chunk."""
 
-_EVER = -(2**62)
-
-
-@dataclass(frozen=True)
-class TaskContext:
-    """Shared by all stages of a task: dictionary, keys, the range [since, until), reusable output buffers, the time of
-    the ``first`` point read, and the stream's ``beginning``, before which there are no points. ``whole``: the range is
-    that of all points read."""
-
-    words: Words
-    keys: Keys
-    since: int
-    until: int
-    buffers: Buffers | None = None
-    first: int | None = None
-    beginning: int = _EVER
-    whole: bool = False
-
-    def endless(self) -> TaskContext:
-        """The same with a range that has no end."""
-        return replace(self, until=-_EVER)
-
-
-@lru_cache(maxsize=256)
-def _dtype(kind: str) -> np.dtype[Any]:
-    return np.dtype(_DTYPES[kind[:2]])
-
 
 class Runner:
     """One stage of a task. ``push``, ``flush`` and ``finish`` yield the chunks that the stage writes (groups: none)."""
@@ -131,14 +95,13 @@ class Runner:
         # Few input rows produce output, so it is passed on when the buffer is full, or at the end.
         self._gathers = sink.gathers
         self.groups: Groups | None = None
-        self.cells: AggregateStates | None = None
+        self._open: OpenCells | None = None
         self._segmenting = sink.segmenting()
         aggregates = [a.aggregate for a in sink.aggregates]
         if (group := sink.grouping()) is not None:
             self.groups = Groups([e.type for _, e in group.by if e.type is not None], aggregates)
-            self.cells = self.groups.cells
         elif aggregates:
-            self.cells = AggregateStates(aggregates, _OPEN_ROWS)
+            self._open = OpenCells(aggregates)
         tables = kernel.generated.tables
         self._tables = tables
         self._luts = [Lut(p, o) for p, o in tables.luts]
@@ -146,19 +109,12 @@ class Runner:
         self._words = [texts.table(t) for t in tables.words]
         self._joined = [JoinedTexts(texts, tree) for tree in tables.joined]
         self._lookups = [lookup_of(t, context.words) for t in tables.lookups]
-        self._dtypes = {n: _dtype(I4 if n == ORDER else column_array(kind)) for n, kind in stage.inputs}
-        self._slot_arrays: dict[str, NDArray[Any]] = {}
-        self._slot_capacity = 0
+        self._dtypes = {n: dtype_of(I4 if n == ORDER else column_array(kind)) for n, kind in stage.inputs}
         self._out: dict[Arg, NDArray[Any]] = {}
         self._out_capacity = 0
         self._pairs = {name: Pairs() for name in tables.pairs}
         joined = sink.joined()
         self._joiner = None if joined is None else ValueJoiner(joined, self._pairs[joined.pairs], context.words)
-        self._free = np.zeros(0, np.int64)
-        self._free_count = np.zeros(1, np.int64)
-        if self._segmenting is not None and self.cells is not None:
-            self._free = np.arange(self.cells.capacity, dtype=np.int64)
-            self._free_count[0] = self.cells.capacity
         self._flags = np.zeros(3, np.int64)
         """Overflow flags of the two kinds of numbers, and the group's number plus one."""
         tallies = [op.number for op in all_ops(stage) if isinstance(op, NullTally)]
@@ -173,7 +129,7 @@ class Runner:
         functions = [kernel.generated.step, *([kernel.generated.finish] if kernel.generated.finish else [])]
         self._fresh = {fn.name: [(i, a) for i, a in enumerate(fn.args) if a.role in _FRESH] for fn in functions}
         self._reads_keys = any(a.role == "slot_key" for fn in functions for a in fn.args)
-        self._slot_args = {str(a.subject[0]): a for fn in functions for a in fn.args if a.role == "slot"}
+        self._state = KeyState(a for fn in functions for a in fn.args if a.role == "slot")
         self._out_args = {a for fn in functions for a in fn.args if a.role.startswith("out")}
 
     def _constants(self, tables: Tables) -> NDArray[np.int64]:
@@ -212,7 +168,7 @@ class Runner:
             part: NDArray[Any] = getattr(chunk, role)
             return part
         if role == "slot":
-            return self._slot_arrays[str(subject[0])]
+            return self._state.arrays[str(subject[0])]
         if role.startswith("out"):
             return self._out[a]
         if role in ("edges", "changes", "offsets", "listed", "pick", "pick_valid"):
@@ -228,8 +184,7 @@ class Runner:
         if role == "lookup":
             return self._lookups[int(str(subject[0]))].part(str(subject[1]))
         if role == "state":
-            assert self.cells is not None
-            return self.cells.argument(int(str(subject[0])), str(subject[1]), str(subject[2]))
+            return self._states().argument(int(str(subject[0])), str(subject[1]), str(subject[2]))
         if role == "pairs":
             entries: NDArray[Any] = getattr(self._pairs[str(subject[0])], str(subject[1]))
             return entries
@@ -244,17 +199,25 @@ class Runner:
             "flags": self._flags,
             "tally": self.tally,
             "lost_times": self._lost_times,
-            "free": self._free,
-            "free_count": self._free_count,
         }
         if role in simple:
             return simple[role]
+        if role in ("free", "free_count"):
+            assert self._open is not None
+            return self._open.free if role == "free" else self._open.count
         if role in ("slot_key", "slot_hash"):
             # Computed only for kernels that use them.
             return self.context.keys.values if role == "slot_key" else self.context.keys.hashes
         assert role == "bridged"
         assert chunk is not None
         return _own(chunk.bridged)
+
+    def _states(self) -> AggregateStates:
+        """The states of the groups, or of the rows that are not written yet."""
+        if self.groups is not None:
+            return self.groups.cells
+        assert self._open is not None
+        return self._open.states
 
     def _arguments(self, function: KernelFunction, chunk: RowBatch | None) -> list[NDArray[Any]]:
         """The arguments of a call; those that persist between chunks are refreshed only after an array grew."""
@@ -267,18 +230,7 @@ class Runner:
         return kept
 
     def _reserve_slots(self) -> None:
-        n = max(1, len(self.context.keys))
-        if n > self._slot_capacity:
-            capacity = max(1024, 2 * n)
-            for name, a in self._slot_args.items():
-                width = int(str(a.subject[1])) if len(a.subject) > 1 else 1
-                shape = (capacity, width) if ":," in a.kind else (capacity * width,)
-                grown = np.zeros(shape, _dtype(a.kind))
-                old = self._slot_arrays.get(name)
-                if old is not None:
-                    grown[: len(old)] = old
-                self._slot_arrays[name] = grown
-            self._slot_capacity = capacity
+        if self._state.reserve(len(self.context.keys)):
             self._kept.clear()
 
     def _reserve_pairs(self, rows: int) -> None:
@@ -288,7 +240,7 @@ class Runner:
             if pairs.has_room(more):
                 continue
             if use.last_times:
-                last = self._slot_arrays[use.last_times][pairs.keys[: len(pairs), 0]]
+                last = self._state.arrays[use.last_times][pairs.keys[: len(pairs), 0]]
                 pairs.keep(pairs.numbers[: len(pairs)] >= last)
             # Room for as many again: they are gone through only now and then.
             pairs.make_room(more + len(pairs))
@@ -304,7 +256,7 @@ class Runner:
     def _output(self, a: Arg, rows: int) -> NDArray[Any]:
         buffers = self.context.buffers
         if buffers is None:
-            return np.zeros(rows, _dtype(a.kind))
+            return np.zeros(rows, dtype_of(a.kind))
         return buffers.array(f"stage {self._number} {a.name}", a.kind[:2], rows)
 
     # ---- running
@@ -345,7 +297,6 @@ class Runner:
         assert self.groups is not None
         state = self.groups.export(self.context.words.strings)
         self.groups = Groups(self.groups.key_types, self.groups.cells.aggregates)
-        self.cells = self.groups.cells
         self._kept.clear()
         return state
 
@@ -391,19 +342,12 @@ class Runner:
 
     def saved(self) -> dict[str, NDArray[Any]]:
         """The state of every key and of all segments, as arrays; a grouping's is exported separately."""
-        n = len(self.context.keys)
         out = {"tally": self.tally} if len(self.tally) else {}
-        for name, a in self._slot_args.items():
-            width = int(str(a.subject[1])) if len(a.subject) > 1 and ":," not in a.kind else 1
-            if name in self._slot_arrays:
-                out[f"slot.{name}"] = self._slot_arrays[name][: n * width]
+        out |= {f"slot.{name}": array for name, array in self._state.saved(len(self.context.keys)).items()}
         for name, pairs in self._pairs.items():
             out |= {f"pairs.{name}.{part}": values for part, values in pairs.saved().items()}
-        if self.cells is not None and self.groups is None:
-            out["free"] = self._free[: int(self._free_count[0])]
-            out["capacity"] = np.array([self.cells.capacity])
-            for j, state in enumerate(self.cells.export(self.cells.capacity)):
-                out |= {f"cell.{j}.{name}": values for name, values in state.items()}
+        if self._open is not None:
+            out |= self._open.saved()
         return out
 
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
@@ -416,48 +360,18 @@ class Runner:
         if tally.dtype != self.tally.dtype or tally.shape != self.tally.shape:
             raise ValueError("the tally is malformed")
         self.tally[:] = tally
-        capacity = int(saved["capacity"][0]) if self.cells is not None and self.groups is None else 0
+        if self._open is not None:
+            lanes = getattr(self.stage.sink, "size", 1)
+            self._open.restore(saved, (len(self.context.keys) + 1) * lanes, self.context.words)
+        cells = 0 if self._open is None else self._open.states.capacity
         # There are none before the first row.
         if any(name.startswith("slot.") for name in saved):
-            n = len(self.context.keys)
-            for name, array in self._slot_arrays.items():
-                part = saved[f"slot.{name}"]
-                rows = n * (len(array) // self._slot_capacity)
-                if part.dtype != array.dtype or part.shape != (rows, *array.shape[1:]):
-                    raise ValueError(f"the state {name} is malformed")
-                self._check_indices(name, part, capacity)
-                array[: len(part)] = part
+            self._state.restore(with_prefix(saved, "slot."), len(self.context.keys), len(self.context.words), cells)
         for name, pairs in self._pairs.items():
             pairs.restore(with_prefix(saved, f"pairs.{name}."))
         if self._joiner is not None:
-            self._joiner.check(self._slot_arrays)
-        if self.cells is not None and self.groups is None:
-            free, lanes = saved["free"], getattr(self.stage.sink, "size", 1)
-            if not 0 < capacity <= 4 * (len(self.context.keys) * lanes + lanes + _FREE_ROWS + _OPEN_ROWS):
-                raise ValueError("there are more slots than open segments need")
-            states = [with_prefix(saved, f"cell.{j}.") for j in range(len(self.cells.aggregates))]
-            # Free slots are taken from the end, one by one, and returned: none occurs twice.
-            whole = free.dtype == np.int64 and free.ndim == 1 and len(distinct(free)) == len(free) <= capacity
-            if not whole or (len(free) and not 0 <= free.min() <= free.max() < capacity):
-                raise ValueError("the free slots are malformed")
-            keys = np.zeros((capacity, 1), np.int64)
-            check_groups((), self.cells.aggregates, GroupState(keys, states, self.context.words.strings))
-            self.cells = AggregateStates(self.cells.aggregates, capacity)
-            self.cells.merge(np.arange(capacity), states)
-            self._free = np.zeros(capacity, np.int64)
-            self._free[: len(free)], self._free_count[0] = free, len(free)
+            self._joiner.check(self._state.arrays)
         self._kept.clear()
-
-    def _check_indices(self, name: str, part: NDArray[Any], capacity: int) -> None:
-        """ValueError if saved values that kernels use as indices are out of range."""
-        if isinstance(self._slot_args[name].kind, Codes):
-            limit = max(1, len(self.context.words))
-        elif name in ("z_gid", "lane_gid"):
-            limit = max(1, capacity)
-        else:
-            return
-        if part.size and not 0 <= part.min() <= part.max() < limit:
-            raise ValueError(f"the state {name} has indices out of range")
 
     def grid(self) -> list[list[int]]:
         """The origins of the calendar bucket numbers in the state: compatible states have equal ones."""
@@ -469,21 +383,10 @@ class Runner:
         self._reserve_pairs(0)
         if self.groups is not None:
             self.groups.make_room()
-        elif self.cells is not None and self._segmenting is not None:
+        elif self._open is not None and self._segmenting is not None:
             # A row is in as many windows as a window has buckets.
             needed = self._segmenting.size
-            self.cells.make_room(needed)
-            while self._free_count[0] < max(needed, _FREE_ROWS):
-                self._more_slots()
-
-    def _more_slots(self) -> None:
-        """Double the rows of the aggregates' states."""
-        assert self.cells is not None
-        old, left = self.cells.capacity, int(self._free_count[0])
-        self.cells.grow(2 * old)
-        free = np.zeros(2 * old, np.int64)
-        free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
-        self._free, self._free_count[0] = free, left + old
+            self._open.make_room(needed, max(needed, MORE))
 
     def check_input(self, name: str, values: NDArray[Any], valid: NDArray[Any], sizes: tuple[int, ...]) -> None:
         """ValueError if saved values cannot be those of the input ``name``; ``sizes``: how many there may be."""
@@ -540,9 +443,9 @@ class Runner:
                 gids = part
         for name, ok in valid.items():
             columns[name] = (columns[name][0], ok)
-        if gids is not None and self.cells is not None:
+        if gids is not None and self._open is not None:
             try:
-                finished = self.cells.finish(gids, self.context.words)
+                finished = self._open.states.finish(gids, self.context.words)
             except GroupError as error:
                 assert slots is not None
                 assert lengths is not None
@@ -551,10 +454,7 @@ class Runner:
                 raise located(error, self.stage.step, self.stage.sink.aggregates, where) from None
             for agg, (values, ok_mask) in zip(self.stage.sink.aggregates, finished, strict=True):
                 columns[agg.name] = (values, np.ones(1, np.uint8) if ok_mask is None else ok_mask.astype(np.uint8))
-            self.cells.reset(gids)
-            at = int(self._free_count[0])
-            self._free[at : at + n] = gids
-            self._free_count[0] = at + n
+            self._open.take_back(gids)
         if self._joiner is not None:
             columns[self._joiner.name] = self._joiner.texts(columns)
         if self._segmenting is not None and self._segmenting.partial:
@@ -574,11 +474,6 @@ class Runner:
         return ((start < first) | (end > c.until)).astype(np.uint8)
 
 
-def with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    """The arrays whose names start with ``prefix``, without it."""
-    return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
-
-
 def in_all_years(times: NDArray[np.int64]) -> bool:
     """Whether all of ``times`` (at least one) lie in the calendar years."""
     return bool(times.min() >= FIRST and times.max() < END)
@@ -590,4 +485,4 @@ def _own(array: NDArray[Any]) -> NDArray[Any]:
 
 def missing_column(kind: Type) -> Values:
     """A column that a file does not have: null in every row."""
-    return np.zeros(1, _dtype(column_array(kind))), NULL
+    return np.zeros(1, dtype_of(column_array(kind))), NULL

@@ -28,7 +28,8 @@ from operators.kernels.window_rows import bounds_of_runs, copy_runs
 from runtime.query.stages.overflow import at_row, located
 from runtime.query.stages.past import LEAD
 from runtime.query.stages.row_batch import VALID, RowBatch, Values
-from runtime.query.stages.runner import Runner, TaskContext
+from runtime.query.stages.runner import Runner
+from runtime.query.stages.task_context import TaskContext
 
 _BATCH = 1 << 16
 """The fewest new rows of a batch, while rows come."""
@@ -49,9 +50,6 @@ class WindowsRunner(Runner):
         super().__init__(stage, kernel, context, number, place=place)
         self._scratch: dict[str, NDArray[Any]] = {}
         self._longest = 1
-        if self.cells is not None:
-            self._free = np.arange(self.cells.capacity, dtype=np.int64)
-            self._free_count[0] = self.cells.capacity
 
     def push(self, chunk: RowBatch) -> Iterator[RowBatch]:
         """See Runner."""
@@ -73,10 +71,8 @@ class WindowsRunner(Runner):
 
     def _make_room(self) -> None:
         self._kept.clear()
-        assert self.cells is not None
-        self.cells.make_room(self._longest * max(1, len(self.stage.sink.aggregates)) + 1)
-        if self._free_count[0] < 1:
-            self._more_slots()
+        assert self._open is not None
+        self._open.make_room(self._longest * max(1, len(self.stage.sink.aggregates)) + 1, 1)
 
     def _written(self) -> Iterator[RowBatch]:
         for chunk in super()._written():

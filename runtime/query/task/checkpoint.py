@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from operators.states.groups import GroupState
 from operators.states.strings import Words
 from runtime.errors import FormatError
-from runtime.query.merge.state_form import MALFORMED, check_groups
+from runtime.query.merge.state_form import MALFORMED, check_groups, with_prefix
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.pipeline import Pipeline
 from runtime.query.stages.row_batch import RowBatch
-from runtime.query.stages.runner import with_prefix
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.state_bytes import sealed, strings_of, unsealed
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from operators.states.groups import GroupState
 from operators.types import Type
 from runtime.errors import FormatError
+from runtime.query.merge.state_form import with_prefix
 from runtime.query.stages.query_table import QueryTable
-from runtime.query.stages.runner import with_prefix
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial
 

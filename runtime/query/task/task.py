@@ -31,7 +31,7 @@ from runtime.query.scan.scan_spec import Elision, ScanSpec
 from runtime.query.scan.scanning import Scan, scan_order
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.pipeline import Pipeline
-from runtime.query.stages.runner import TaskContext
+from runtime.query.stages.task_context import TaskContext
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial
 

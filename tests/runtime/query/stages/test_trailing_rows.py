@@ -23,7 +23,7 @@ from runtime.query.stages import trailing_rows
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.pipeline import Pipeline
 from runtime.query.stages.row_batch import VALID, RowBatch
-from runtime.query.stages.runner import TaskContext
+from runtime.query.stages.task_context import TaskContext
 from runtime.query.task.task import Compiled
 
 S = df.stream("s")
