@@ -11,6 +11,7 @@ from functools import cached_property
 import pytest
 
 from operators import forking
+from tests.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
@@ -142,13 +143,12 @@ def test_threads_enter_again_after_many_forks() -> None:
         for _ in range(30):
             assert exit_status(lambda: forking._gate._inside == {}) == 0
         seen = list(counts)
-        time.sleep(0.3)
+        until(lambda: all(now > then for now, then in zip(counts, seen, strict=True)))
     finally:
         stop.set()
         for thread in threads:
             thread.join(10)
     assert not any(thread.is_alive() for thread in threads)
-    assert all(now > then for now, then in zip(counts, seen, strict=True))
 
 
 def test_a_fork_waits_for_imports_of_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from runtime.progress import TerminalProgress
 from runtime.storage.open_store import OpenStore
 from tests.runtime import forks_under_load
 from tests.runtime.forks_under_load import METRIC, forked, points
+from tests.waiting import until
 
 ROOT = Path(df.__file__).parents[1]
 
@@ -193,8 +194,7 @@ def test_a_client_of_aws_is_made_anew() -> None:
 def test_lines_of_progress_stay_with_the_parent(capsys: pytest.CaptureFixture[str]) -> None:
     shown = TerminalProgress()
     work = shown.start("query s", 100, "bytes")
-    time.sleep(0.6)  # its line is drawn, and a thread draws it again and again
-    assert shown._display is not None
+    until(lambda: shown._display)  # its line is drawn, and a thread draws it again and again
 
     def child() -> None:
         work.advance(1)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import threading
-import time
 
 import pytest
 
 from runtime import progress as module
 from runtime.progress import NoProgress, TerminalProgress, human_bytes, human_count, progress_for
+from tests.waiting import until
 
 
 class Terminal(io.StringIO):
@@ -48,7 +48,7 @@ def test_long_work_is_shown_and_cleared(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(module, "_QUIET_SECONDS", 0.01)
     progress = TerminalProgress()
     tasks = [progress.start(name, total, "bytes") for name, total in (("ingest", 4_000_000), ("upload", None))]
-    time.sleep(0.3)
+    until(lambda: "upload" in terminal.getvalue())
 
     def work() -> None:
         for _ in range(100):
@@ -60,7 +60,7 @@ def test_long_work_is_shown_and_cleared(monkeypatch: pytest.MonkeyPatch) -> None
         t.start()
     for t in threads:
         t.join()
-    time.sleep(0.3)
+    until(lambda: "4 MB of 4 MB · 10k rows" in terminal.getvalue() and "rows/s" in terminal.getvalue())
     for task in tasks:
         task.finish()
         task.finish()
@@ -78,7 +78,7 @@ def test_closing_ends_it_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_QUIET_SECONDS", 0.01)
     progress = TerminalProgress()
     task = progress.start("query", 10, "tasks")
-    time.sleep(0.3)
+    until(terminal.getvalue)
     progress.close()
     length = len(terminal.getvalue())
     task.advance(1)

@@ -15,9 +15,8 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ from runtime.fleet.aws_lambda import invoker
 from tests.runtime.test_recorded_data import EXAMPLES, SPAN, mesh_rows
 from tests.stack import gaps, servers
 from tests.stack.test_deploy import everything, kept, s3
+from tests.waiting import until
 
 pytestmark = pytest.mark.stack
 
@@ -137,13 +137,6 @@ def dataflow(*arguments: str, folder: Path, code: int = 0, **variables: str) -> 
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done
-
-
-def until(done: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")

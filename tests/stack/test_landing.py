@@ -6,10 +6,9 @@ import io
 import json
 import os
 import tempfile
-import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from botocore.config import Config
 import dataflow as df
 from runtime.store import Store
 from tests.stack.servers import environment
+from tests.waiting import until
 
 pytestmark = pytest.mark.stack
 
@@ -61,13 +61,6 @@ class Deployed:
         if "s" not in self.store.catalogue.streams():
             return []
         return [s.name for s in self.store.catalogue.sources("s") if s.quarantined]
-
-
-def until(done: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.2)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ The functions are those of this repository, which ministack's Python imports fro
 from __future__ import annotations
 
 import json
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.stack.test_deploy import _aws as _aws
 from tests.stack.test_deploy import everything, s3
 from tests.stack.test_deploy import name as name
 from tests.stack.test_deploy import run as run
+from tests.waiting import until
 
 pytestmark = pytest.mark.stack
 
@@ -62,13 +62,6 @@ def deploy(name: str, run: Any, tmp_path: Path) -> Callable[[str], dict[str, str
         return dict(line.split(": ", 1) for line in said.splitlines() if ": " in line and not line.startswith(" "))
 
     return deploy
-
-
-def until(done: Callable[[], bool], seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.5)
 
 
 def test_what_breaks_is_listed_and_mended(name: str, run: Any, deploy: Any, capsys: pytest.CaptureFixture[str]) -> None:
