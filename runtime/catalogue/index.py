@@ -241,7 +241,7 @@ class IndexSteps(LogSteps):
             partition = self.partition(day_rows.partition_of(low))
             part = yield from scan(partition, day_name(low), day_name(high) + "#~", day_rows.HEAD_SIZE)
             if days is not None:
-                CHECKED.check(partition, DayFiles.of([part]))
+                CHECKED.check(partition, part)
             parts.append(part)
         files = DayFiles.of(parts)
         if not files.ordered():

@@ -33,8 +33,9 @@ def stored(*days: int, partition: str = MARCH) -> list[bytes]:
     ]
 
 
-def read(rows: list[bytes]) -> DayFiles:
-    return DayFiles.of([(row[:HEAD_SIZE], row[HEAD_SIZE:]) for row in rows])
+def read(rows: list[bytes]) -> tuple[bytes, bytes]:
+    """What a scan gives."""
+    return b"".join(row[:HEAD_SIZE] for row in rows), b"".join(row[HEAD_SIZE:] for row in rows)
 
 
 @pytest.fixture
@@ -60,6 +61,13 @@ def test_the_same_bytes_are_checked_once(calls: list[int]) -> None:
     assert calls == [2, 1, 1]
     checked.check(MARCH, read([]))
     assert calls == [2, 1, 1]
+
+
+def test_a_scan_of_fewer_days_needs_no_check(calls: list[int]) -> None:
+    checked = CheckedRows()
+    checked.check(MARCH, read(stored(D, D, D + 1)))
+    checked.check(MARCH, read(stored(D, D)))
+    assert calls == [2, 1]
 
 
 def test_rows_of_another_partition_are_refused() -> None:
