@@ -9,6 +9,7 @@ from typing import Any
 
 from dataflow.plan.row_times import RowTimes
 from dataflow.times.durations import parse_duration, written_duration
+from dataflow.values.mistaken import shown
 from dataflow.values.settings import Setting
 from operators.errors import DataflowError
 from operators.nearest import meant
@@ -52,10 +53,9 @@ class Trigger:
 
     def written(self) -> str:
         """The conditions as they are given to ``df.trigger``."""
-        shown = self.to_dict()
-        return ", ".join(
-            f"{name}={getattr(self, name) if name in ('early', 'late') else shown[name]!r}" for name in shown
-        )
+        found = self.to_dict()
+        parts = {name: getattr(self, name) if isinstance(value, dict) else value for name, value in found.items()}
+        return ", ".join(f"{name}={part!r}" for name, part in parts.items())
 
 
 def trigger(
@@ -107,18 +107,18 @@ def _length(every: str | timedelta) -> int:
 def _count(rows: object) -> int | None:
     if rows is None or (isinstance(rows, int) and not isinstance(rows, bool) and 0 < rows < 1 << 63):
         return rows
-    raise DataflowError(f"trigger(rows): {rows!r:.100} is not a whole number above 0")
+    raise DataflowError(f"trigger(rows): {shown(rows)} is not a whole number above 0")
 
 
 def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise DataflowError(f"trigger({name}): it is True or False, not {value!r:.100}")
+        raise DataflowError(f"trigger({name}): it is True or False, not {shown(value)}")
     return value
 
 
 def _part(name: str, value: object) -> Trigger | None:
     if value is not None and not isinstance(value, Trigger):
-        raise DataflowError(f"trigger({name}): it is a df.trigger(...), not {value!r:.100}")
+        raise DataflowError(f"trigger({name}): it is a df.trigger(...), not {shown(value)}")
     if value is not None and value.watermark:
         raise DataflowError(f"trigger({name}): it is of every=, rows= and commit=, not of the watermark again")
     return value

@@ -44,7 +44,7 @@ class LiveTable:
             print("\n".join(self._lines(answer, None)) + "\n", flush=True)
             return
         width, height = shutil.get_terminal_size()
-        lines = [_cut(line, width - 1) for line in self._lines(answer, (width, height))]
+        lines = [_cut(line, width - 1) for line in self._lines(answer, (width, height))][-max(1, height - 1) :]
         up = f"\x1b[{self._above}A" if self._above else ""
         # What was there is overwritten line by line: a screen that is cleared first flickers.
         sys.stdout.write(f"\r{up}" + "".join(f"{self._styled(line)}\x1b[K\n" for line in lines) + "\x1b[J")
@@ -60,12 +60,14 @@ class LiveTable:
         title, rule, below = found[0], found[1], found[_HEAD + rows :]
         begin, end = 0, rows
         if size is not None:
-            room = max(_LEAST_ROWS, size[1] - 1 - _HEAD - len(below) - 1 - 2 * bool(self.title))
+            room = size[1] - 1 - _HEAD - 1 - 2 * bool(self.title)
+            below = below[: max(1, room - _LEAST_ROWS)]
+            room = max(_LEAST_ROWS, room - len(below))
             end = min(rows, max(room, max(panes, default=rows - 1) + 1))
             begin = max(0, end - room)
             if end - begin < rows:
                 below[0] += f"; {begin + 1:,} to {end:,} are shown"
-        is_first = len(panes) == rows  # all of it is new: nothing is marked
+        is_first = len(panes) == rows and all(change.old is None for change in answer.changes)  # nothing is marked
         shown = [
             f"{'*' if place in panes and not is_first else ' '}{panes.get(place, '') * bool(lead):<{lead}}"
             f"{found[_HEAD + place][1:]}".rstrip()

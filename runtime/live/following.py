@@ -13,6 +13,7 @@ from typing import Any
 from dataflow.language.triggers import Trigger, check_ends
 from dataflow.plan.row_times import RowTimes
 from dataflow.times.durations import parse_duration
+from dataflow.values.mistaken import shown
 from operators.errors import DataflowError
 from operators.nearest import meant
 from runtime.errors import QueryError, SnapshotTooOld
@@ -75,7 +76,9 @@ class FollowOptions:
         if mode not in MODES:
             raise QueryError(f"follow: there is no mode {mode!r}; {meant(mode, MODES, 'use')} {', '.join(MODES)}")
         if trigger is not None and not isinstance(trigger, Trigger):
-            raise QueryError(f"follow: a trigger is df.trigger(...), such as df.trigger(rows=1000), not {trigger!r}")
+            raise QueryError(
+                f"follow: a trigger is df.trigger(...), such as df.trigger(rows=1000), not {shown(trigger)}"
+            )
         try:
             looks = None if every is None else parse_duration(every, "follow(every)") / _SECOND
             late = 0 if lateness in _NONE else parse_duration(lateness, "follow(lateness)")

@@ -20,6 +20,7 @@ from dataflow.metrics.inner_answers import streams_in
 from dataflow.metrics.json_form import MAX_BYTES, from_dict, to_dict
 from dataflow.plan.row_times import row_times
 from dataflow.tables.reference_tables import MAX_TABLE_BYTES
+from dataflow.values.mistaken import shown
 from operators.errors import DataflowError
 from operators.nearest import listed, meant
 from operators.registry import is_registered
@@ -193,7 +194,7 @@ def define(
     if trigger is not None:
         if not isinstance(trigger, Trigger):
             raise QueryError(
-                f"the trigger of {name} is a df.trigger(...), such as df.trigger(rows=1000), not {trigger!r}"
+                f"the trigger of {name} is a df.trigger(...), such as df.trigger(rows=1000), not {shown(trigger)}"
             )
         check_ends(trigger, row_times(metric.steps))
     graph = to_dict(metric.steps)
