@@ -12,8 +12,12 @@ EACH_COMMIT = Trigger(commit=True)
 """The trigger of whom no other is named."""
 
 
+_ENOUGH = 0.99
+"""The share of ``every`` that must have passed: a look that is a moment early need not wait for the next one."""
+
+
 @dataclass(frozen=True)
-class Waiting:
+class HeldBack:
     """What waits: ``seconds`` since the last emission, the number of ``points`` since then, the ``panes`` of the
     changes, for which the answer must be computed."""
 
@@ -22,9 +26,9 @@ class Waiting:
     panes: Callable[[], Collection[str]]
 
 
-def fires(trigger: Trigger, waiting: Waiting) -> bool:
+def fires(trigger: Trigger, waiting: HeldBack) -> bool:
     """Whether one of the trigger's conditions is met: those first that need not know the answer."""
-    if trigger.commit or (trigger.every is not None and waiting.seconds * 1_000_000 >= trigger.every):
+    if trigger.commit or (trigger.every is not None and waiting.seconds * 1_000_000 >= _ENOUGH * trigger.every):
         return True
     if trigger.rows is not None and waiting.points() >= trigger.rows:
         return True

@@ -17,7 +17,7 @@ from dataflow.values.mistaken import shown
 from operators.errors import DataflowError
 from operators.nearest import meant
 from runtime.errors import QueryError, SnapshotTooOld
-from runtime.live.firing import EACH_COMMIT, Waiting, fires, shortest
+from runtime.live.firing import EACH_COMMIT, HeldBack, fires, shortest
 from runtime.live.row_changes import (
     EARLY,
     LATE,
@@ -225,7 +225,7 @@ class Follower:
 
         seconds = math.inf if self._emitted is None else now - self._emitted
         seen = self._seen or (0,) * len(newest)
-        return fires(self.trigger, Waiting(seconds, lambda: self.points(seen, newest), panes))
+        return fires(self.trigger, HeldBack(seconds, lambda: self.points(seen, newest), panes))
 
     def _compared(self, newest: tuple[int, ...]) -> _Compared | None:
         """The answer as of now, beside the last one that was emitted; None if a file was replaced while it was about to

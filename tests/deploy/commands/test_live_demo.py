@@ -47,12 +47,16 @@ class Seconds:
         self.now += max(seconds, 0.001)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "store", create=True)
+def with_a_point(folder: Path) -> Store:
+    store = Store(folder, create=True)
     point = {"device": ["d"], "ts": [1_709_251_200_000], "status": ["up"], "temp": [1.5], "firmware": ["1.0.3"]}
     store.ingest("telemetry", point, key="device", time="ts", unit="ms", duplicates="latest", progress=False)
     return store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return with_a_point(tmp_path / "store")
 
 
 @pytest.fixture
@@ -83,14 +87,13 @@ def test_what_is_shown_is_the_answer(store: Store, metric: Any, capsys: pytest.C
     ]
 
 
-def test_it_goes_on_where_it_was(store: Store, metric: Any) -> None:
+def test_it_goes_on_where_it_was(store: Store, metric: Any, tmp_path: Path) -> None:
     first, again = live(store, metric, 3), live(store, metric, 3)
     assert again > 0
     there = {source.entry.id for source in store.sources("telemetry")}
     assert {declared_identity(f"live {n}") for n in range(1, 7)} < there
     assert len(there) == 7
-    other = Store(Path(store.url).parent / "other", create=True)
-    assert first + again == live(other, metric, 6)
+    assert first + again == live(with_a_point(tmp_path / "other"), metric, 6)
 
 
 def test_it_stops(store: Store, metric: Any) -> None:

@@ -253,6 +253,18 @@ def test_a_published_trigger_is_the_default(store: Store) -> None:
     assert store.follower(BY_HOUR).trigger == df.trigger(commit=True)
 
 
+def test_looks_that_are_as_often_as_emissions_are_all_used(store: Store) -> None:
+    now = 0.0
+    follow = follower(store, BY_HOUR, trigger=df.trigger("1s"), clock=lambda: now)
+    for n in range(4):
+        put(store, n)
+        assert follow.step() is not None
+        now += 0.9999  # as a clock counts that was asked a moment later before
+    put(store, 9)
+    now -= 0.5
+    assert follow.step() is None
+
+
 def test_how_often_a_store_is_looked_at() -> None:
     options = FollowOptions.of(None, "0s", None, "changes")
     late = df.trigger(watermark=True, late=df.trigger("2s"))

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runtime.aws.access import Access
 from runtime.aws.client import Client
@@ -157,6 +159,33 @@ def test_a_topic_that_is_away_or_refuses(status: int, code: str, is_away: bool) 
         sink(topic).deliver(Delivery("n/e/1", events(1)))
     assert isinstance(raised.value, SinkUnavailable) == is_away
     assert ("nothing is lost" in str(raised.value)) != is_away
+
+
+@given(
+    st.lists(st.sampled_from([1, 1, 1, 30_000, 150_000]), min_size=1, max_size=30),
+    st.lists(st.tuples(st.sets(st.integers(1, 30)), st.booleans()), max_size=6),
+    st.sampled_from(["", ".fifo"]),
+)
+def test_all_come_whatever_fails(sizes: list[int], failures: list[tuple[set[int], bool]], ending: str) -> None:
+    """Requests of which some entries fail, and processes that end after that."""
+    topic = Topic()
+    away = {"SenderFault": False, "Code": "InternalError"}
+    topic.refused = [{f"n/e/1/{n}": away for n in failed} for failed, _ in failures]
+    restarts = iter([is_killed for _, is_killed in failures])
+    delivery = Delivery("n/e/1", tuple({"id": f"n/e/1/{n}", "x": "x" * s} for n, s in enumerate(sizes, 1)))
+    one = sink(topic, ARN + ending)
+    while True:
+        try:
+            one.deliver(delivery)
+            break
+        except SinkUnavailable:
+            if next(restarts, False):
+                one = sink(topic, ARN + ending)
+    first: dict[str, str] = {}
+    for entry in topic.taken:
+        assert first.setdefault(id_of(entry), entry["Message"]) == entry["Message"]
+    assert {id: json.loads(text) for id, text in first.items()} == {e["id"]: e for e in delivery.events}
+    assert not ending or list(first) == [e["id"] for e in delivery.events]
 
 
 # ---- moto
