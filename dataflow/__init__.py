@@ -45,6 +45,7 @@ from dataflow.language.several_streams import union  # noqa: E402
 from dataflow.language.statistics import *  # noqa: E402, F403
 from dataflow.language.stream import Grouped, Stream, stream  # noqa: E402
 from dataflow.language.timelines import at_least, combine, join  # noqa: E402
+from dataflow.language.triggers import Trigger, trigger  # noqa: E402
 from dataflow.metrics.json_form import from_json as _steps_from_json  # noqa: E402
 from dataflow.tables.calendars import Calendar, calendar  # noqa: E402
 from dataflow.tables.reference_tables import ReferenceTable  # noqa: E402
@@ -81,9 +82,9 @@ def from_json(text: str) -> Stream:
 
 __all__ = [
     "Agg", "Aggregate", "Calendar", "DataflowError", "ExactSum", "Expr", "Field", "Flags", "FloatSum",
-    "Grouped", "LawBroken", "ReferenceTable", "Stream", "TallySpec", "Type", "When", "all_of", "any_of",
+    "Grouped", "LawBroken", "ReferenceTable", "Stream", "TallySpec", "Trigger", "Type", "When", "all_of", "any_of",
     "at_least", "calendar", "check_laws", "col", "combine", "concat", "from_json", "greatest", "haversine",
     "join", "least", "lit", "merge_by_adding", "param", "scan", "scanned", "session", "since", "stream",
-    "table", "time", "union", "until", "when",
+    "table", "time", "trigger", "union", "until", "when",
 ]  # fmt: skip
 __all__ += [*_aggregates.__all__, *_statistics.__all__]

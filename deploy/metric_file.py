@@ -19,6 +19,7 @@ import dataflow
 from dataflow import Agg, Expr
 from dataflow.language.line_numbers import line_of, noting_lines
 from dataflow.language.stream import Grouped, Stream
+from dataflow.language.triggers import Trigger
 from dataflow.values.mistaken import without_call
 from operators.errors import DataflowError
 from operators.files import read_text
@@ -84,6 +85,23 @@ def load_metric(name: str) -> Stream:
     if not path.is_file():
         raise MetricFileError(f"there is no file {path}; {_near_file(path)} a metric as file.py:name, or a JSON file")
     return _choose(path, metric, _run(path))
+
+
+def load_trigger(name: str) -> Trigger:
+    """The trigger ``file.py:name``, a ``df.trigger(...)`` at top level; MetricFileError if there is none."""
+    file, _, wanted = name.rpartition(":")
+    path = Path(file)
+    if path.suffix != ".py" or not path.is_file():
+        known = f"there is no file {path}" if path.suffix == ".py" else f"'{name}' names no trigger"
+        raise MetricFileError(f"{known}: give a trigger as file.py:name, with name = df.trigger(...) in the file")
+    found = vars(_run(path))
+    value, triggers = found.get(wanted), [n for n, v in found.items() if isinstance(v, Trigger)]
+    if isinstance(value, Trigger):
+        return value
+    if value is not None:
+        raise MetricFileError(f"{path}: {wanted} is {_kind_of(value)}, not a trigger: define it by df.trigger(...)")
+    listed = ", ".join(triggers) or "none"
+    raise MetricFileError(f"{path} has no trigger {wanted!r}; {meant(wanted, triggers, 'its')} triggers: {listed}")
 
 
 def _no_metric(name: str, path: Path, metric: str) -> str:

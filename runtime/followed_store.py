@@ -19,6 +19,7 @@ from runtime.storage.replaced_files import of_present_files
 # Methods import what they need on demand: see ``queried_store``.
 if TYPE_CHECKING:
     from dataflow.language.stream import Stream
+    from dataflow.language.triggers import Trigger
     from runtime.live import Alert, CurrentAnswer, RowChange
     from runtime.live.following import Follower, FollowOptions
     from runtime.live.sinks.sink import Delivery
@@ -37,7 +38,8 @@ class FollowedStore(QueriedStore):
         since: Moment | None = None,
         params: Mapping[str, object] | None = None,
         *,
-        every: str | timedelta = "5s",
+        every: str | timedelta | None = None,
+        trigger: Trigger | None = None,
         lateness: str | timedelta = "0s",
         mode: Literal["changes", "final"] = "changes",
         until_idle: str | timedelta | None = None,
@@ -52,7 +54,8 @@ class FollowedStore(QueriedStore):
         since: Moment | None = None,
         params: Mapping[str, object] | None = None,
         *,
-        every: str | timedelta = "5s",
+        every: str | timedelta | None = None,
+        trigger: Trigger | None = None,
         lateness: str | timedelta = "0s",
         mode: Literal["table"],
         until_idle: str | timedelta | None = None,
@@ -66,7 +69,8 @@ class FollowedStore(QueriedStore):
         since: Moment | None = None,
         params: Mapping[str, object] | None = None,
         *,
-        every: str | timedelta = "5s",
+        every: str | timedelta | None = None,
+        trigger: Trigger | None = None,
         lateness: str | timedelta = "0s",
         mode: Literal["changes", "table", "final"] = "changes",
         until_idle: str | timedelta | None = None,
@@ -77,7 +81,9 @@ class FollowedStore(QueriedStore):
 
         Yields a ``RowChange`` for each row that changed, all rows of the first answer included: applied in order
         (``runtime.live.applied``) they are what ``query`` answers as of ``change.snapshot``, and ``change.proof`` is
-        its digest. The store is looked at ``every`` so often; only new commits are read, as far as the plan allows.
+        its digest. The store is looked at ``every`` so often (5 s, or what a shorter trigger needs); only new commits
+        are read, as far as the plan allows. ``trigger`` (``dataflow.trigger``) says when what has changed is emitted:
+        None is the trigger of a published query, else after each commit that a look finds.
 
         The watermark is how far the stream's feeds, and its ingests, have all come in event time (of several streams,
         the oldest of theirs), less ``lateness``. A row that ends in event time (a bucket of time, a window, an
@@ -88,11 +94,12 @@ class FollowedStore(QueriedStore):
         nothing that is later than the watermark can change it, and then its corrections as ``late``; it needs rows
         that end.
 
-        It goes on for ever, or until there was no commit for ``until_idle``.
+        It goes on for ever, or until there was no commit for ``until_idle``; then what the trigger held back is
+        emitted.
         """
         from runtime.live.following import FollowOptions, followed
 
-        options = FollowOptions.of(every, lateness, until_idle, mode)
+        options = FollowOptions.of(every, lateness, until_idle, mode, trigger)
         follower, _ = self._followed(metric, since, params, options, workers, below_floor)
         answers = followed(follower, options)
         return answers if mode == "table" else (change for answer in answers for change in answer.changes)
@@ -103,6 +110,7 @@ class FollowedStore(QueriedStore):
         since: Moment | None = None,
         params: Mapping[str, object] | None = None,
         *,
+        trigger: Trigger | None = None,
         lateness: str | timedelta = "0s",
         mode: Literal["changes", "table", "final"] = "changes",
     ) -> Follower:
@@ -110,7 +118,7 @@ class FollowedStore(QueriedStore):
         nothing."""
         from runtime.live.following import FollowOptions
 
-        return self._followed(metric, since, params, FollowOptions.of("1s", lateness, None, mode))[0]
+        return self._followed(metric, since, params, FollowOptions.of(None, lateness, None, mode, trigger))[0]
 
     def _followed(
         self,
@@ -124,20 +132,24 @@ class FollowedStore(QueriedStore):
         """A follower of the metric, and what it asks."""
         from dataflow.metrics.inner_answers import streams_in
         from dataflow.plan.row_times import row_times
+        from runtime.live.firing import EACH_COMMIT
         from runtime.live.following import Follower
+        from runtime.live.new_points import NewPoints
         from runtime.live.stream_watermark import StreamWatermark
 
-        run = self._query_run(None, workers)
+        run, trigger = self._query_run(None, workers), options.trigger
         if isinstance(metric, str):
             named = self._named(metric)
-            metric, params = named.metric, named.params(params)
+            metric, params, trigger = named.metric, named.params(params), trigger or named.trigger
             run = run.of_published(named, True)
         request = self._request(metric, since, None, params, below_floor)
         run, streams = run.keeping(request), streams_in(request.steps)
         marks = {stream: StreamWatermark(self.catalogue, stream) for stream in streams}
+        counts = [NewPoints(self.catalogue, stream) for stream in streams]
         follower = Follower(
             lambda: self._current(run, request), lambda: tuple(self.catalogue.order(s).seq for s in streams),
             lambda stream, seq: marks[stream].at(seq), row_times(request.steps), options.mode, options.lateness,
+            trigger or EACH_COMMIT, lambda before, now: sum(map(NewPoints.between, counts, before, now)),
         )  # fmt: skip
         return follower, request
 
@@ -154,7 +166,8 @@ class FollowedStore(QueriedStore):
         *,
         name: str | None = None,
         alert: Alert | None = None,
-        every: str | timedelta = "5s",
+        every: str | timedelta | None = None,
+        trigger: Trigger | None = None,
         lateness: str | timedelta = "0s",
         mode: Literal["changes", "final"] = "changes",
         until_idle: str | timedelta | None = None,
@@ -167,14 +180,16 @@ class FollowedStore(QueriedStore):
     ) -> int:
         """Follow a metric, and deliver its changes, or the edges of an ``alert``; returns the number of deliveries.
 
-        ``to`` is ``-`` (standard output), a file to append to, ``https://...`` (a webhook) or ``kafka://broker/topic``;
-        ``connection`` has its settings. Each event has an ``id``. A delivery is kept in the store, under ``name``,
-        before it is begun: after a crash the same events come again, with the same ids, before anything else. So each
-        comes at least once, and to a file exactly once. Only ``-`` may go without a name; then each start begins anew.
+        ``to`` is ``-`` (standard output), a file to append to, ``https://...`` (a webhook), ``kafka://broker/topic`` or
+        ``sns://topic``; ``connection`` has its settings. Each event has an ``id``. A delivery is kept in the store,
+        under ``name``, before it is begun: after a crash the same events come again, with the same ids, before anything
+        else. So each comes at least once, and to a file exactly once. Only ``-`` may go without a name; then each start
+        begins anew.
 
         A sink that is away is waited for (``on_trouble``, with the reason); one that refuses is an error, and nothing
-        is lost. It goes on until ``stop`` is set, or nothing changed for ``until_idle``. ``on_delivery`` is called
-        after each delivery. Other arguments are those of ``follow``.
+        is lost. It goes on until ``until_idle`` has passed without a commit, and then delivers what the ``trigger``
+        held back; or until ``stop`` is set: what is held back then comes after the next start, which may have another
+        trigger. ``on_delivery`` is called after each delivery. Other arguments are those of ``follow``.
         """
         from dataflow.metrics.json_form import to_dict
         from runtime.live.alerts import AlertWatch
@@ -182,7 +197,7 @@ class FollowedStore(QueriedStore):
         from runtime.live.following import FollowOptions
         from runtime.live.sinks.opened_sink import open_sink
 
-        options = FollowOptions.of(every, lateness, until_idle, mode)
+        options = FollowOptions.of(every, lateness, until_idle, mode, trigger)
         if options.mode not in ("changes", "final") or (alert is not None and mode != "changes"):
             raise QueryError("deliver: mode is 'changes' or 'final', and of an alert 'changes'")
         if name is None and to != "-":
@@ -201,8 +216,8 @@ class FollowedStore(QueriedStore):
         try:
             deliverer = Deliverer(follower, sink, kept, watch)
             return deliver(
-                deliverer, options.every, options.idle, stop or threading.Event(), on_delivery, on_trouble,
-                time.monotonic,
+                deliverer, options.pause(follower.trigger), options.idle, stop or threading.Event(), on_delivery,
+                on_trouble, time.monotonic,
             )  # fmt: skip
         finally:
             sink.close()

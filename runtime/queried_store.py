@@ -16,6 +16,7 @@ from runtime.upkeep.kept_store import KeptStore
 # Methods import planning and results on demand: a worker only opens files and starts faster without them.
 if TYPE_CHECKING:
     from dataflow.language.stream import Stream
+    from dataflow.language.triggers import Trigger
     from runtime.fleet import Fleet
     from runtime.objects.object_store import ObjectInfo
     from runtime.progress import Progress
@@ -125,17 +126,20 @@ class QueriedStore(KeptStore):
         description: str | None = None,
         defaults: Mapping[str, object] | None = None,
         targets: Sequence[str] = (),
+        trigger: Trigger | None = None,
     ) -> Published:
         """Publish the metric as the next version of the query ``name``, signed if there is a signing key.
 
         ``description`` is a text for its users; None keeps that of the previous version. ``defaults`` replace the
         defaults of its parameters. ``targets`` are the architectures ("x86_64", "arm64") of workers that compile
-        nothing: kernels for them are stored. If the latest version is identical, it is returned. QueryError for an
-        invalid name, a metric that does not fit its stream, or one with user-defined code.
+        nothing: kernels for them are stored. ``trigger`` (``dataflow.trigger``) says when those who follow the query by
+        its name emit, unless they name another; None keeps that of the previous version. If the latest version is
+        identical, it is returned. QueryError for an invalid name, a metric that does not fit its stream, or one with
+        user-defined code.
         """
         from runtime.published.publishing import publish
 
-        return publish(self, metric, name, description, defaults, targets)
+        return publish(self, metric, name, description, defaults, targets, trigger)
 
     def published(self, name: str) -> Published:
         """The published query ``name`` (its latest version) or ``name@3``; with a ``signer`` its signature is checked.

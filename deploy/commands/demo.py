@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deploy.commands.long_running import stopped_by_signal
 from deploy.commands.shared import show_table, use_color
 from deploy.commands.store_views import column
 from deploy.simulator.devices import DeviceFleet
+from deploy.simulator.ongoing_fleet import OngoingFleet
 from deploy.simulator.telemetry_files import write_fleet
 from deploy.simulator.truth import Truth, TruthTally
 from operators.errors import DataflowError
@@ -49,6 +51,13 @@ uptime = status.group_by("firmware").agg(
 # The same, day by day.
 daily = status.group_by(df.col("firmware"), day=df.time().truncate("1d")).agg(uptime=df.share_of_time(up))
 
+# The same, hour by hour: `dataflow demo --live` shows it while the fleet goes on.
+hourly = (
+    status.filter(df.col("firmware").is_not_null())
+    .group_by(hour=df.time().truncate("1h"), firmware=df.col("firmware"))
+    .agg(uptime=df.share_of_time(up), devices=df.count_distinct("device"))
+)
+
 # The ten devices that were up least.
 worst = (
     status.group_by("device")
@@ -66,18 +75,21 @@ warm = (
 '''
 
 
-def run_demo(place: str, fleet: DeviceFleet, progress: Progress) -> int:
-    """Run the demo in the store at ``place``; returns 0 if the engine and the simulator agree to the microsecond."""
+def run_demo(
+    place: str, fleet: DeviceFleet, progress: Progress, is_live: bool = False, seconds: float | None = None
+) -> int:
+    """Run the demo in the store at ``place``; returns 0 if the engine and the simulator agree to the microsecond. Then,
+    if ``is_live``, the fleet goes on, for so many ``seconds`` (None: until Ctrl-C)."""
     folder = _claim(place, fleet)
     try:
-        return _run(place, folder, fleet, progress)
+        return _run(place, folder, fleet, progress, is_live, seconds)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"interrupted; the same command goes on from here, or remove the folder {folder}"
         ) from None
 
 
-def _run(place: str, folder: Path, fleet: DeviceFleet, progress: Progress) -> int:
+def _run(place: str, folder: Path, fleet: DeviceFleet, progress: Progress, is_live: bool, seconds: float | None) -> int:
     from deploy.metric_file import load_metric
     from runtime import Store
 
@@ -99,7 +111,7 @@ def _run(place: str, folder: Path, fleet: DeviceFleet, progress: Progress) -> in
         store.ingest(STREAM, *written.files, key="device", time="ts", unit="ms", duplicates="latest", progress=progress)
         own = Path(scratch) / METRICS  # the copy in the store may have been edited
         own.write_text(METRIC_FILE, encoding="utf-8")
-        metric = load_metric(f"{own}:uptime")
+        metric, hourly = (load_metric(f"{own}:{name}") for name in ("uptime", "hourly"))
     found = next(s for s in store.streams() if s.name == STREAM)
     files = "point file" if found.files == 1 else "point files"
     say.done(
@@ -113,8 +125,14 @@ def _run(place: str, folder: Path, fleet: DeviceFleet, progress: Progress) -> in
     rows = {row[0]: dict(zip(answer.columns, row, strict=True)) for row in answer}
     _show(rows, written.truth)
     agreed = _compare(rows, written.truth)
+    if agreed and is_live:
+        from deploy.commands.live_demo import go_on
+
+        with stopped_by_signal() as stop:
+            go_on(store, STREAM, hourly, OngoingFleet(fleet, written.revisions), seconds, stop)
+        print()
     if agreed:
-        _next_steps(place, folder, f"--since {first} --until {last}")
+        _next_steps(place, folder, f"--since {first} --until {last}", last if is_live else None)
     return 0 if agreed else 1
 
 
@@ -215,11 +233,13 @@ def _compare(rows: Mapping[Any, Mapping[str, Any]], truth: Truth) -> bool:
     return False
 
 
-def _next_steps(place: str, folder: Path, span: str) -> None:
-    """Print commands to try; the first reproduces the table above."""
+def _next_steps(place: str, folder: Path, span: str, live: str | None) -> None:
+    """Print commands to try; the first reproduces the table above: that of the fleet that went on from ``live``, if
+    it did."""
     program = _program()
     print("Try next; the first prints the table above:")
     for step in (
+        *([] if live is None else [f"query {place} {folder / METRICS}:hourly --since {live}"]),
         f"query {place} {folder / METRICS}:uptime {span}",
         f"query {place} {folder / METRICS}:worst {span}",
         f"query {place} {folder / METRICS}:daily {span} --format csv",

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from deploy.commands.long_running import connection_settings, stopped_by_signal
 from deploy.commands.query_command import metric_arguments, parameters_of
-from deploy.commands.shared import Command, UsageError, ended_by_signal, shown, terminal_form
+from deploy.commands.shared import Command, UsageError, ended_by_signal, shown
+from deploy.commands.trigger_options import trigger_arguments, trigger_of
 
 if TYPE_CHECKING:
     from runtime.live import CurrentAnswer, RowChange
 
-_CLEAR = "\x1b[H\x1b[2J\x1b[3J"
-
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     metric_arguments(parser, until=False)
-    parser.add_argument("--every", metavar="TIME", default="5s", help="how often to look for new points (default 5s)")
+    parser.add_argument("--every", metavar="TIME", help="how often to look for new points (default 5s)")
+    trigger_arguments(parser, "the trigger of the published query, else this one")
     parser.add_argument(
         "--lateness",
         metavar="TIME",
@@ -38,7 +37,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--until-idle", metavar="TIME", help="end after so long without new points")
     parser.add_argument(
-        "--to", metavar="SINK", help="deliver the changes to a file, https://..., kafka://BROKER/TOPIC, or - (output)"
+        "--to",
+        metavar="SINK",
+        help="deliver the changes to a file, https://..., kafka://BROKER/TOPIC, sns://TOPIC, or - (output)",
     )
     parser.add_argument("--name", metavar="NAME", help="the name under which deliveries go on after a restart")
     parser.add_argument("--alert", metavar="COLUMN", help="deliver where this column (true or false) begins to be true")
@@ -71,7 +72,8 @@ def _follow(options: argparse.Namespace) -> int:
     with located(options.metric, metric), shown():
         answers = store.follow(
             metric, options.since, params, every=options.every, lateness=options.lateness, mode=mode,
-            until_idle=options.until_idle, workers=options.workers, below_floor=options.below_floor,
+            trigger=trigger_of(options), until_idle=options.until_idle, workers=options.workers,
+            below_floor=options.below_floor,
         )  # fmt: skip
         try:
             with ended_by_signal():
@@ -98,7 +100,8 @@ def _deliver(options: argparse.Namespace) -> int:
         count = Store(options.store).deliver(
             metric, options.to, options.since, parameters_of(options.param), name=options.name, alert=alert,
             every=options.every, lateness=options.lateness, mode=options.mode or "changes",
-            until_idle=options.until_idle, workers=options.workers, below_floor=options.below_floor,
+            trigger=trigger_of(options), until_idle=options.until_idle, workers=options.workers,
+            below_floor=options.below_floor,
             connection=None if options.connection is None else connection_settings(options.connection), stop=stop,
             on_delivery=lambda delivery: _say(f"{delivery.id}: {_counted(len(delivery.events))} to {options.to}"),
             on_trouble=_say,
@@ -116,41 +119,15 @@ def _say(text: str) -> None:
 
 
 def _show(found: Iterable[CurrentAnswer | RowChange], form: str) -> None:
-    from runtime.live import RowChange
+    from deploy.commands.live_table import LiveTable
+    from runtime.live import CurrentAnswer
 
+    table = LiveTable()
     for one in found:
-        if isinstance(one, RowChange):
-            print(one.to_json())
-            is_last = not one.more
-        elif form == "ndjson":
-            print(one.to_json())
-            is_last = True
+        if form == "table" and isinstance(one, CurrentAnswer):
+            table.show(one)
         else:
-            print(_table(one))
-            is_last = True
-        if is_last:
-            sys.stdout.flush()
-
-
-def _table(answer: CurrentAnswer) -> str:
-    """The table with what changed marked; on a terminal in place of the one before."""
-    from runtime.display.text_tables import iso
-
-    is_terminal = sys.stdout.isatty()
-    lines = answer.result.to_text(**terminal_form()).split("\n")
-    changed = {change.place for change in answer.changes if change.place is not None}
-    if len(changed) < len(answer.result):  # all of the first answer is new
-        for place in changed:
-            if 2 + place < len(lines) - 1:
-                lines[2 + place] = "*" + lines[2 + place].removeprefix(" ")
-    mark = "none yet" if answer.watermark is None else iso(answer.watermark)
-    commit = (
-        answer.snapshot
-        if isinstance(answer.snapshot, int)
-        else ", ".join(f"{name} {seq}" for name, seq in answer.snapshot.items())
-    )
-    text = os.linesep.join([*lines, f" commit {commit}, watermark {mark}; * changed since the last commit"])
-    return _CLEAR + text if is_terminal else text + "\n"
+            print(one.to_json(), flush=isinstance(one, CurrentAnswer) or not one.more)
 
 
 COMMANDS: dict[str, Command] = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from deploy.commands.query_command import parameter, parameters_of
 from deploy.commands.shared import Command, UsageError, json_argument, show_json, store_argument
+from deploy.commands.trigger_options import trigger_arguments, trigger_of
 
 if TYPE_CHECKING:
     from runtime.published import Published
@@ -28,6 +29,7 @@ def _publish_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="also publish kernels for workers of this architecture (default: x86_64 for a store in S3)",
     )
+    trigger_arguments(parser, "that of the version before")
 
 
 def _publish(options: argparse.Namespace) -> int:
@@ -38,7 +40,9 @@ def _publish(options: argparse.Namespace) -> int:
     store = Store(options.store)
     targets = options.target or (("x86_64",) if store.url.startswith("s3://") else ())
     with located(options.metric, metric):
-        published = store.publish(metric, options.name, options.describe, parameters_of(options.default), targets)
+        published = store.publish(
+            metric, options.name, options.describe, parameters_of(options.default), targets, trigger_of(options)
+        )
     print(f"{published.name}@{published.version}")
     return 0
 
@@ -74,6 +78,8 @@ def _text(p: Published) -> str:
         f"  parameter {q.name} ({q.type}), {'needs a value' if q.default is None else f'default {q.default}'}"
         for q in p.parameters
     ]
+    if p.trigger is not None:
+        lines.append(f"  followers emit by trigger({p.trigger.written()})")
     targets = sorted({k.target for k in p.kernels})
     lines.append(
         f"  kernels for {', '.join(targets)}" if targets else "  without kernels: compiled where the query runs"

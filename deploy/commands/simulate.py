@@ -53,14 +53,22 @@ def _simulate(options: argparse.Namespace) -> int:
 def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", metavar="STORE", nargs="?", default="antfold-demo", help="default: ./antfold-demo")
     _fleet(parser)
+    parser.add_argument(
+        "--live", action="store_true", help="then let the fleet go on, faster than time, and show what changes"
+    )
+    parser.add_argument("--for", dest="length", metavar="TIME", help="with --live: end after so long (default: Ctrl-C)")
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from dataflow.times.durations import parse_duration
     from deploy.commands.demo import run_demo
 
+    if options.length is not None and not options.live:
+        raise UsageError("--for is the time of --live: give both")
+    seconds = None if options.length is None else parse_duration(options.length, "--for") / 1_000_000
     fleet = fleet_of(options)
     with shown_progress() as progress:
-        return run_demo(options.store, fleet, progress)
+        return run_demo(options.store, fleet, progress, options.live, seconds)
 
 
 COMMANDS: dict[str, Command] = {

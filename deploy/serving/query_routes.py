@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from dataflow.language.triggers import Trigger
 from dataflow.times.durations import parse_duration
 from deploy.serving.problems import Problem
 from deploy.values import parameter_value
@@ -87,7 +88,7 @@ def _text(result: Result, form: str) -> str:
 
 async def _changes(request: Request) -> Response:
     """Server-sent events: ``event`` is the pane, ``data`` the change."""
-    given, params = _asked(request, "since", "lateness", "every", "mode")
+    given, params = _asked(request, "since", "lateness", "every", "mode", "trigger")
     store: Store = request.app.state.store
     name = await _known(store, request.path_params["name"])
     mode: Any
@@ -99,8 +100,9 @@ async def _changes(request: Request) -> Response:
         raise Problem(400, f"every is at least {1000 * _LEAST:.0f}ms")
     lateness = given.get("lateness", "0s")
     headers, kind = {"cache-control": "no-store"}, "text/event-stream"
+    trigger = _trigger(given.get("trigger"))
     follower = await run_in_threadpool(
-        lambda: store.follower(name, given.get("since"), params, lateness=lateness, mode=mode)
+        lambda: store.follower(name, given.get("since"), params, trigger=trigger, lateness=lateness, mode=mode)
     )
     first = await run_in_threadpool(follower.step)  # an error in what is asked is one of the request
     if request.method == "HEAD":
@@ -128,6 +130,13 @@ async def _changes(request: Request) -> Response:
             await anyio.sleep(min(seconds, 0.5))
 
     return StreamingResponse(events(), headers=headers, media_type=kind)
+
+
+def _trigger(text: str | None) -> Trigger | None:
+    try:
+        return None if text is None else Trigger.from_dict(json.loads(text))
+    except ValueError:
+        raise Problem(400, f'the trigger is JSON such as {{"rows": 1000}}, not {text!r:.100}') from None
 
 
 def _asked(request: Request, *names: str) -> tuple[dict[str, str], dict[str, object]]:

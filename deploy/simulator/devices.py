@@ -6,7 +6,7 @@ firmware at boot and once an hour, its temperature while it is not down, and now
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,9 +111,11 @@ class _Life:
     boots: NDArray[np.bool_]
 
 
-def _life(fleet: DeviceFleet, rng: np.random.Generator, born: int) -> _Life:
-    """Crashes, repairs and perhaps one upgrade; a repair of what was down, and an upgrade, end in a boot."""
-    revision = int(rng.choice(len(FIRMWARES), p=[f.share for f in FIRMWARES]))
+def _life(fleet: DeviceFleet, rng: np.random.Generator, born: int, revision: int) -> _Life:
+    """Crashes, repairs and perhaps one upgrade; a repair of what was down, and an upgrade, end in a boot. It begins
+    with ``revision``, or one that is drawn (-1)."""
+    drawn = int(rng.choice(len(FIRMWARES), p=[f.share for f in FIRMWARES]))
+    revision = drawn if revision == MISSING else revision
     upgrade = -1  # never
     if revision < len(FIRMWARES) - 1 and rng.random() < 0.4:
         upgrade = int(rng.uniform(fleet.start + 0.15 * (fleet.end - fleet.start), fleet.end))
@@ -138,13 +140,13 @@ def _life(fleet: DeviceFleet, rng: np.random.Generator, born: int) -> _Life:
     return _Life(time, status, firmware, boots.astype(np.bool_))
 
 
-def device_events(fleet: DeviceFleet, rng: np.random.Generator) -> Events:
-    """The reports of one device, each once and correct."""
+def device_events(fleet: DeviceFleet, rng: np.random.Generator, revision: int = MISSING) -> Events:
+    """The reports of one device, each once and correct; ``revision`` is its firmware at first, -1 if it is drawn."""
     length = fleet.end - fleet.start
     late = rng.random() < 0.06
     born = fleet.start + int(rng.integers(0, MINUTE)) + (int(rng.uniform(0, 0.5 * length)) if late else 0)
     dies = fleet.start + int(rng.uniform(0.5, 1.0) * length) if rng.random() < 0.03 else fleet.end
-    life = _life(fleet, rng, born)
+    life = _life(fleet, rng, born, revision)
 
     # One report a minute with up to two seconds of jitter, and one at every change of status.
     ticks = np.arange(born + MINUTE, fleet.end, MINUTE, dtype=np.int64)
@@ -196,13 +198,16 @@ def device_lines(number: int, events: Events, rng: np.random.Generator) -> Lines
     return Lines(np.full(len(order), number, np.int64), events.time[order], status, firmware, tenths, arrival)
 
 
-def simulate(fleet: DeviceFleet, numbers: range) -> tuple[list[Events], Lines]:
-    """Simulate some devices over the whole time: the reports of each, and all lines in order of arrival."""
+def simulate(
+    fleet: DeviceFleet, numbers: range, revisions: Mapping[int, int] | None = None
+) -> tuple[list[Events], Lines]:
+    """Simulate some devices over the whole time: the reports of each, and all lines in order of arrival.
+    ``revisions`` are the firmwares of devices at first, where they are known."""
     said: list[Events] = []
     sent: list[Lines] = []
     for number in numbers:
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([fleet.seed, number])))
-        events = device_events(fleet, rng)
+        events = device_events(fleet, rng, (revisions or {}).get(number, MISSING))
         said.append(events)
         sent.append(device_lines(number, events, rng))
     joined = Lines(*(np.concatenate([getattr(x, name) for x in sent]) for name in Lines.__dataclass_fields__))

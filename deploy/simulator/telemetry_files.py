@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.simulator.devices import COLDEST, FIRMWARES, HOTTEST, STATUSES, DeviceFleet, Lines, simulate
+from deploy.simulator.ongoing_fleet import last_revisions
 from deploy.simulator.truth import Truth, add_device
 from operators.errors import DataflowError
 from runtime.storage.locations.folder import check_outside_of_stores
@@ -24,12 +25,14 @@ _CHUNK_ROWS = 50_000
 
 @dataclass(frozen=True)
 class Written:
-    """The files in order of arrival, their lines and bytes, and the truth."""
+    """The files in order of arrival, their lines and bytes, the truth, and the firmwares of the devices that can go
+    on (``OngoingFleet``)."""
 
     files: tuple[Path, ...]
     rows: int
     bytes: int
     truth: Truth
+    revisions: dict[int, int]
 
 
 def _table(texts: list[str]) -> NDArray[np.bytes_]:
@@ -80,6 +83,7 @@ def write_fleet(fleet: DeviceFleet, folder: Path, report: Callable[[int, int], N
     """
     names = _table([f'{{"device":"{fleet.name(i)}","ts":' for i in range(fleet.devices)])
     truth: Truth = {}
+    revisions: dict[int, int] = {}
     files: list[Path] = []
     pending: list[tuple[Path, Future[bytes]]] = []
     rows = size = 0
@@ -105,6 +109,7 @@ def write_fleet(fleet: DeviceFleet, folder: Path, report: Callable[[int, int], N
         with ThreadPoolExecutor(2) as pool:
             for numbers in fleet.batches():
                 events, lines = simulate(fleet, numbers)
+                revisions |= last_revisions(numbers, events)
                 for said in events:
                     add_device(truth, said, fleet.start, fleet.end, HOLD)
                 for part in _slices(len(lines), _FILE_ROWS):
@@ -120,7 +125,7 @@ def write_fleet(fleet: DeviceFleet, folder: Path, report: Callable[[int, int], N
         (folder / "truth.json").write_text(truth_json(fleet, truth), encoding="utf-8")
     except OSError as e:
         raise DataflowError(f"cannot write telemetry to {folder}: {e.strerror}; choose another folder") from e
-    return Written(tuple(files), rows, size, truth)
+    return Written(tuple(files), rows, size, truth, revisions)
 
 
 def truth_json(fleet: DeviceFleet, truth: Truth) -> str:

@@ -160,11 +160,11 @@ class Deliverer:
             if events:
                 self._waiting = Delivery(state["id"], tuple(events), state["position"], is_again=True)
 
-    def step(self) -> Delivery | None:
-        """Deliver what waits, or else what has changed; None if nothing has. ``SinkUnavailable``: it is delivered by
-        the next step."""
+    def step(self, is_last: bool = False) -> Delivery | None:
+        """Deliver what waits, or else what has changed; None if nothing has, or the follower's trigger does not fire
+        (with ``is_last``, whether it fires or not). ``SinkUnavailable``: it is delivered by the next step."""
         if self._waiting is None:
-            answer = self.follower.step()
+            answer = self.follower.step(is_last)
             if answer is None or not self._prepare(answer):
                 return None
         waiting = self._waiting
@@ -210,13 +210,17 @@ def deliver(
     on_trouble: Callable[[str], object] | None,
     clock: Callable[[], float],
 ) -> int:
-    """Deliver until ``stop`` is set, or nothing changed for ``idle`` seconds; the number of deliveries."""
+    """Deliver until ``stop`` is set, or nothing came for ``idle`` seconds, and then what waits; the number of
+    deliveries."""
     last, count, pause = clock(), 0, every
     said: str | None = None
     while not stop.is_set():
-        begun = clock()
+        begun, seen, is_last = clock(), deliverer.follower.looked, False
         try:
             delivery = deliverer.step()
+            is_new = delivery is not None or deliverer.follower.looked != seen
+            if idle is not None and not is_new and clock() - last >= idle:
+                is_last, delivery = True, deliverer.step(is_last=True)
         except SinkUnavailable as error:
             if on_trouble is not None and str(error) != said:  # said once, until it works again
                 said = str(error)
@@ -226,10 +230,12 @@ def deliver(
             continue
         pause = every
         if delivery is not None:
-            count, last, said = count + 1, clock(), None
+            count, said = count + 1, None
             if on_delivery is not None:
                 on_delivery(delivery)
-        elif idle is not None and clock() - last >= idle:
+        if is_new:
+            last = clock()
+        if is_last and not deliverer.follower.is_behind:
             break
         stop.wait(max(0.0, begun + every - clock()))
     return count

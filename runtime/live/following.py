@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from dataflow.language.triggers import Trigger, check_ends
 from dataflow.plan.row_times import RowTimes
 from dataflow.times.durations import parse_duration
+from dataflow.values.mistaken import shown
 from operators.errors import DataflowError
 from operators.nearest import meant
 from runtime.errors import QueryError, SnapshotTooOld
+from runtime.live.firing import EACH_COMMIT, HeldBack, fires, shortest
 from runtime.live.row_changes import (
     EARLY,
     LATE,
@@ -37,11 +41,15 @@ MODES = (CHANGES, TABLE, FINAL)
 
 _SECOND = 1_000_000
 _NONE = ("0s", timedelta(0))
+_LOOKS = 5.0
+"""Seconds between two looks where nothing is said."""
 
 Ask = Callable[[], Result]
 Newest = Callable[[], tuple[int, ...]]
 """The numbers of the last commits of the metric's streams."""
 
+Points = Callable[[tuple[int, ...], tuple[int, ...]], int]
+"""How many points the commits between two looks have, by the numbers of the last ones."""
 
 Mark = Callable[[str, int], int | None]
 """The watermark of a stream as of a commit (``StreamWatermark``)."""
@@ -49,28 +57,39 @@ Mark = Callable[[str, int], int | None]
 
 @dataclass(frozen=True)
 class FollowOptions:
-    """How a metric is followed: the store is looked at every ``every`` seconds, and given up after ``idle`` seconds
-    without a commit (None: never); ``lateness`` is in microseconds."""
+    """How a metric is followed: the store is looked at every ``every`` seconds (None: as ``pause`` says), and given up
+    after ``idle`` seconds without a commit (None: never); ``lateness`` is in microseconds; ``trigger`` None is that of
+    the published query."""
 
-    every: float
+    every: float | None
     lateness: int
     idle: float | None
     mode: str
+    trigger: Trigger | None = None
 
     @classmethod
     def of(
-        cls, every: str | timedelta, lateness: str | timedelta, idle: str | timedelta | None, mode: str
-    ) -> FollowOptions:
+        cls, every: str | timedelta | None, lateness: str | timedelta, idle: str | timedelta | None, mode: str,
+        trigger: Trigger | None = None,
+    ) -> FollowOptions:  # fmt: skip
         """The options as a caller gives them; QueryError for a wrong one."""
         if mode not in MODES:
             raise QueryError(f"follow: there is no mode {mode!r}; {meant(mode, MODES, 'use')} {', '.join(MODES)}")
+        if trigger is not None and not isinstance(trigger, Trigger):
+            raise QueryError(
+                f"follow: a trigger is df.trigger(...), such as df.trigger(rows=1000), not {shown(trigger)}"
+            )
         try:
-            pause = parse_duration(every, "follow(every)")
+            looks = None if every is None else parse_duration(every, "follow(every)") / _SECOND
             late = 0 if lateness in _NONE else parse_duration(lateness, "follow(lateness)")
             given_up = None if idle is None else parse_duration(idle, "follow(until_idle)") / _SECOND
         except DataflowError as error:
             raise QueryError(str(error)) from None
-        return cls(pause / _SECOND, late, given_up, mode)
+        return cls(looks, late, given_up, mode, trigger)
+
+    def pause(self, trigger: Trigger) -> float:
+        """Seconds between two looks."""
+        return self.every or min(_LOOKS, shortest(trigger) or _LOOKS)
 
 
 def followed(
@@ -79,17 +98,22 @@ def followed(
     wait: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[CurrentAnswer]:
-    """The answers of a follower, one after the other; between two looks it waits."""
-    last = clock()
+    """The answers of a follower, one after the other; between two looks it waits. What waits at the end comes last."""
+    pause, last = options.pause(follower.trigger), clock()
     while True:
-        begun = clock()
+        begun, seen = clock(), follower.looked
         answer = follower.step()
         if answer is not None:
             yield answer
+        if answer is not None or follower.looked != seen:
             last = clock()
         elif options.idle is not None and clock() - last >= options.idle:
-            return
-        wait(max(0.0, options.every - (clock() - begun)))
+            rest = follower.step(is_last=True)
+            if rest is not None:
+                yield rest
+            if not follower.is_behind:
+                return
+        wait(max(0.0, pause - (clock() - begun)))
 
 
 def check_final(times: RowTimes) -> None:
@@ -107,12 +131,26 @@ def check_final(times: RowTimes) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Compared:
+    """An answer beside the last one that was emitted; ``newest`` are the commits at which it was asked for."""
+
+    newest: tuple[int, ...]
+    answer: CurrentAnswer
+    rows: AnswerRows
+    on_time: frozenset[str]
+    """The names of the rows whose end has passed."""
+
+
 @dataclass
 class Follower:
     """Follows the answer that ``ask`` gives; ``newest`` says whether there are new commits.
 
     ``times`` says when rows end. The watermark is the ``mark`` of the stream as of the commit (of several streams, the
     oldest of theirs), less ``lateness`` microseconds. It labels rows and leaves no point out.
+
+    ``trigger`` says when an answer is emitted; ``points`` counts the points of the commits between two looks. What it
+    does not emit stays to be emitted: changes are always those since the last answer that was.
     """
 
     ask: Ask
@@ -121,20 +159,37 @@ class Follower:
     times: RowTimes
     mode: str = CHANGES
     lateness: int = 0
+    trigger: Trigger = EACH_COMMIT
+    points: Points = lambda before, now: 0
+    clock: Callable[[], float] = time.monotonic
     watermark: int | None = None
+    looked: tuple[int, ...] | None = None
+    """The commits that the last look found."""
+
     _seen: tuple[int, ...] | None = None
+    """Those of the last answer that was emitted."""
+
     _rows: AnswerRows = field(default_factory=AnswerRows)
     _on_time: set[str] = field(default_factory=set)
     """The names of the rows that were emitted on time."""
 
+    _emitted: float | None = None
+    _waiting: _Compared | None = None
+
     def __post_init__(self) -> None:
         if self.mode == FINAL:
             check_final(self.times)
+        check_ends(self.trigger, self.times)
 
     @property
     def names(self) -> Sequence[str]:
         """What tells the rows of the last answer apart."""
         return self._rows.names
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last look found commits of which nothing was emitted yet."""
+        return self.looked != self._seen
 
     def state(self) -> dict[str, object]:
         """Where it is, as JSON: see ``restore``."""
@@ -149,14 +204,37 @@ class Follower:
         self.watermark, self._on_time = state["watermark"], set(state["on_time"])
         self._rows = AnswerRows([json.loads(text) for text in state["texts"]], state["texts"], state["names"])
 
-    def step(self) -> CurrentAnswer | None:
-        """The answer as of now with its changes; None if there was no commit since the last one."""
-        newest = self.newest()
-        if newest == self._seen:
+    def step(self, is_last: bool = False) -> CurrentAnswer | None:
+        """The answer as of now with its changes; None if there was no commit since the last one, or the trigger does
+        not fire. With ``is_last``, what waits is emitted whether it fires or not."""
+        begun = self.clock()
+        newest = self.looked = self.newest()
+        if newest == self._seen or not (is_last or self._fires(begun, newest)):
             return None
+        found = self._compared(newest)
+        if found is None:
+            return None
+        self._on_time |= found.on_time
+        self._rows, self._seen, self._emitted, self._waiting = found.rows, newest, begun, None
+        return found.answer
+
+    def _fires(self, now: float, newest: tuple[int, ...]) -> bool:
+        def panes() -> set[str]:
+            found = self._compared(newest)
+            return set() if found is None else {change.pane for change in found.answer.changes}
+
+        seconds = math.inf if self._emitted is None else now - self._emitted
+        seen = self._seen or (0,) * len(newest)
+        return fires(self.trigger, HeldBack(seconds, lambda: self.points(seen, newest), panes))
+
+    def _compared(self, newest: tuple[int, ...]) -> _Compared | None:
+        """The answer as of now, beside the last one that was emitted; None if a file was replaced while it was about to
+        be read."""
+        if self._waiting is not None and self._waiting.newest == newest:
+            return self._waiting
         try:
             result = self.ask()
-        except SnapshotTooOld:  # a file was replaced while it was about to be read
+        except SnapshotTooOld:
             return None
         proof = result.proof
         assert isinstance(proof, Proof)
@@ -169,10 +247,11 @@ class Follower:
             RowChange(pane, old, new, pair.left, pair.place, self.watermark, snapshot, proof.result)
             for pane, old, new, pair in self._changed(rows, passed, list(result.columns))
         ]
-        self._on_time |= {name for name, is_passed in zip(rows.names, passed, strict=True) if is_passed}
-        self._rows, self._seen = rows, newest
         changes = tuple(replace(change, more=len(found) - n) for n, change in enumerate(found, 1))
-        return CurrentAnswer(result, self.watermark, snapshot, changes)
+        answer = CurrentAnswer(result, self.watermark, snapshot, changes)
+        ended = frozenset(name for name, is_passed in zip(rows.names, passed, strict=True) if is_passed)
+        self._waiting = _Compared(newest, answer, rows, ended)
+        return self._waiting
 
     def _advance(self, proof: Proof) -> None:
         """Move the watermark on."""

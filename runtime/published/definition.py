@@ -14,10 +14,13 @@ from typing import Any
 
 from dataflow.binding.parameters import converted
 from dataflow.language.stream import Stream
+from dataflow.language.triggers import Trigger, check_ends
 from dataflow.metrics.bind import streams_of
 from dataflow.metrics.inner_answers import streams_in
 from dataflow.metrics.json_form import MAX_BYTES, from_dict, to_dict
+from dataflow.plan.row_times import row_times
 from dataflow.tables.reference_tables import MAX_TABLE_BYTES
+from dataflow.values.mistaken import shown
 from operators.errors import DataflowError
 from operators.nearest import listed, meant
 from operators.registry import is_registered
@@ -31,6 +34,9 @@ LARGEST = 2 * (MAX_BYTES + MAX_TABLE_BYTES)
 _FORM = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _FIELDS = {"antfold", "name", "version", "description", "stream", "graph", "parameters", "kernels", "by", "time"}
+_TRIGGER = "trigger"
+"""The field that is there only where there is one: what was published before has none."""
+
 _DESCRIPTION = 2_000
 
 
@@ -49,7 +55,7 @@ class Published:
 
     ``graph`` is the metric's canonical JSON form, ``stream`` the stream it reads, or the names of several. ``kernels``
     refer to its compiled stages in the store. ``by`` is the version of antfold that published it, at ``time``
-    (ISO-8601, UTC); ``mac`` its signature.
+    (ISO-8601, UTC); ``mac`` its signature. ``trigger`` is that of its followers, unless they name another.
     """
 
     name: str
@@ -62,6 +68,7 @@ class Published:
     by: str = ""
     time: str = ""
     mac: str | None = None
+    trigger: Trigger | None = None
 
     @property
     def streams(self) -> list[str]:
@@ -75,9 +82,10 @@ class Published:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of graph, parameters with defaults, and description. Equal for equal queries."""
+        """SHA-256 of graph, parameters with defaults, description, and trigger if any. Equal for equal queries."""
         parameters = [[p.name, p.type, p.default] for p in self.parameters]
-        return hashlib.sha256(_canonical([self.graph, parameters, self.description])).hexdigest()
+        trigger = [] if self.trigger is None else [self.trigger.to_dict()]
+        return hashlib.sha256(_canonical([self.graph, parameters, self.description, *trigger])).hexdigest()
 
     @property
     def metric(self) -> Stream:
@@ -121,6 +129,7 @@ class Published:
             "kernels": [k.to_dict() for k in self.kernels],
             "by": self.by,
             "time": self.time,
+            **({} if self.trigger is None else {_TRIGGER: self.trigger.to_dict()}),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -174,6 +183,7 @@ def define(
     description: str = "",
     defaults: Mapping[str, object] | None = None,
     kernels: tuple[KernelRef, ...] = (),
+    trigger: Trigger | None = None,
 ) -> Published:
     """The first version of a query, not yet in a store. ``defaults`` replace those of the metric."""
     if not isinstance(metric, Stream):
@@ -181,6 +191,12 @@ def define(
     checked_name(name)
     if not isinstance(description, str) or len(description) > _DESCRIPTION:
         raise QueryError(f"the description of {name} is not a text, or longer than {_DESCRIPTION:,} characters")
+    if trigger is not None:
+        if not isinstance(trigger, Trigger):
+            raise QueryError(
+                f"the trigger of {name} is a df.trigger(...), such as df.trigger(rows=1000), not {shown(trigger)}"
+            )
+        check_ends(trigger, row_times(metric.steps))
     graph = to_dict(metric.steps)
     if own := sorted({fn for fn in values_of(graph, "fn") if is_registered(fn)}):
         raise QueryError(
@@ -204,7 +220,9 @@ def define(
     ordered = tuple(parameters[n] for n in sorted(parameters))
     stream = ", ".join(streams_of(metric.steps))
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    first = Published(name, 1, description, stream, graph, ordered, kernels, antfold_version(), now)
+    first = Published(
+        name, 1, description, stream, graph, ordered, kernels, antfold_version(), now, trigger=trigger
+    )  # fmt: skip
     try:
         _ = first.digest
     except ValueError as error:
@@ -222,7 +240,7 @@ def read(data: bytes, name: str, number: int, signer: Signer | None) -> Publishe
         value = json.loads(data, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{where}: {error}") from None
-    if not isinstance(value, dict) or set(value) != _FIELDS | {"digest", "mac"}:
+    if not isinstance(value, dict) or set(value) - {_TRIGGER} != _FIELDS | {"digest", "mac"}:
         raise FormatError(
             f"{where}: it must have the fields {', '.join(sorted(_FIELDS | {'digest', 'mac'}))}, no others"
         )
@@ -241,6 +259,7 @@ def read(data: bytes, name: str, number: int, signer: Signer | None) -> Publishe
         found = Published(
             name, number, value["description"], value["stream"], graph, _read_parameters(value["parameters"]),
             _read_kernels(value["kernels"]), value["by"], value["time"], mac,
+            Trigger.from_dict(value[_TRIGGER]) if _TRIGGER in value else None,
         )  # fmt: skip
         declared = {n: p.type for n, p in _parameters(graph, name).items()}
         same = found.digest == value["digest"] and found.stream == ", ".join(streams_of(steps))

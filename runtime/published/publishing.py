@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dataflow.language.stream import Stream
+from dataflow.language.triggers import Trigger
 from dataflow.metrics.inner_answers import has_inner
 from dataflow.metrics.settled import settled
 from dataflow.plan.stages import Plan
@@ -33,13 +34,17 @@ def publish(
     description: str | None,
     defaults: Mapping[str, object] | None,
     targets: Sequence[str],
+    trigger: Trigger | None = None,
 ) -> Published:
     """See ``Store.publish``."""
     store.catalogue.streams()  # raises if there is no store
     signer = store.signing()
-    if description is None:
-        description = versions.description_of(store.objects, name)
-    first = definition.define(metric, name, description, defaults)
+    if description is None or trigger is None:
+        before = versions.last(store.objects, name)
+        if before is not None:
+            description = before.description if description is None else description
+            trigger = before.trigger if trigger is None else trigger
+    first = definition.define(metric, name, "" if description is None else description, defaults, trigger=trigger)
     made: list[kernel_store.KernelRef] = []
     if all(p.default is not None for p in first.parameters):
         plans = _plans(store, Request(*settled(metric.steps, first.params()), 0, 0, below_floor=True))

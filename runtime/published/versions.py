@@ -75,10 +75,10 @@ def latest(objects: ObjectStore) -> list[Published]:
     return [load(objects, name, number, None) for name, number in sorted(newest.items())]
 
 
-def description_of(objects: ObjectStore, name: str) -> str:
-    """The description of a query's latest version; empty if there is none."""
+def last(objects: ObjectStore, name: str) -> Published | None:
+    """A query's latest version; None if there is none."""
     number = max(_numbers(objects, checked_name(name)), default=0)
-    return load(objects, name, number, None).description if number else ""
+    return load(objects, name, number, None) if number else None
 
 
 def versions(objects: ObjectStore, name: str) -> list[Published]:

@@ -117,3 +117,28 @@ def test_a_file_of_the_name_of_a_query_is_not_meant(folder: Path, capsys: pytest
     run(capsys, "publish", "store", "metrics.py:hot", "--name", "hot")
     assert "d2" in run(capsys, "query", "store", "hot")[0]
     assert [p.name for p in Store("store").queries()] == ["hot"]
+
+
+def test_a_trigger_for_all_followers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Path("metrics.py").open("a") as file:
+        file.write("often = df.trigger(rows=7)\nnumber = 5\n")
+    publish = ["publish", "store", "metrics.py:hot", "--name", "hot"]
+    assert run(capsys, *publish, "--trigger", "metrics.py:often")[0] == "hot@1\n"
+    assert run(capsys, *publish, "--after-rows", "9", "--after-time", "1m")[0] == "hot@2\n"
+    listed = run(capsys, "queries", "store", "hot")[0]
+    assert "followers emit by trigger(rows=7)" in listed
+    assert "followers emit by trigger(every='1m', rows=9)" in listed
+    follow = ["follow", "store", "hot", "--every", "1ms", "--until-idle", "1ms"]
+    assert '"pane": "early"' in run(capsys, *follow, "--after-commit")[0]
+    for wrong, said in (
+        (["--trigger", "metrics.py:oftn"], "has no trigger 'oftn'; did you mean 'often'"),
+        (["--trigger", "metrics.py:number"], "number is an int, not a trigger"),
+        (["--trigger", "often"], "'often' names no trigger: give a trigger as file.py:name"),
+        (["--trigger", "none.py:often"], "there is no file none.py: give a trigger"),
+        (["--trigger", "metrics.py:often", "--after-rows", "1"], "--trigger says it all"),
+        (["--after-rows", "0"], "'0' is not a whole number above 0"),
+        (["--after-time", "soon"], "trigger(every): 'soon' is not a duration"),
+        (["--after-watermark"], "watermark=True needs rows that end"),
+    ):
+        assert main([*publish, *wrong]) in (1, 2)
+        assert said in capsys.readouterr().err

@@ -11,8 +11,8 @@ from runtime.live.sinks.sink import EventSink
 
 
 def open_sink(address: str, settings: Mapping[str, str]) -> EventSink:
-    """``-`` (standard output), a file, ``http://`` or ``https://``, or ``kafka://BROKER/TOPIC``; ``settings`` are those
-    of the connection."""
+    """``-`` (standard output), a file, ``http://`` or ``https://``, ``kafka://BROKER/TOPIC``, or ``sns://TOPIC``;
+    ``settings`` are those of the connection."""
     scheme, separator, _ = address.partition("://")
     if separator and scheme in ("http", "https"):
         from runtime.live.sinks.webhook_sink import SETTINGS, WebhookSink
@@ -26,8 +26,13 @@ def open_sink(address: str, settings: Mapping[str, str]) -> EventSink:
         from runtime.live.sinks.kafka_sink import open_kafka_sink
 
         return open_kafka_sink(address, settings)
+    if separator and scheme == "sns":
+        from runtime.live.sinks.sns_sink import open_sns_sink
+
+        return open_sns_sink(address, settings)
     if separator:
-        raise QueryError(f"{address}: a sink is a file, - for standard output, http(s)://... or kafka://BROKER/TOPIC")
+        known = "http(s)://..., kafka://BROKER/TOPIC or sns://TOPIC"
+        raise QueryError(f"{address}: a sink is a file, - for standard output, {known}")
     if settings:
-        raise QueryError(f"only https:// and kafka:// have settings of a connection, not {address}")
+        raise QueryError(f"only https://, kafka:// and sns:// have settings of a connection, not {address}")
     return OutputSink() if address == "-" else FileSink(address)

@@ -17,11 +17,13 @@ import pytest
 
 from deploy.cli import main
 from runtime import Store
+from tests.deploy.commands.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[3]
 METRIC = """
 import dataflow as df
 hourly = df.stream("p").group_by(h=df.time().truncate("1h")).agg(n=df.count())
+often = df.trigger("1ms", rows=1)
 """
 
 
@@ -78,21 +80,22 @@ def test_a_table_with_what_changed_marked(store: Store) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert [line[:1] for line in first[2:4]] == [" ", " "]
-    assert second[2] == " 1970-01-01T00:00:00Z   1\n"
-    assert second[3] == "*1970-01-01T01:00:00Z   2\n"
-    assert second[6].startswith(" commit 2, watermark 1970-01-01T01:01:40")
+    assert second[2] == "          1970-01-01T00:00:00Z   1\n"
+    assert second[3] == "*early    1970-01-01T01:00:00Z   2\n"
+    assert second[6].startswith(" commit 2, watermark 1970-01-01T01:01:40Z, proof ")
 
 
 def test_on_a_terminal_the_table_takes_the_place_of_the_one_before(store: Store) -> None:
     ours, theirs = pty.openpty()
-    with following("--until-idle", "10ms", stdout=theirs) as process:
+    with following("--until-idle", "10ms", "--trigger", "m.py:often", stdout=theirs) as process:
         assert process.wait(60) == 0
         os.close(theirs)
         shown = os.read(ours, 65536).decode()
     os.close(ours)
-    assert shown.startswith("\x1b[H\x1b[2J")
-    assert "1970-01-01T01:00:00Z" in shown
-    assert "commit 1, watermark" in shown
+    seen = Terminal(80, 24)
+    seen.feed(shown)
+    assert seen.screen[2:4] == [" on_time  1970-01-01T00:00:00Z   1", " early    1970-01-01T01:00:00Z   1"]
+    assert "commit 1, watermark" in seen.screen[-2]
 
 
 def test_a_reader_that_leaves_is_no_failure(store: Store) -> None:

@@ -194,6 +194,9 @@ def test_answers(published: Store, call: Caller) -> None:
         ("/api/v1/queries/counts/changes?every=soon", 400, "every"),
         ("/api/v1/queries/counts/changes?every=1us", 400, "every is at least 100ms"),
         ("/api/v1/queries/counts/changes?since=9999-12-31", 400, "since"),
+        ("/api/v1/queries/counts/changes?trigger=5s", 400, 'the trigger is JSON such as {"rows": 1000}'),
+        ("/api/v1/queries/counts/changes?trigger=%7B%22row%22:5%7D", 400, "no condition 'row'; did you mean 'rows'"),
+        ("/api/v1/queries/counts/changes?trigger=%7B%22watermark%22:true%7D", 400, "needs rows that end"),
     ],
 )
 def test_questions_that_are_refused(published: Store, call: Caller, path: str, status: int, said: str) -> None:

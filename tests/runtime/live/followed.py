@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,13 @@ def put(store: Store, points: Sequence[Point]) -> None:
 
 
 def follower(
-    store: Store, metric: df.Stream | str, mode: str = "changes", lateness: str = "0s", since: int | None = None
-) -> Follower:
-    """A follower that looks when it is told to."""
-    return store._followed(metric, since, None, FollowOptions.of("1s", lateness, None, mode))[0]
+    store: Store, metric: df.Stream | str, mode: str = "changes", lateness: str = "0s", since: int | None = None,
+    trigger: df.Trigger | None = None, clock: Callable[[], float] = time.monotonic,
+) -> Follower:  # fmt: skip
+    """A follower that looks when it is asked to."""
+    found = store._followed(metric, since, None, FollowOptions.of("1s", lateness, None, mode, trigger))[0]
+    found.clock = clock
+    return found
 
 
 def rows_of(result: Result) -> list[dict[str, object]]:
@@ -53,9 +57,9 @@ class Receiver:
         self.rows: list[Any] = []
         self.changes: list[RowChange] = []
 
-    def look(self) -> CurrentAnswer | None:
+    def look(self, is_last: bool = False) -> CurrentAnswer | None:
         """Let the follower look once."""
-        answer = self.of.step()
+        answer = self.of.step(is_last)
         if answer is not None:
             self.rows = applied(self.rows, answer.changes)
             self.changes += answer.changes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,10 @@ class Receiver:
         return list(found.values())
 
 
-def deliverer(store: Store, sink: Receiver, query: str = "q", epoch: str = "e") -> Deliverer:
-    follower, _ = store._followed(BY_MINUTE, None, None, OPTIONS)
+def deliverer(
+    store: Store, sink: Receiver, query: str = "q", epoch: str = "e", trigger: df.Trigger | None = None
+) -> Deliverer:
+    follower, _ = store._followed(BY_MINUTE, None, None, replace(OPTIONS, trigger=trigger))
     return Deliverer(follower, sink, KeptDeliveries(store.objects, store.catalogue, "n", query, epoch=epoch))
 
 
@@ -137,6 +140,39 @@ def test_a_sink_that_is_away_is_waited_for(store: Store) -> None:
     assert deliver(one, 0.001, None, stop, None, said.append, clock=lambda: 0.0) == 1
     assert said == ["away; it is tried again", "still away; it is tried again"]
     assert len(sink.taken) == 1
+
+
+def test_what_a_trigger_holds_back_comes_after_a_restart(store: Store) -> None:
+    """Also those that came while nothing looked, and by another trigger."""
+    sink, three = Receiver(), df.trigger(rows=3)
+    put(store, 1, 2)
+    assert deliverer(store, sink, trigger=three).step() is None
+    put(store, 70)
+    assert deliverer(store, sink, trigger=three).step() is not None
+    put(store, 3, 71)
+    assert deliverer(store, sink, trigger=three).step() is None
+    put(store, 4)
+    assert deliverer(store, sink, trigger=three).step() is not None
+    put(store, 5)
+    assert deliverer(store, sink, trigger=three).step() is None
+    assert deliverer(store, sink, trigger=df.trigger(watermark=True, late=df.trigger(commit=True))).step() is not None
+    assert [one.id for one in sink.taken] == ["n/e/1", "n/e/2", "n/e/3"]
+    assert rows_after(sink.taken) == answer(store)
+
+
+def test_the_rest_is_delivered_when_nothing_comes(store: Store) -> None:
+    sink, clock = Receiver(), iter(range(100))
+    put(store, 1)
+    sink.before = SinkUnavailable("away")
+    held = deliverer(store, sink, trigger=df.trigger(rows=5))
+    stop = threading.Event()
+    assert deliver(held, 0.001, 9, stop, None, None, clock=lambda: float(next(clock))) == 1
+    assert rows_after(sink.taken) == answer(store)
+    put(store, 2)
+    stop.set()  # what is held back then comes after the next start
+    assert deliver(held, 0.001, 9, stop, None, None, clock=lambda: 0.0) == 0
+    assert deliverer(store, sink).step() is not None
+    assert rows_after(sink.taken) == answer(store)
 
 
 def test_one_that_refuses_loses_nothing(store: Store) -> None:
@@ -237,15 +273,20 @@ EVENTS = st.lists(
 )
 
 
+HELD = st.sampled_from(
+    [None, df.trigger(rows=3), df.trigger(watermark=True), df.trigger(watermark=True, early=df.trigger(rows=5))]
+)
+
+
 @settings(max_examples=max(10, settings().max_examples // 2))
-@given(EVENTS)
+@given(EVENTS, HELD)
 def test_deliveries_applied_in_order_are_the_answer(
-    tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, int]]
+    tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, int]], trigger: df.Trigger | None
 ) -> None:
     sink = Receiver()
     with Store(tmp_path_factory.mktemp("deliveries") / "store", create=True) as store:
         put(store, 0)
-        one = deliverer(store, sink)
+        one = deliverer(store, sink, trigger=trigger)
         for kind, at in events:
             if kind == "put":
                 put(store, at, at // 2, key="ab"[at % 2])
@@ -254,7 +295,7 @@ def test_deliveries_applied_in_order_are_the_answer(
             elif kind == "undo" and len(sources := [s.short for s in store.sources("p")]) > 1:
                 store.undo("p", sources[at % len(sources)])
             elif kind == "restart":
-                one = deliverer(store, sink)
+                one = deliverer(store, sink, trigger=trigger)
             elif kind in ("before", "after", "away"):
                 setattr(
                     sink, "after" if kind == "after" else "before", SinkUnavailable("x") if kind == "away" else Killed()
@@ -264,12 +305,12 @@ def test_deliveries_applied_in_order_are_the_answer(
                 except SinkUnavailable:
                     pass
                 except Killed:
-                    one = deliverer(store, sink)
+                    one = deliverer(store, sink, trigger=trigger)
                 sink.before = sink.after = None
             else:
                 one.step()
         for _ in range(2):
-            one.step()
+            one.step(is_last=True)
         assert rows_after(sink.once()) == answer(store)
         assert [one.id for one in sink.once()] == [f"n/e/{n}" for n in range(1, len(sink.once()) + 1)]
 
@@ -301,7 +342,7 @@ def test_mutants(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     few = settings(max_examples=200, phases=[Phase.generate], database=None, deadline=None, derandomize=True)
     law = test_deliveries_applied_in_order_are_the_answer.hypothesis.inner_test  # type: ignore[attr-defined]
     with pytest.raises((AssertionError, ExceptionGroup, ValueError)):
-        few(given(EVENTS)(lambda events: law(tmp_path_factory, events)))()
+        few(given(EVENTS, HELD)(lambda events, trigger: law(tmp_path_factory, events, trigger)))()
 
 
 def test_a_catalogue_that_was_lost_gives_no_id_twice(store: Store) -> None:
@@ -376,7 +417,7 @@ def test_a_file_has_each_event_once(store: Store, tmp_path: Path) -> None:
         ({"to": "https://[::1/x", "name": "n"}, "is no URL such as"),
         ({"to": "https://x", "name": "n", "connection": {"authorization": "ü"}}, "settings of a webhook are ASCII"),
         ({"to": "ftp://x", "name": "n"}, "a sink is a file, - for standard output"),
-        ({"to": "out", "name": "n", "connection": {"a": "b"}}, "only https:// and kafka:// have settings"),
+        ({"to": "out", "name": "n", "connection": {"a": "b"}}, "only https://, kafka:// and sns:// have settings"),
         ({"to": "https://x", "name": "n", "connection": {"secrets": "b"}}, "no setting secrets of a webhook; did you"),
         ({"to": "https://x", "name": "n", "connection": {"secret": "whsec_?"}}, "whsec_ and a key in base64"),
         ({"to": "nothing/out", "name": "n"}, "nothing/out cannot be written: No such file"),

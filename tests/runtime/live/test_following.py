@@ -1,4 +1,4 @@
-"""Following a store: panes and modes, options, several streams, what is read, and the page about it."""
+"""Following a store: panes, triggers, modes, options, several streams, what is read, and the page about it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 import dataflow as df
+from operators.errors import DataflowError
 from runtime import Store
-from runtime.errors import QueryError, SnapshotTooOld
+from runtime.errors import SnapshotTooOld
 from runtime.ingest.inputs.identity import declared_identity
 from runtime.live import RowChange, applied
+from runtime.live.following import FollowOptions
 from tests.runtime.live.followed import Receiver, follower, rows_of
 
 ROOT = Path(df.__file__).parents[1]
@@ -205,6 +207,71 @@ def test_a_file_that_was_replaced_meanwhile_is_read_at_the_next_look(
     assert follow.step() is not None
 
 
+def test_the_last_rows_come_at_the_end(store: Store) -> None:
+    put(store, 5)
+    options: dict[str, Any] = {"every": "1ms", "until_idle": "5ms"}
+    assert [c.new for c in store.follow(BY_HOUR, trigger=df.trigger(rows=100), **options)] == rows_of(
+        store.query(BY_HOUR, progress=False)
+    )
+    (answer,) = store.follow(BY_HOUR, trigger=df.trigger(watermark=True), mode="table", **options)
+    assert len(answer.result) == 1
+    assert list(store.follow(BY_HOUR, trigger=df.trigger(watermark=True), mode="final", **options)) == []
+
+
+def test_a_metric_is_asked_only_when_points_suffice(store: Store) -> None:
+    put(store, 5)
+    follow = follower(store, BY_HOUR, trigger=df.trigger(rows=3))
+    ask, asked = follow.ask, []
+    follow.ask = lambda: asked.append(1) or ask()  # type: ignore[func-returns-value, assignment, return-value]
+    for n in (6, 7):
+        assert (follow.step(), asked) == (None, [])
+        put(store, n)
+    answer = follow.step()
+    assert answer is not None
+    assert (len(asked), answer.snapshot, follow.step()) == (1, 3, None)
+
+
+def test_points_of_several_streams_are_counted(store: Store) -> None:
+    put(store, 1)
+    put(store, 2, 3, stream="q")
+    both = df.union(P, df.stream("q")).group_by(h=df.time().truncate("1h")).agg(n=df.count())
+    follow = follower(store, both, trigger=df.trigger(rows=3))
+    assert follow.step() is not None
+    put(store, 4, 5, stream="q")
+    assert follow.step() is None
+    put(store, 6)
+    assert follow.step() is not None
+
+
+def test_a_published_trigger_is_the_default(store: Store) -> None:
+    put(store, 5)
+    store.publish(BY_HOUR, "hourly", trigger=df.trigger(rows=2))
+    assert store.follower("hourly").step() is None
+    assert store.follower("hourly", trigger=df.trigger(commit=True)).step() is not None
+    put(store, 6)
+    assert store.follower("hourly").step() is not None
+    assert store.follower(BY_HOUR).trigger == df.trigger(commit=True)
+
+
+def test_looks_that_are_as_often_as_emissions_are_all_used(store: Store) -> None:
+    now = 0.0
+    follow = follower(store, BY_HOUR, trigger=df.trigger("1s"), clock=lambda: now)
+    for n in range(4):
+        put(store, n)
+        assert follow.step() is not None
+        now += 0.9999  # as a clock counts that was asked a moment later before
+    put(store, 9)
+    now -= 0.5
+    assert follow.step() is None
+
+
+def test_how_often_a_store_is_looked_at() -> None:
+    options = FollowOptions.of(None, "0s", None, "changes")
+    late = df.trigger(watermark=True, late=df.trigger("2s"))
+    assert [options.pause(t) for t in (df.trigger(rows=1), df.trigger("1s"), df.trigger("1m"), late)] == [5, 1, 5, 2]
+    assert FollowOptions.of("9s", "0s", None, "changes").pause(df.trigger("1s")) == 9
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -215,16 +282,18 @@ def test_a_file_that_was_replaced_meanwhile_is_read_at_the_next_look(
         ({"until_idle": 5}, r"follow\(until_idle\)"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"mode": "final"}, "needs rows that end"),
+        ({"trigger": "5s"}, r"a trigger is df.trigger\(...\), such as"),
+        ({"trigger": df.trigger(watermark=True)}, "watermark=True needs rows that end"),
     ],
 )
 def test_wrong_options(store: Store, options: dict[str, Any], message: str) -> None:
     put(store, 5)
-    with pytest.raises(QueryError, match=message):
+    with pytest.raises(DataflowError, match=message):
         list(store.follow(P.agg(n=df.count()), **{"every": "1ms", "until_idle": "1ms", **options}))
 
 
 def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     codes = re.findall(r"```python\n(.*?)```", (ROOT / "runtime" / "LIVE.md").read_text(), re.S)
-    assert len(codes) == 2
+    assert len(codes) == 3
     exec(compile("\n".join(codes), "LIVE.md", "exec"), {})

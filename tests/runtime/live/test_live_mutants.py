@@ -10,13 +10,15 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from runtime.live import following
+import dataflow as df
+from runtime.live import following, new_points
 from runtime.live.chains import Reached, SourceChain
 from runtime.live.feeds import folder_feed
 from runtime.live.feeds.text_records import RecordText
 from runtime.testing.oracle.strategies import cases
 from tests.runtime.live import test_following_laws as laws
 from tests.runtime.live import test_row_changes as changes
+from tests.runtime.live import test_trigger_laws as triggers
 from tests.runtime.live.feeds import test_folder_feed as feeds
 
 Plant = Callable[[pytest.MonkeyPatch], object]
@@ -40,6 +42,74 @@ FOLLOWED: dict[str, Plant] = {
     "the watermark goes back": lambda patch: patch.setattr(following.Follower, "_advance", _advanced),
     "every answer is on time": lambda patch: patch.setattr(following, "LATE", following.ON_TIME),
 }
+
+
+def _compared(self: Any, newest: Any, found: Any = following.Follower._compared) -> Any:
+    """What is only compared counts as emitted."""
+    compared = found(self, newest)
+    if compared is not None:
+        self._rows = compared.rows
+    return compared
+
+
+def _all_on_time(self: Any, newest: Any, found: Any = following.Follower._compared) -> Any:
+    compared = found(self, newest)
+    if compared is not None:
+        self._on_time |= compared.on_time
+    return compared
+
+
+def _as_emitted(self: Any, is_last: bool = False, step: Any = following.Follower.step) -> Any:
+    """What the trigger holds back is never looked at again."""
+    answer = step(self, is_last)
+    self._seen = self.looked
+    return answer
+
+
+def _since_look(self: Any, is_last: bool = False, step: Any = following.Follower.step) -> Any:
+    """Time is that since the last look."""
+    answer = step(self, is_last)
+    self._emitted = self.clock()
+    return answer
+
+
+WATERMARK, TIME, ROWS = df.trigger(watermark=True), df.trigger(every="60s"), df.trigger(rows=4)
+TRIGGERED: dict[str, tuple[df.Trigger, Plant]] = {
+    "what is compared is emitted": (WATERMARK, lambda patch: patch.setattr(following.Follower, "_compared", _compared)),
+    "on time before it is emitted": (
+        WATERMARK, lambda patch: patch.setattr(following.Follower, "_compared", _all_on_time),
+    ),
+    "late changes are held back": (WATERMARK, lambda patch: patch.setattr("runtime.live.firing.LATE", "never")),
+    "early changes are let through": (WATERMARK, lambda patch: patch.setattr("runtime.live.firing.ON_TIME", "early")),
+    "what is held back is forgotten": (
+        ROWS, lambda patch: patch.setattr(following.Follower, "step", _as_emitted),
+    ),
+    "the rest is held back at the end": (
+        ROWS,
+        lambda patch: patch.setattr(
+            following.Follower, "step", lambda self, is_last=False, step=following.Follower.step: step(self)
+        ),
+    ),
+    "only the last commit is counted": (
+        ROWS,
+        lambda patch: patch.setattr(
+            new_points.NewPoints, "between",
+            lambda self, after, newest, of=new_points.NewPoints.between: of(self, min(after, newest - 1), newest),
+        ),
+    ),
+    "points are counted twice": (
+        ROWS, lambda patch: patch.setattr(new_points, "_points", lambda r, of=new_points._points: 2 * of(r)),
+    ),
+    "what is taken away is not counted": (
+        ROWS, lambda patch: patch.setattr(new_points, "_points", lambda r: sum(f.rows for f in r.adds if r.source)),
+    ),
+    "upkeep is counted": (
+        ROWS, lambda patch: patch.setattr(new_points, "_points", lambda r: sum(f.rows for f in (*r.adds, *r.dels))),
+    ),
+    "time since the last look": (TIME, lambda patch: patch.setattr(following.Follower, "step", _since_look)),
+}  # fmt: skip
+"""Each with a trigger that shows it."""
+
 FINAL: dict[str, Plant] = {"rows end an hour early": lambda patch: patch.setattr(following, "ends_of", _early)}
 WATCHED: dict[str, tuple[Plant, str]] = {
     "a file that is renamed is a new one": (
@@ -81,6 +151,15 @@ OFTEN_CHANGED = (
 def test_of_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
     FOLLOWED[mutant](monkeypatch)
     assert caught(laws.test_changes_applied_in_order_are_the_answer, *OFTEN_CHANGED, folder=tmp_path)
+
+
+@pytest.mark.parametrize("mutant", TRIGGERED)
+def test_of_triggers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
+    trigger, plant = TRIGGERED[mutant]
+    plant(monkeypatch)
+    drawn = st.just("by_10_minutes"), st.just(trigger), st.just("changes"), cases(), triggers.EVENTS
+    laws_of = (triggers.test_a_trigger_fires_when_its_condition_is_met, triggers.test_each_emission_is_the_answer)
+    assert any(caught(law, *drawn, folder=tmp_path) for law in laws_of)
 
 
 def test_of_rows_that_move(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,40 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
+HOURLY = P.group_by(h=df.time().truncate("1h")).agg(n=df.count())
+
+
+def test_a_trigger_is_part_of_a_version(store: Store) -> None:
+    assert store.publish(HOURLY, "hourly").version == 1
+    settled = df.trigger(watermark=True, late=df.trigger("1m"))
+    assert store.publish(HOURLY, "hourly", trigger=settled).version == 2
+    assert store.publish(HOURLY, "hourly").version == 2  # that of the version before
+    assert (store.published("hourly@1").trigger, store.published("hourly").trigger) == (None, settled)
+    assert store.publish(HOURLY, "hourly", trigger=df.trigger(commit=True)).version == 3
+
+
+def test_what_has_no_trigger_is_written_as_before_there_were_any(store: Store) -> None:
+    first = store.publish(HOURLY, "hourly")
+    assert set(first.to_dict()) == definition._FIELDS | {"digest", "mac"}
+    settled = replace(first, trigger=df.trigger(rows=5))
+    data = json.loads(settled.to_bytes())
+    assert data["trigger"] == {"rows": 5}
+    assert definition.read(json.dumps(data).encode(), "hourly", 1, None) == settled
+    for wrong in ({"rows": 6}, {"row": 5}, None):
+        with pytest.raises(FormatError, match="is not a published query"):
+            definition.read(json.dumps({**data, "trigger": wrong}).encode(), "hourly", 1, None)
+
+
+def test_a_trigger_that_cannot_fire(store: Store) -> None:
+    with pytest.raises(df.DataflowError, match="watermark=True needs rows that end"):
+        store.publish(HOT, "hot", trigger=df.trigger(watermark=True))
+    with pytest.raises(QueryError, match=r"the trigger of hot is a df.trigger\(...\)"):
+        store.publish(HOT, "hot", trigger="5s")  # type: ignore[arg-type]
+    store.publish(HOURLY, "hot", trigger=df.trigger(watermark=True))
+    with pytest.raises(df.DataflowError, match="watermark=True needs rows that end"):
+        store.publish(HOT, "hot")
+
+
 def rows(result: Any) -> list[Any]:
     return [list(r) for r in result]
 
