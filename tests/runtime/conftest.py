@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.moto_tables import quick_tables
 from tests.runtime.faults import REFUSED
 
 _DESCRIPTIONS: dict[object, object] = {}
@@ -43,7 +44,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     loaders = sessions.create_loader
     monkeypatch.setattr(sessions, "create_loader", reading_once)
     monkeypatch.setattr(BotocoreStubber, "__call__", alone)
-    with mock_aws():
+    with mock_aws(), quick_tables():
         boto3.client("s3").create_bucket(Bucket="lake")
         yield
 
@@ -51,5 +52,10 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def plain_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each source leaves a file a day, which nothing compacts: for tests that count files or commits."""
+    leave_plain_files(monkeypatch)
+
+
+def leave_plain_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for what is made for a whole module."""
     monkeypatch.setattr("runtime.ingest.day_spans.FEW_DAYS", 10**9)
     monkeypatch.setattr("runtime.upkeep.after_ingest.compacted", lambda report, compaction: report)
