@@ -19,7 +19,7 @@ from tests.laws.sequence_graphs import SEQUENCE_GRAPHS
 ELSEWHERE = {**FLOW_GRAPHS, **SEQUENCE_GRAPHS}
 """Of steps over a key's events, which have their own tests."""
 
-EACH = settings().max_examples if settings().max_examples > 1000 else min(20, settings().max_examples)
+EACH = settings().max_examples if settings().max_examples > 1000 else min(12, settings().max_examples)
 """How many examples every graph has."""
 
 HUGE = [-(2**63), -(2**62), -1, 0, 1, 2**62, 2**63 - 1]
