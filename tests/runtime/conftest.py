@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,10 +16,17 @@ _DESCRIPTIONS: dict[object, object] = {}
 """What botocore has read about AWS's services. A session reads it once, but each test makes sessions of its own."""
 
 
+@cache
+def client_of(service: str) -> Any:
+    """A client for what tests ask of moto themselves: to make one takes longer than many requests."""
+    import boto3
+
+    return boto3.client(service)
+
+
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """moto, with the bucket ``lake``; one request at a time, for its transactions are not atomic by themselves."""
-    import boto3
     from botocore import session as sessions
     from moto import mock_aws
     from moto.core.botocore_stubber import BotocoreStubber
@@ -45,7 +53,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sessions, "create_loader", reading_once)
     monkeypatch.setattr(BotocoreStubber, "__call__", alone)
     with mock_aws(), quick_tables():
-        boto3.client("s3").create_bucket(Bucket="lake")
+        client_of("s3").create_bucket(Bucket="lake")
         yield
 
 
