@@ -35,6 +35,7 @@ from runtime.catalogue import (
 from runtime.catalogue.key_value import run as run_steps
 from runtime.catalogue.protocol import StreamSteps
 from tests.campaigns import Report
+from tests.moto_tables import quick_tables
 from tests.simulator.engine import MemoryTable
 
 D = 19_800
@@ -251,7 +252,12 @@ def in_dynamodb(report: Report, rng: random.Random, budget: int) -> None:
     import boto3
     from moto import mock_aws
 
-    with mock_aws(), _region(), DynamoCatalogue("antfold", "lake/p", create=lambda: True) as catalogue:
+    with (
+        mock_aws(),
+        quick_tables(),
+        _region(),
+        DynamoCatalogue("antfold", "lake/p", create=lambda: True) as catalogue,
+    ):
         catalogue.streams()
         made(catalogue)
         right = {name: ask() for name, ask in questions(catalogue)}

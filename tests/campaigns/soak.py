@@ -116,6 +116,7 @@ def run(budget: int, seed: int) -> Report:
             service.fork(rng)
             time.sleep(min(2.0, max(0.0, end - time.monotonic())))
         servers.calm()
+        service.ended.set()
         late = time.monotonic() + PATIENCE
         for thread in threads:
             thread.join(max(0.0, late - time.monotonic()))

@@ -9,7 +9,7 @@ import os
 import random
 import subprocess
 import sys
-import time
+import threading
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +28,7 @@ class Servers:
         self._stack = ExitStack()
         self._weed = ExitStack()
         self._proxies: list[subprocess.Popen[bytes]] = []
+        self._calmed = threading.Event()
         self.url: str | None = None
 
     def __enter__(self) -> Servers:
@@ -78,17 +79,18 @@ class Servers:
         seconds = rng.uniform(1, _WHILE)
         if how == "kill":
             self._weed.close()
-            time.sleep(seconds / 4)
+            self._calmed.wait(seconds / 4)
             self._start_weed()
         else:
             proxy = rng.choice(self._proxies)
             self._say(proxy, how)
-            time.sleep(seconds)
+            self._calmed.wait(seconds)
             self._say(proxy, "pass")
-        time.sleep(seconds)
+        self._calmed.wait(seconds)
 
     def calm(self) -> None:
-        """Let everything pass."""
+        """Let everything pass, and end a disturbance."""
+        self._calmed.set()
         for proxy in self._proxies:
             self._say(proxy, "pass")
 

@@ -99,6 +99,8 @@ class Service:
 
     def __init__(self, folder: Path, seed: int, report: Report) -> None:
         self._folder, self._seed, self._report = folder, seed, report
+        # Set at the end: then nobody rests any longer.
+        self.ended = threading.Event()
         (folder / "sources").mkdir()
         context = get_context("spawn")
         self._pipe, end = context.Pipe()
@@ -150,7 +152,7 @@ class Service:
         self._ingest(self._long, rng)
         if rng.random() < 0.05:
             self._take_back(self._long, rng)
-        time.sleep(rng.uniform(0, 1))
+        self.ended.wait(rng.uniform(0, 1))
 
     def write_short(self, rng: random.Random) -> None:
         """One more source of the stream that is erased again and again."""
@@ -161,7 +163,7 @@ class Service:
             self._changed(self._short, lambda: self._short.store.erase("short"), ())
             self._short.points = 0
             self._report.count("erasures")
-        time.sleep(rng.uniform(0, 2))
+        self.ended.wait(rng.uniform(0, 2))
 
     def write_far(self, rng: random.Random) -> None:
         """One more source of the stream on the servers; what fails is repeated."""
@@ -172,7 +174,7 @@ class Service:
         if self._far.points > _MOST:
             self._changed(self._far, lambda: self._far.store.erase("far"), ())  # type: ignore[union-attr]
             self._far.points = 0
-        time.sleep(rng.uniform(0, 3))
+        self.ended.wait(rng.uniform(0, 3))
 
     def _ingest(self, written: Written, rng: random.Random) -> None:
         points = _drawn(written, rng, self._numbers)
@@ -256,7 +258,7 @@ class Service:
             time.sleep(0.4)
             self._pool.shutdown()
             self._pool = None
-        time.sleep(rng.uniform(0, 2))
+        self.ended.wait(rng.uniform(0, 2))
 
     def _asked(
         self, written: Written, name: str, rng: random.Random, by: str, published: str | None = None, **options: Any
@@ -300,7 +302,7 @@ class Service:
         name, stream = rng.choice(_PUBLISHED), rng.choice(["long", "short"])
         self._store.publish(metric_of(name, stream), f"{name}_{stream}", description=f"draw {rng.randrange(4)}")
         self._report.count("publications")
-        time.sleep(rng.uniform(1, 20))
+        self.ended.wait(rng.uniform(1, 20))
 
     def keep(self, rng: random.Random) -> None:
         """Upkeep, as a timer would do it; and a copy of the catalogue."""
@@ -311,7 +313,7 @@ class Service:
         if rng.random() < 0.2:
             self._store.backup(self._folder / "copy.sqlite", force=True)
         self._report.count("upkeep")
-        time.sleep(rng.uniform(5, 30))
+        self.ended.wait(rng.uniform(5, 30))
 
     def fork(self, rng: random.Random) -> None:
         """A child that asks, while all others work."""

@@ -15,7 +15,7 @@ from tests.laws.agreement import agrees
 from tests.laws.memory import run_in_memory
 
 
-def any_of(graphs: Mapping[str, Json], most: int = 12, examples: int = 1000) -> Callable[[], None]:
+def any_of(graphs: Mapping[str, Json], most: int = 12, examples: int = 250) -> Callable[[], None]:
     """At least so many examples over these graphs: of points, ranges, shards of keys and sizes of chunks."""
 
     @settings(max_examples=max(examples, settings().max_examples))

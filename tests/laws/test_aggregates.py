@@ -19,9 +19,9 @@ from operators.laws.rows import DURATIONS, STRINGS, LawRows, given_rows
 from operators.types import DECIMALS, Type
 from tests.laws.mutants import MUTANTS, Mutant
 
-BATCH = 128
+BATCH = 64
 EXAMPLES = max(5, settings().max_examples // 8)
-"""Batches that Hypothesis draws for each aggregate: 1,024 cases at least."""
+"""Batches that Hypothesis draws for each aggregate: 320 cases at least."""
 
 TOGETHER = 20
 """Cases of one fold; the arrays and the calls of a fold take the time, and not its rows."""

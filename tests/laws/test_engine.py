@@ -10,11 +10,12 @@ from runtime.testing.oracle.strategies import INTEGERS, Case, cases
 from tests.laws.agreement import agrees
 from tests.laws.engine import Engine, schema_point
 from tests.laws.graphs import GRAPHS
+from tests.laws.shared_cases import shared_cases
 
 PLAIN_INTEGERS = [n for n in INTEGERS if abs(n) < 2**53]
 
 fewer = settings(max_examples=max(8, settings().max_examples // 5))
-"""Each example writes a store; many more go through the kernels alone (test_kernels.py)."""
+"""Each example asks a store; many more go through the kernels alone (test_kernels.py)."""
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,14 @@ def with_schema(case: Case, key: str | int = "schema") -> Case:
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-@fewer
-@given(case=cases(), sources=st.integers(1, 3))
-def test_every_graph(engine: Engine, name: str, case: Case, sources: int) -> None:
-    agrees(engine.run, name, with_schema(case), sources=sources)
+def test_every_graph(engine: Engine, name: str) -> None:
+    @shared_cases(name)
+    @fewer
+    @given(case=cases(), sources=st.integers(1, 3))
+    def check(case: Case, sources: int) -> None:
+        agrees(engine.run, name, with_schema(case), sources=sources)
+
+    check()
 
 
 @pytest.mark.parametrize(
@@ -47,20 +52,28 @@ def test_every_graph(engine: Engine, name: str, case: Case, sources: int) -> Non
         "concurrent_overall",
     ],
 )
-@fewer
-@given(case=cases(keys=[-3, 0, 7, 2**53 + 1]))
-def test_integer_keys(engine: Engine, name: str, case: Case) -> None:
-    agrees(engine.run, name, with_schema(case, 99))
+def test_integer_keys(engine: Engine, name: str) -> None:
+    @shared_cases(name, sets=2)
+    @fewer
+    @given(case=cases(keys=[-3, 0, 7, 2**53 + 1]))
+    def check(case: Case) -> None:
+        agrees(engine.run, name, with_schema(case, 99))
+
+    check()
 
 
 @pytest.mark.parametrize("name", ["point_rows_sorted", "numbers_by_firmware", "states_by_day", "session_rows"])
 @pytest.mark.parametrize(
     ("duplicates", "id"), [("exact", None), ("latest", None), ("keep", "n"), ("exact", "n"), ("latest", "n")]
 )
-@fewer
-@given(case=cases(most=6, integers=PLAIN_INTEGERS), sources=st.integers(1, 3))
-def test_duplicates(engine: Engine, name: str, duplicates: str, id: str | None, case: Case, sources: int) -> None:
-    # Whether 0.0 and -0.0 make points equal is not specified: no negative zeros here.
-    points = [p | {"temp": p["temp"] + 0.0} if p.get("temp") is not None else p for p in case.points]
-    case = with_schema(Case(points, case.since, case.until))
-    agrees(engine.run, name, case, duplicates=duplicates, id=id, sources=sources)
+def test_duplicates(engine: Engine, name: str, duplicates: str, id: str | None) -> None:
+    @shared_cases(f"{duplicates} {id}")
+    @fewer
+    @given(case=cases(most=6, integers=PLAIN_INTEGERS), sources=st.integers(1, 3))
+    def check(case: Case, sources: int) -> None:
+        # Whether 0.0 and -0.0 make points equal is not specified: no negative zeros here.
+        points = [p | {"temp": p["temp"] + 0.0} if p.get("temp") is not None else p for p in case.points]
+        whole = with_schema(Case(points, case.since, case.until))
+        agrees(engine.run, name, whole, duplicates=duplicates, id=id, sources=sources)
+
+    check()

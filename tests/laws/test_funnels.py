@@ -7,5 +7,5 @@ from tests.laws.little_room import any_of, hardly_any_room
 
 __all__ = ["hardly_any_room"]
 
-test_funnels = any_of(FUNNEL_FORMS, examples=500)
+test_funnels = any_of(FUNNEL_FORMS)
 test_sessions_at_once = any_of(SESSIONS_AT_ONCE, examples=150)

@@ -19,10 +19,14 @@ from tests.laws.sequence_graphs import SEQUENCE_GRAPHS
 ELSEWHERE = {**FLOW_GRAPHS, **SEQUENCE_GRAPHS}
 """Of steps over a key's events, which have their own tests."""
 
+EACH = settings().max_examples if settings().max_examples > 1000 else min(12, settings().max_examples)
+"""How many examples every graph has."""
+
 HUGE = [-(2**63), -(2**62), -1, 0, 1, 2**62, 2**63 - 1]
 
 
 @pytest.mark.parametrize("name", [name for name in GRAPHS if name not in ELSEWHERE])
+@settings(max_examples=EACH)
 @given(case=cases(), tasks=st.integers(1, 3), rows=st.integers(0, 5))
 def test_every_graph(name: str, case: Case, tasks: int, rows: int) -> None:
     agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
@@ -45,11 +49,7 @@ for name in sorted(set(GRAPHS) - set(ELSEWHERE)):
 OFTEN = 1000 if settings().max_examples > 1000 else 250
 """How many examples every operator has: a thousand in the nightly profile."""
 
-LACKING = {
-    operator: lacking
-    for operator, names in BY_OPERATOR.items()
-    if (lacking := OFTEN - settings().max_examples * len(names)) > 0
-}
+LACKING = {operator: lacking for operator, names in BY_OPERATOR.items() if (lacking := OFTEN - EACH * len(names)) > 0}
 """How many of them `test_every_graph` leaves."""
 
 
@@ -64,6 +64,7 @@ def test_every_operator_often(operator: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["integers_by_device", "integer_mean_overall", "arithmetic_huge", "sorted_up"])
+@settings(max_examples=EACH)
 @given(case=cases(integers=HUGE), tasks=st.integers(1, 3))
 def test_huge_integers(name: str, case: Case, tasks: int) -> None:
     # An overflow in a row outside the range is no error, which the oracle, who computes every row, does not see.

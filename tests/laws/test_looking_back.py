@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.testing.oracle.strategies import DAY, GAP, HOUR, KEY, TIME, Case, cases
@@ -43,6 +43,7 @@ def asked(name: str, case: Case, since: int, **options: Any) -> list[dict[str, A
 
 
 @pytest.mark.parametrize("name", MAKERS)
+@settings(max_examples=max(16, settings().max_examples // 3))
 @given(case=cases(most=12), tasks=st.integers(1, 2), rows=st.integers(0, 4))
 def test_a_range_gives_what_the_whole_gives(name: str, case: Case, tasks: int, rows: int) -> None:
     first = min((point[TIME] for point in case.points), default=case.since)

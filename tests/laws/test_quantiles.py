@@ -12,7 +12,7 @@ import duckdb
 import numba
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dataflow as df
@@ -149,6 +149,7 @@ SMALL = [with_most("quantile", t, 0.5, most) for t in (Type.FLOAT, Type.INT) for
 
 
 @pytest.mark.parametrize("op", SMALL, ids=lambda op: f"{op.argument}-{op.fields[0].identity}")
+@settings(max_examples=max(12, settings().max_examples // 4))
 @given(seed=st.integers(0, 2**63))
 def test_laws_where_values_become_bins(op: Any, seed: int) -> None:
     check_batch(op, np.random.default_rng(seed), 64)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from decimal import Decimal
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dataflow as df
@@ -22,6 +21,7 @@ from runtime.testing.oracle import IntegerOverflowError, answer
 from runtime.testing.oracle.strategies import BASE, GAP, HOUR, KEY, TIME
 from tests.laws.agreement import typed
 from tests.laws.engine import parts
+from tests.laws.shared_cases import shared_cases
 
 TYPES = {"price": "decimal(2)", "rate": "decimal(4)", "n": "int64", "temp": "float64", "status": "string"}
 FORM = {
@@ -131,23 +131,40 @@ def table(found: list[dict[str, Any]]) -> pa.Table:
     return pa.table({name: pa.array([p[name] for p in found], kind) for name, kind in FORM.items()})
 
 
-NUMBERS = count()
+class Stores:
+    """A store for every set of points; points that come again have the store of before."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stores: dict[str, Store] = {}
+
+    def of(self, found: list[dict[str, Any]], cuts: int) -> Store:
+        """A store with the points, in so many sources."""
+        name = repr((found, cuts))
+        if name not in self._stores:
+            store = self._stores[name] = Store(str(self._folder / f"s{len(self._stores)}"), create=True)
+            for part in parts(found, cuts):
+                store.ingest("s", table(list(part)), key=KEY, time=TIME, progress=False)
+        return self._stores[name]
 
 
-def stored(folder: Path, found: list[dict[str, Any]], cuts: int = 1) -> Store:
-    """A store with the points, in so many sources."""
-    store = Store(str(folder / f"s{next(NUMBERS)}"), create=True)
-    for part in parts(found, cuts):
-        store.ingest("s", table(list(part)), key=KEY, time=TIME, progress=False)
-    return store
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Stores:
+    return Stores(tmp_path_factory.mktemp("stores"))
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-@settings(
-    max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
-)
-@given(found=points(), cuts=st.integers(1, 3))
-def test_the_answer_is_the_oracles(tmp_path: Path, name: str, found: list[dict[str, Any]], cuts: int) -> None:
+def test_the_answer_is_the_oracles(stores: Stores, name: str) -> None:
+    @shared_cases(name, sets=4)
+    @settings(max_examples=max(10, settings().max_examples // 40))
+    @given(found=points(), cuts=st.integers(1, 3))
+    def check(found: list[dict[str, Any]], cuts: int) -> None:
+        is_the_oracles(stores, name, found, cuts)
+
+    check()
+
+
+def is_the_oracles(stores: Stores, name: str, found: list[dict[str, Any]], cuts: int) -> None:
     until = BASE + 100 * HOUR
     # With a point that has every column: one that was always null has no type yet.
     whole = {
@@ -160,7 +177,7 @@ def test_the_answer_is_the_oracles(tmp_path: Path, name: str, found: list[dict[s
         "status": "z",
     }
     found = [whole, *found]
-    store = stored(tmp_path, found, cuts)
+    store = stores.of(found, cuts)
     graph = json.loads(GRAPHS[name].to_json())
     try:
         expected = answer(graph, found, key=KEY, time=TIME, types=TYPES, since=BASE, until=until)

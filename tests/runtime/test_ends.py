@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -156,13 +156,13 @@ def test_a_file_whose_opener_has_ended_is_opened_by_who_waits(tmp_path: Path) ->
 # ---- Ctrl-C
 
 
-def interrupted(*arguments: str, after: float, **environment: str) -> tuple[int, str, float]:
-    """Exit code, errors and seconds to the end of the console script, interrupted some time after its start."""
+def interrupted(*arguments: str, when: Callable[[], object], **environment: str) -> tuple[int, str, float]:
+    """Exit code, errors and seconds to the end of the console script, interrupted once ``when`` returns."""
     process = subprocess.Popen(
         [sys.executable, "-m", "deploy", *arguments], cwd=ROOT, env={**os.environ, **environment},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    time.sleep(after)
+    when()
     process.send_signal(signal.SIGINT)
     begun = time.monotonic()
     _, errors = process.communicate(timeout=60)
@@ -199,12 +199,21 @@ def test_an_early_interrupt_is_quiet(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_the_wait_for_a_service_at_once(tmp_path: Path) -> None:
-    with socket.socket() as taken:  # bound, and not listened at
+    with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        taken.settimeout(60)
+
+        def asked() -> None:
+            """It has asked once, got no answer, and nothing listens any more: it waits, to ask again."""
+            taken.accept()[0].close()
+            taken.close()
+            time.sleep(0.5)
+
         url = f"s3://lake/a?region=us-east-1&endpoint=http://127.0.0.1:{taken.getsockname()[1]}"
         (tmp_path / "m.py").write_text("import dataflow as df\nm = df.stream('s').agg(n=df.count())\n")
         code, errors, seconds = interrupted(
-            "query", url, str(tmp_path / "m.py:m"), after=8.0, AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="x"
+            "query", url, str(tmp_path / "m.py:m"), when=asked, AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="x"
         )
     assert code in (130, -signal.SIGINT)  # the latter if it is still importing, on a busy machine
     assert "Traceback" not in errors
@@ -217,7 +226,7 @@ def test_upkeep_that_watches_ends_at_an_interrupt(tmp_path: Path) -> None:
         rows = {"device": [1, 2], "ts": [i * 10, i * 10 + 1], "x": [1, 2]}
         store.ingest("s", rows, key="device", time="ts", unit="s", progress=False)
     store.close()
-    code, errors, seconds = interrupted("optimize", store.url, "--watch", after=3.0)
+    code, errors, seconds = interrupted("optimize", store.url, "--watch", when=lambda: time.sleep(3))
     assert "Traceback" not in errors
     assert code in (0, 130)
     assert seconds < SECONDS

@@ -13,7 +13,18 @@ from tests.simulator.upkeep_mutants import MUTANTS
 from tests.simulator.upkeep_world import UpkeepWorld
 from tests.simulator.world import Variant
 
-RUNS = 2000
+RUNS = {"priority": 2000, "uniform": 500}
+"""Of each kind of schedule; uniform ones hardly reach the orders in which rules matter (``SELDOM``)."""
+
+FOUND = {
+    "points added below a floor": 1641, "collection without grace": 987, "floor that falls": 445,
+    "source of a later commit taken back": 390, "source taken back twice": 390, "floor ignored by a source": 133,
+}  # fmt: skip
+"""A seed that catches a mutant, of those that many others do not: it is tried first."""
+
+MET = {"priority": 5, "uniform": 3}
+"""How often each event is met at least."""
+
 EVENTS = (
     "switch in a query",
     "query with a gap",
@@ -70,30 +81,30 @@ def play(seed: int, mode: str, variant: Variant | None = None) -> Counter[str]:
 @pytest.mark.parametrize("mode", ["priority", "uniform"])
 def test_the_protocol_holds(mode: str) -> None:
     seen: Counter[str] = Counter()
-    for seed in range(RUNS):
+    for seed in range(RUNS[mode]):
         seen += play(seed, mode)
     for event in EVENTS:
         if mode == "uniform" and event in SELDOM:
             continue
-        assert seen[event] >= 5, f"{event!r} was met {seen[event]} times in {RUNS} runs: {dict(seen)}"
+        assert seen[event] >= MET[mode], f"{event!r} was met {seen[event]} times in {RUNS[mode]} runs: {dict(seen)}"
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("mode", ["priority", "uniform"])
 def test_the_protocol_holds_for_long(mode: str) -> None:
-    for seed in range(RUNS, RUNS + 100_000):
+    for seed in range(RUNS[mode], RUNS[mode] + 100_000):
         play(seed, mode)
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_each_broken_rule_is_caught(name: str) -> None:
-    for seed in range(RUNS):
+    for seed in (*([FOUND[name]] if name in FOUND else []), *range(RUNS["priority"])):
         try:
             play(seed, "priority", MUTANTS[name])
         except AssertionError as error:
             print(f"{name}: {error}")
             return
-    pytest.fail(f"{name!r} could not be distinguished from the real protocol in {RUNS} runs")
+    pytest.fail(f"{name!r} could not be distinguished from the real protocol in {RUNS['priority']} runs")
 
 
 def test_a_run_is_a_function_of_its_seed() -> None:

@@ -292,7 +292,11 @@ def arrow(table: ReferenceTable) -> pa.Table:
     )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=max(50, settings().max_examples),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(tables())
 def test_round_trips(tmp_path: Path, table: ReferenceTable) -> None:
     types = {name: kind.value for name, kind, _ in table.columns}
@@ -342,7 +346,11 @@ def _as_type(texts: list[str]) -> tuple[str, list[Any]]:
     return "string", [*there]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=max(50, settings().max_examples),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(WRITTEN)
 def test_from_csv_against_pythons(tmp_path: Path, rows: list[list[str]]) -> None:
     path = tmp_path / "t.csv"

@@ -97,7 +97,7 @@ def test_lines_of_a_pipe_are_acknowledged(landing: Path) -> None:
 
 def test_killed_at_any_time(landing: Path) -> None:
     dice, written = random.Random(5), 0
-    for _ in range(6):
+    for _ in range(4):
         with watching("landing", "--settled", "100ms") as process:
             until = time.monotonic() + 0.5 + dice.random()
             while time.monotonic() < until:

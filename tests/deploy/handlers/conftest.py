@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
 
 from deploy.handlers import ingest
@@ -14,16 +13,17 @@ from runtime.storage.open_store import OpenStore
 from runtime.store import Store
 from tests.deploy.handlers.deployed import ENVIRONMENT, STORE, Lines
 from tests.runtime.conftest import aws as aws
+from tests.runtime.conftest import client_of
 
 
 @pytest.fixture
 def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """The deployed store."""
-    boto3.client("s3").create_bucket(Bucket="landing")
+    client_of("s3").create_bucket(Bucket="landing")
     monkeypatch.setattr(OpenStore, "_shared", {})
     ingest._s3.cache_clear()
     ingest._sqs.cache_clear()
-    sqs, cloudwatch = boto3.client("sqs"), boto3.client("cloudwatch")
+    sqs, cloudwatch = client_of("sqs"), client_of("cloudwatch")
     queue, dead = (sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("arrivals", "dead"))
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     redrive = {"deadLetterTargetArn": arn, "maxReceiveCount": 5}
@@ -32,7 +32,7 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         AlarmName="waiting", MetricName="ApproximateAgeOfOldestMessage", Namespace="AWS/SQS", Threshold=900,
         ComparisonOperator="GreaterThanThreshold", EvaluationPeriods=1, Period=300, Statistic="Maximum",
     )  # fmt: skip
-    topic = boto3.client("sns").create_topic(Name="alerts")["TopicArn"]
+    topic = client_of("sns").create_topic(Name="alerts")["TopicArn"]
     places = {"ANTFOLD_QUEUE": queue, "ANTFOLD_WAITING_ALARM": "waiting"}
     for name, value in {**ENVIRONMENT, **places, "ANTFOLD_ALERTS": topic}.items():
         monkeypatch.setenv(name, value)

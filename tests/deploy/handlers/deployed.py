@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
-
 import dataflow as df
 from runtime.store import Store
+from tests.runtime.conftest import client_of
 
 STORE = "s3://lake/store?table=antfold-handlers"
 STREAM = {"key": "k", "time": "t", "unit": "ms"}
@@ -67,7 +66,7 @@ def land(key: str, data: bytes) -> dict[str, Any]:
     """Put an object into the landing bucket; the ``s3`` part of its event, as S3 writes it."""
     from urllib.parse import quote_plus
 
-    put = boto3.client("s3").put_object(Bucket="landing", Key=key, Body=data)
+    put = client_of("s3").put_object(Bucket="landing", Key=key, Body=data)
     held = {"key": quote_plus(key, safe="/"), "size": len(data), "eTag": put["ETag"].strip('"'), "sequencer": "0A"}
     if "VersionId" in put:
         held["versionId"] = put["VersionId"]

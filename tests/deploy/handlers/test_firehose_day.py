@@ -190,8 +190,8 @@ def _day(
     assert requests.dollars("compact") < requests.dollars("ingest")
 
 
-def test_three_quarters_of_an_hour(requests: Requests, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    _day(45, requests, monkeypatch, tmp_path)
+def test_half_an_hour(requests: Requests, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _day(30, requests, monkeypatch, tmp_path)
 
 
 @pytest.mark.nightly

@@ -90,7 +90,7 @@ def test_exact_and_rounded_once(name: str, options: dict[str, Any], kind: Type) 
     """Of few groups in integers, of many in double-word arithmetic where that is certain."""
     drawn: list[list[tuple[Any, Any]]] = []
 
-    @settings(max_examples=150)
+    @settings(max_examples=max(80, settings().max_examples))
     @given(st.lists(PAIRS[kind], max_size=8))
     def draw(group: list[tuple[Any, Any]]) -> None:
         drawn.append(group)

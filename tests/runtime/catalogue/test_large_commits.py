@@ -388,13 +388,15 @@ def test_a_whole_catalogue_is_salvaged_with_its_lists(made: tuple[Path, object])
             assert lists(store.catalogue) == before  # type: ignore[arg-type]
 
 
-def test_a_catalogue_that_is_lost_is_rebuilt_with_lists(tmp_path: Path) -> None:
-    """A ledger of five years in one file: one commit, before and after."""
+def test_a_catalogue_that_is_lost_is_rebuilt_with_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger in one file, whose record would not fit into an item: one commit, before and after."""
+    monkeypatch.setattr(commits, "MAX_ITEM", 20_000)
     folder, file = tmp_path / "store", tmp_path / "ledger.csv"
-    ledger(file, "acct-1", 1826, date(2019, 12, 31))
+    ledger(file, "acct-1", 300, date(2019, 12, 31))
     with Store(folder, create=True) as store:
         ingest(store, file)
-        assert (store.catalogue.snapshot("s").seq, store.catalogue.snapshot("s").total_files) == (1, 1826)
+        assert (store.catalogue.snapshot("s").seq, store.catalogue.snapshot("s").total_files) == (1, 300)
+        assert lists(store.catalogue)  # type: ignore[arg-type]
     right = answer(folder)
     for name in ("catalogue.sqlite", "catalogue.sqlite-wal", "catalogue.sqlite-shm", "catalogue.sqlite-head"):
         (folder / name).unlink(missing_ok=True)

@@ -29,20 +29,27 @@ from runtime.fleet.worker import answer
 from runtime.query.plan.make_tasks import make_tasks
 from runtime.query.plan.prepare import Request, prepare
 from runtime.query.task.task import Task
+from tests.runtime.copied_stores import copy_of
 
 START = 19_800 * 86_400_000_000
 METRIC = df.stream("s").group_by("status").agg(n=df.count(), d=df.count_distinct("device"))
 QUICK = Rules(base=0.001, cap=0.01)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "store")
-    n = 1_000_000  # enough for more than one task
-    i = np.arange(n)
+@pytest.fixture(scope="module")
+def million(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of enough points for more than one task."""
+    folder = tmp_path_factory.mktemp("million")
+    i = np.arange(1_000_000)
     columns = {"device": i % 300, "ts": START + i * 10_000, "status": np.array(["up", "down"])[i % 2]}
-    store.ingest("s", columns, key="device", time="ts", unit="us", progress=False)
-    return store
+    with Store(folder) as store:
+        store.ingest("s", columns, key="device", time="ts", unit="us", progress=False)
+    return folder
+
+
+@pytest.fixture
+def store(million: Path, tmp_path: Path) -> Store:
+    return copy_of(million, tmp_path / "store")
 
 
 def read(reply: Reply, task: Task, store: Store) -> m.Outcome:

@@ -28,6 +28,7 @@ from runtime.fleet.relay import relay, worker_of
 from runtime.fleet.worker import answer
 from runtime.query.task import state_bytes
 from runtime.query.task.task import Task
+from tests.runtime.copied_stores import copy_of
 from tests.runtime.fleet.recorded_messages import METRIC, Recorded, recorded, tasks
 from tests.simulator.workers import Faults, LambdaDouble
 
@@ -40,13 +41,20 @@ def former(tmp_path: Path) -> Recorded:
     return recorded(FORMER, tmp_path / "store", TZDATA_VERSION)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "own")
-    i = np.arange(1_000_000)  # enough for more than one task
+@pytest.fixture(scope="module")
+def million(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of enough points for more than one task."""
+    folder = tmp_path_factory.mktemp("million")
+    i = np.arange(1_000_000)
     columns = {"device": i % 300, "ts": 1_700_000_000 + i, "status": np.array(["up", "down"])[i % 2], "x": i}
-    store.ingest("s", columns, key="device", time="ts", unit="s", progress=False)
-    return store
+    with Store(folder) as store:
+        store.ingest("s", columns, key="device", time="ts", unit="s", progress=False)
+    return folder
+
+
+@pytest.fixture
+def store(million: Path, tmp_path: Path) -> Store:
+    return copy_of(million, tmp_path / "own")
 
 
 def sent(message: dict[str, Any]) -> Reply:

@@ -16,7 +16,7 @@ from runtime.ingest.text import json_names
 from runtime.ingest.text.json_reader import JsonReader
 from tests.runtime.ingest.lake import Lake
 
-KNOWN = 1024
+KNOWN = 256
 MANY = 3 * KNOWN
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dataflow as df
@@ -53,6 +53,7 @@ CHANGES = st.sampled_from(sorted(GRAPHS)), cases(), st.integers(1, 4), UPKEEP, s
 IN_ORDER = st.sampled_from(sorted(FINAL)), cases(), st.integers(1, 6)
 
 
+@settings(max_examples=max(16, settings().max_examples // 3))
 @given(*CHANGES)
 def test_changes_applied_in_order_are_the_answer(
     folder: Path, name: str, case: Case, count: int, upkeep: list[str], whole: bool
@@ -90,6 +91,7 @@ def test_changes_applied_in_order_are_the_answer(
         assert marks == sorted(marks)
 
 
+@settings(max_examples=max(16, settings().max_examples // 3))
 @given(*IN_ORDER)
 def test_what_is_final_never_changes_if_nothing_is_late(folder: Path, name: str, case: Case, count: int) -> None:
     metric = _metric(name)

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.types import STORED, Type
@@ -53,6 +53,7 @@ def test_any_points_come_back(points: Points, block_rows: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in STORED if kind.places in (None, 0, 2, 18)])
+@settings(max_examples=max(10, settings().max_examples // 4))
 @given(data=st.data())
 def test_long_columns_come_back(kind: Type, data: st.DataObject) -> None:
     few = data.draw(column_of(kind, 50))

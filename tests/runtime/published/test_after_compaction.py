@@ -15,6 +15,7 @@ from runtime.published import day_states, incremental, state_cache
 from runtime.query.plan import make_tasks
 from runtime.query.task import checkpoint
 from tests.runtime.compacted import Row, compacted
+from tests.runtime.copied_stores import copy_of
 from tests.runtime.published.histories import (
     BY_DAY,
     BY_PREFIX,
@@ -36,14 +37,21 @@ def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make_tasks, "_SMALL", 5)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six days, of two overlapping files each."""
-    with Store(tmp_path / "store", create=True) as store:
+    folder = tmp_path_factory.mktemp("made")
+    with Store(folder, create=True) as store:
         ingest(store, *(day(n) for n in range(6)))
         ingest(store, *(day(n, 3, 9, salt=1) for n in range(6)))
         for name in {*BY_DAY, *BY_PREFIX}:
             store.publish(METRICS[name], name)
+    return folder
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path) -> Iterator[Store]:
+    with copy_of(made, tmp_path / "store") as store:
         yield store
 
 
@@ -201,7 +209,7 @@ def _compact_some(store: Store, rng: random.Random, names: list[str]) -> int:
     return saved
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(n, marks=pytest.mark.nightly) for n in range(3, 6))])
 def test_any_history(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incremental, "SPAN", 2)
     assert run_history(tmp_path / "store", seed) > 10

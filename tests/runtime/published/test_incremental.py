@@ -22,6 +22,8 @@ from runtime.errors import QueryError, StoreError
 from runtime.published import day_states, incremental, state_cache
 from runtime.query.plan import make_tasks
 from runtime.query.task import checkpoint
+from tests.runtime.conftest import leave_plain_files
+from tests.runtime.copied_stores import copy_of
 from tests.runtime.published.histories import (
     BY_DAY,
     BY_PREFIX,
@@ -45,12 +47,21 @@ def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make_tasks, "_SMALL", 5)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "store", create=True) as store:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three days, in a file each, and all metrics by name."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch, Store(folder, create=True) as store:
+        leave_plain_files(patch)
         ingest(store, day(0), day(1), day(2))
         for name, metric in METRICS.items():
             store.publish(metric, name)
+    return folder
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path) -> Iterator[Store]:
+    with copy_of(made, tmp_path / "store") as store:
         yield store
 
 
@@ -375,7 +386,7 @@ def test_republished_queries_share_what_asks_the_same(store: Store) -> None:
     assert store.query("hot@1", progress=False).proof.files_cached == 3
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(n, marks=pytest.mark.nightly) for n in range(4, 8))])
 def test_any_history(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incremental, "SPAN", 2)
     assert run_history(tmp_path / "store", seed, list(METRICS)) > 50

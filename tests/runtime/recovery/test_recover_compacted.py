@@ -46,7 +46,7 @@ def rebuilt(folder: Path, seed: int = 0) -> Any:
 
 
 @pytest.mark.parametrize("swept", [True, False])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.nightly) for n in (2, 3))])
 def test_inputs_may_be_there_or_not(tmp_path: Path, seed: int, swept: bool) -> None:
     folder, rng = tmp_path / "store", random.Random(seed)
     with Store(folder, create=True) as store:

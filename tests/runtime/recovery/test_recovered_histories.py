@@ -171,7 +171,7 @@ UNDONE = of("ingest ingest ingest compact backup undo:1 ingest compact")
 ERASED = of("ingest ingest ingest compact backup erase:1 ingest")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=max(20, settings().max_examples // 4), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 7)), min_size=2, max_size=9), st.sampled_from(WAYS))
 @example(A_LOST_ROW, "copy")
 @example(SWEPT, "copy")

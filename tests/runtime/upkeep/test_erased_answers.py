@@ -104,7 +104,7 @@ class Erased(Kept):
         assert not held(self.store) & {str(self.key(name)) for name in self.erased}
 
 
-@settings(max_examples=max(8, settings().max_examples // 2))
+@settings(max_examples=max(10, settings().max_examples // 4))
 @given(st.sampled_from(POLICIES), SOURCES, STEPS, KEYS, STEPS, st.booleans())
 def test_answers_are_those_without_the_key(
     policy: tuple[str, str | None], first: list[Row], before: list[Any], key: str, after: list[Any], integers: bool

@@ -64,7 +64,7 @@ def test_a_compaction_in_parts(tmp_path: Path, seed: int, monkeypatch: pytest.Mo
         assert store.verify().ok
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(n, marks=pytest.mark.nightly) for n in range(4, 8))])
 def test_a_retention_in_steps_is_one_at_once(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retaining, "STEP", 1 + 7 * (seed % 3))
     for name in ("steps", "once"):

@@ -134,7 +134,7 @@ class Kept:
         assert sum(f.rows for f in self.store.files("s")) <= 1 + sum(map(len, self.live.values()))
 
 
-@settings(max_examples=max(8, settings().max_examples // 2))
+@settings(max_examples=max(10, settings().max_examples // 4))
 @given(st.sampled_from(POLICIES), STEPS, st.sampled_from([None, 0, 7 * 3_600_000_000, 86_400_000_000]))
 def test_answers_are_those_of_a_plain_store(
     policy: tuple[str, str | None], steps: list[Any], since: int | None

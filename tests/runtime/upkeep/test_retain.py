@@ -80,7 +80,7 @@ def same(one: Store, other: Store, since: int) -> int:
     return refused
 
 
-@settings(max_examples=max(8, settings().max_examples // 2))
+@settings(max_examples=max(10, settings().max_examples // 4))
 @given(
     st.sampled_from(POLICIES),
     st.lists(st.tuples(SOURCES, st.booleans()), min_size=1, max_size=4),

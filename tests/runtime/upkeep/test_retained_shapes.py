@@ -67,8 +67,8 @@ def outcome(store: Store, name: str, span: tuple[int, int]) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_answer_of_before_or_an_error(pairs: Pairs, name: str) -> None:
     plain = not bind(from_dict(METRICS[name]), stream_columns(SCHEMA), {}).plain
-    for whole, kept in pairs:
-        for span in RANGES:
+    for (whole, kept), spans in zip(pairs, (RANGES, RANGES[1:2]), strict=True):
+        for span in spans:
             found = outcome(kept, name, span)
             if "are retired, and this metric looks back" in found:
                 assert name not in CARRIED or not plain

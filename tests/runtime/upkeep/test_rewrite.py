@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.types import Type
@@ -63,6 +63,7 @@ def ingest(store: Store, points: list[Any], **more: Any) -> None:
     store.ingest("s", columns, key="k", time="t", unit="us", progress=False, compact=False, **more)
 
 
+@settings(max_examples=max(12, settings().max_examples // 3))
 @given(
     st.lists(POINTS, min_size=1, max_size=4, unique_by=repr),
     st.sampled_from(["keep", "exact", "latest"]),

@@ -13,7 +13,7 @@ from runtime.upkeep.sweep_plan import SweepRules
 from tests.runtime.killing import Killing
 from tests.runtime.upkeep.stores import ingest, listed, live, orphans, replaced
 
-KILLS = 12
+KILLS = 6
 AT_ONCE = SweepRules(grace=0, orphan_age=0)
 """With these an ingest that runs beside a sweep is protected by its claim alone."""
 

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import runtime
@@ -89,6 +89,7 @@ record = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=max(16, settings().max_examples // 3))
 @given(st.lists(record, min_size=1, max_size=12), st.booleans())
 def test_it_says_what_an_ingest_does(records: list[dict[str, Any]], as_csv: bool) -> None:
     """With rows for all records, and in pieces."""

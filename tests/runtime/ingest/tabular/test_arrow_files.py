@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.types import DECIMALS, Type
@@ -106,6 +106,7 @@ def test_every_file_gives_the_same_rows(lake: Lake, tmp_path: Path, form: str) -
 
 
 @pytest.mark.parametrize("name", LEAVES)
+@settings(max_examples=max(10, settings().max_examples // 4))
 @given(data=st.data())
 def test_every_type_in_files(name: str, data: st.DataObject) -> None:
     leaf = LEAVES[name]

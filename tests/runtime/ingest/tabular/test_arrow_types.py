@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import IngestError
@@ -46,6 +46,7 @@ def decoded(found: Any, rows: int | None = None) -> tuple[Chunk, Words]:
 
 
 @pytest.mark.parametrize("name", LEAVES)
+@settings(max_examples=max(20, settings().max_examples // 4))
 @given(data=st.data())
 def test_flat_types(name: str, data: st.DataObject) -> None:
     leaf = LEAVES[name]

@@ -73,7 +73,7 @@ def as_ingested(parts: list[list[Point]]) -> list[Point]:
     return [p for part in parts for p in part]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=max(10, settings().max_examples // 4), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_the_oracle_agrees(data: st.DataObject) -> None:
     # Every column has a value somewhere.
@@ -127,7 +127,7 @@ STEPS = st.lists(
 PAYS = st.tuples(st.sampled_from([1, 30_000]), st.sampled_from([0, 1, 2]), st.sampled_from([0, 1]))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=max(12, settings().max_examples // 4), deadline=None, suppress_health_check=list(HealthCheck))
 @given(first=spread(), policy=POLICIES, steps=STEPS, data=st.data())
 def test_whatever_happens(first: list[Point], policy: tuple[str, str | None], steps: list[Any], data: Any) -> None:
     """A store day by day, asked after each of some steps of upkeep: what the snapshots of before are of may be gone."""

@@ -19,6 +19,7 @@ from runtime.pointfile import PointFile
 from runtime.query.carry import carrying, kept
 from runtime.storage.open_files import OpenedFiles
 from runtime.upkeep.spans import Job
+from tests.runtime.copied_stores import copy_of
 
 FIRST = 19_700
 DAYS = 60
@@ -40,14 +41,22 @@ def ingest(store: Store, table: dict[str, list[Any]]) -> None:
     store.ingest("s", table, key="k", time="ts", unit="us", progress=False, compact=False)
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    monkeypatch.setattr(carrying, "LEAST", 1_000)
-    monkeypatch.setattr(carrying, "FILE", 10)
-    with Store(tmp_path, create=True) as made:
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of a source for each day."""
+    folder = tmp_path_factory.mktemp("days")
+    with Store(folder, create=True) as made:
         for day in range(DAYS):
             ingest(made, rows(day, day + 1))
-        yield made
+    return folder
+
+
+@pytest.fixture
+def store(days: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setattr(carrying, "LEAST", 1_000)
+    monkeypatch.setattr(carrying, "FILE", 10)
+    with copy_of(days, tmp_path) as found:
+        yield found
 
 
 def asked(store: Store, **more: Any) -> Result:

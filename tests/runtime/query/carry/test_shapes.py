@@ -67,8 +67,8 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.mark.parametrize("name", CARRIED)
 def test_it_is_used(plain: Store, mixed: Store, name: str) -> None:
-    for store in (plain, mixed):
-        for since, until in RANGES:
+    for store, spans in ((plain, RANGES[1:2]), (mixed, RANGES)):
+        for since, until in spans:
             assert both(store, name, since, until, workers=1), (name, since)
 
 

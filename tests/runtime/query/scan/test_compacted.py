@@ -129,7 +129,7 @@ def _moment(t: int | None) -> str | None:
     return None if t is None else (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=t)).isoformat()
 
 
-@settings(max_examples=max(8, settings().max_examples // 2))
+@settings(max_examples=max(10, settings().max_examples // 4))
 @given(stores())
 def test_compacted_files_answer_as_the_rows_do(drawn: dict[str, Any]) -> None:
     policy, id_column = drawn["policy"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from operators.types import Type
 from runtime.query.stages.query_table import QueryTable
 
-more = settings(max_examples=10 * settings().max_examples)
+more = settings(max_examples=4 * settings().max_examples)
 
 STRINGS = ["b", "", "a", "unused", "ä", "aa"]
 VALUES: dict[Type, st.SearchStrategy[Any]] = {
