@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any, overload
 
@@ -72,11 +72,13 @@ def path_hash(path: str) -> int:
     return int.from_bytes(hashlib.sha256(path.encode()).digest(), "big")
 
 
+@lru_cache(maxsize=1 << 12)
 def day_number(name: str) -> int:
     """The day of a date ``YYYY-MM-DD``, counted from 1970-01-01."""
     return date.fromisoformat(name).toordinal() - _EPOCH
 
 
+@lru_cache(maxsize=1 << 12)
 def partition_of(day: int) -> str:
     """The partition of a day's rows, one per calendar month: a range of days is few queries, however sparse."""
     return f"DAY#{day_name(day)[:7]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from runtime.catalogue import day_rows
 from runtime.catalogue.checked_rows import CHECKED
@@ -267,16 +268,11 @@ def _node(data: object) -> Node:
 
 def spans(days: Iterable[int]) -> Iterator[tuple[int, int]]:
     """The first and last of the (ascending) days in each calendar month."""
-    held: tuple[int, int] | None = None
-    for day in days:
-        if held is not None and day_rows.partition_of(held[0]) == day_rows.partition_of(day):
-            held = held[0], day
-            continue
-        if held is not None:
-            yield held
-        held = day, day
-    if held is not None:
-        yield held
+    for _, month in groupby(days, day_rows.partition_of):
+        first = last = next(month)
+        for last in month:
+            pass
+        yield first, last
 
 
 def in_batches(puts: Sequence[Put], most: int) -> list[list[Put]]:
