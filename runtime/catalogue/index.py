@@ -269,10 +269,8 @@ def _node(data: object) -> Node:
 def spans(days: Iterable[int]) -> Iterator[tuple[int, int]]:
     """The first and last of the (ascending) days in each calendar month."""
     for _, month in groupby(days, day_rows.partition_of):
-        first = last = next(month)
-        for last in month:
-            pass
-        yield first, last
+        held = list(month)
+        yield held[0], held[-1]
 
 
 def in_batches(puts: Sequence[Put], most: int) -> list[list[Put]]:
