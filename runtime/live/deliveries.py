@@ -225,7 +225,7 @@ def deliver(
             if on_trouble is not None and str(error) != said:  # said once, until it works again
                 said = str(error)
                 on_trouble(f"{error}; it is tried again")
-            stop.wait(pause)
+            stop.wait(max(pause, error.seconds))
             pause, last = min(2 * pause, _LONGEST), clock()
             continue
         pause = every

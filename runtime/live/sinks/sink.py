@@ -14,7 +14,9 @@ Event = Mapping[str, Any]
 
 
 class SinkUnavailable(QueryError):
-    """A sink that takes nothing now: the delivery is tried again."""
+    """A sink that takes nothing now: the delivery is tried again, after so many seconds if the sink asked for it."""
+
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

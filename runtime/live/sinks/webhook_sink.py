@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from email.message import Message
+from email.utils import parsedate_to_datetime
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -25,7 +26,8 @@ header of that name."""
 _EVENTS, _BYTES = 500, 256 << 10
 """The most of one request."""
 
-_PATIENCE = 10.0
+_PATIENCE, _LONGEST = 10.0, 3600
+"""Seconds to wait for an answer, and the most until the next try that an answer may ask for."""
 
 _LATER = (408, 425, 429)
 """Answers of clients' mistakes that pass."""
@@ -46,7 +48,8 @@ def _checked(url: str) -> str:
     return url
 
 
-Post = Callable[[urllib.request.Request, float], int]
+Post = Callable[[urllib.request.Request, float], tuple[int, str | None]]
+"""What a request is answered with: the status, and the header Retry-After."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -58,14 +61,26 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _post(request: urllib.request.Request, seconds: float) -> int:
-    """The status of the answer."""
+def _post(request: urllib.request.Request, seconds: float) -> tuple[int, str | None]:
     try:
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=seconds) as answer:
-            return int(answer.status)
+            return int(answer.status), None
     except urllib.error.HTTPError as error:
         error.close()
-        return int(error.code)
+        return int(error.code), error.headers.get("retry-after")
+
+
+def _seconds(retry_after: str | None, now: float) -> float:
+    """How long to wait by a header Retry-After (RFC 9110, 10.2.3): seconds, or a date; at most an hour, 0 for none."""
+    if retry_after is None:
+        return 0.0
+    try:
+        wanted = (
+            int(retry_after) if retry_after.strip().isdigit() else parsedate_to_datetime(retry_after).timestamp() - now
+        )
+    except (ValueError, OverflowError):
+        return 0.0
+    return float(min(max(wanted, 0), _LONGEST))
 
 
 class WebhookSink:
@@ -96,7 +111,7 @@ class WebhookSink:
         for name, events in delivery.parts(_EVENTS, _BYTES):
             body = as_json({"id": name, "events": events})
             try:
-                status = self._post(self._request(name, body), _PATIENCE)
+                status, after = self._post(self._request(name, body), _PATIENCE)
             except ValueError as error:  # a name that can be none of a machine
                 raise QueryError(f"{self._url}: {error}") from None
             except (OSError, http.client.HTTPException) as error:
@@ -104,7 +119,9 @@ class WebhookSink:
                 said = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
                 raise SinkUnavailable(f"{self._url} does not answer: {said}") from None
             if status >= 500 or status in _LATER:
-                raise SinkUnavailable(f"{self._url} answers with {status}")
+                away = SinkUnavailable(f"{self._url} answers with {status}")
+                away.seconds = _seconds(after, self._clock())
+                raise away
             if not 200 <= status < 300:
                 raise QueryError(f"{self._url} answers with {status}: nothing is lost; it goes on with this delivery")
 

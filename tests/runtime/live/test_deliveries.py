@@ -142,6 +142,24 @@ def test_a_sink_that_is_away_is_waited_for(store: Store) -> None:
     assert len(sink.taken) == 1
 
 
+def test_a_sink_that_says_when_is_waited_for_so_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, stop, waits = Receiver(), threading.Event(), list[float]()
+    put(store, 1)
+    sink.before = away = SinkUnavailable("away")
+    away.seconds = 90.0
+
+    def wait(timeout: float | None = None) -> bool:
+        assert timeout is not None
+        waits.append(timeout)
+        if len(waits) == 2:
+            stop.set()
+        return stop.is_set()
+
+    monkeypatch.setattr(stop, "wait", wait)
+    assert deliver(deliverer(store, sink), 0.5, None, stop, None, None, clock=lambda: 0.0) == 1
+    assert waits == [90.0, 0.5]
+
+
 def test_what_a_trigger_holds_back_comes_after_a_restart(store: Store) -> None:
     """Also those that came while nothing looked, and by another trigger."""
     sink, three = Receiver(), df.trigger(rows=3)

@@ -121,6 +121,7 @@ class Hook(BaseHTTPRequestHandler):
     """Answers with the next of ``answers``, then with 204, and keeps what came."""
 
     answers: list[int]
+    after: str | None
     came: list[tuple[dict[str, str], bytes]]
 
     def do_POST(self) -> None:
@@ -130,6 +131,8 @@ class Hook(BaseHTTPRequestHandler):
         self.send_response(code)
         if code == 301:
             self.send_header("location", "/elsewhere")
+        if self.after is not None:
+            self.send_header("retry-after", self.after)
         self.end_headers()
 
     def log_message(self, *given: object) -> None:
@@ -138,7 +141,7 @@ class Hook(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hook() -> Iterator[Any]:
-    kind: Any = type("OneHook", (Hook,), {"answers": [], "came": []})
+    kind: Any = type("OneHook", (Hook,), {"answers": [], "after": None, "came": []})
     server = HTTPServer(("127.0.0.1", 0), kind)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -189,6 +192,28 @@ def test_one_that_answers_later(hook: Any, code: int) -> None:
         sink.deliver(Delivery("n/1", EVENTS))
     sink.deliver(Delivery("n/1", EVENTS, is_again=True))
     assert len(hook.came) == 2
+
+
+@pytest.mark.parametrize(
+    ("after", "seconds"),
+    [
+        (None, 0),
+        ("120", 120),
+        ("0", 0),
+        ("-5", 0),
+        ("soon", 0),
+        ("1" * 400, 3600),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 90),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("Thu, 01 Jan 2970 00:00:00 GMT", 3600),
+    ],
+)
+def test_one_that_says_when(hook: Any, after: str | None, seconds: float) -> None:
+    hook.answers.append(503)
+    hook.after = after
+    with pytest.raises(SinkUnavailable) as raised:
+        WebhookSink(hook.url, {}, clock=lambda: 10.0).deliver(Delivery("n/1", EVENTS))
+    assert raised.value.seconds == seconds
 
 
 @pytest.mark.parametrize("code", [301, 400, 404, 410])
