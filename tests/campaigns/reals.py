@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import mpmath
@@ -165,6 +166,7 @@ FUNCTIONS = {
 }
 
 
+@cache
 def compiled(kernel: Any) -> Callable[..., Floats]:
     """The function on arrays, as compiled for this machine."""
     step = numba.njit(error_model="numpy")(kernel.plain)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import SystemRandom
 from typing import Any
 
-from hypothesis import seed, settings
+from hypothesis import core, seed, settings
 
 MOST = 1_000
 """Examples from which on (nightly) every metric has cases of its own."""
@@ -23,5 +23,6 @@ def shared_cases(name: str, sets: int = 16) -> Callable[[Any], Any]:
     profile = settings()
     if profile.max_examples > MOST:
         return lambda law: law
-    run = 0 if profile.derandomize else _RUN
-    return seed(run + zlib.crc32(name.encode()) % sets)
+    asked = core.global_force_seed  # by --hypothesis-seed
+    run = 0 if profile.derandomize else _RUN if asked is None else asked
+    return seed(f"{run} {zlib.crc32(name.encode()) % sets}")

@@ -88,14 +88,14 @@ KINDS = list(dict.fromkeys(_arguments(REGISTRY[key]) for key in CHECKED))
 
 @pytest.mark.parametrize("kinds", KINDS, ids=lambda k: f"{k[0]}-{k[1]}")
 def test_any_split_and_tree_is_the_whole(kinds: tuple[Type | None, Type | None]) -> None:
-    """Of each aggregate 250 examples, nightly more: states equal to the byte, and answers.
+    """Of each aggregate 120 examples, nightly more: states equal to the byte, and answers.
 
     Aggregates of the same arguments share the examples: to draw them takes as long as to fold and merge them. TOGETHER
     of them share the shape of a tree, each with parts of its own at its leaves.
     """
     drawn: list[tuple[LawRows, NDArray[np.int64]]] = []
 
-    @settings(max_examples=max(250, settings().max_examples))
+    @settings(max_examples=max(120, settings().max_examples))
     @given(case=folded(*kinds))
     def draw(case: tuple[LawRows, NDArray[np.int64]]) -> None:
         drawn.append(case)

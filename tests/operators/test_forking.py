@@ -140,7 +140,7 @@ def test_threads_enter_again_after_many_forks() -> None:
     for thread in threads:
         thread.start()
     try:
-        for _ in range(30):
+        for _ in range(12):
             assert exit_status(lambda: forking._gate._inside == {}) == 0
         seen = list(counts)
         until(lambda: all(now > then for now, then in zip(counts, seen, strict=True)))

@@ -188,15 +188,21 @@ def stored(folder: Path, found: list[Point], sources: int) -> tuple[Store, list[
     return store, placed
 
 
+def some(rows: int) -> list[int]:
+    """The numbers of up to six rows, the first and the last among them."""
+    return sorted({n * (rows - 1) // 5 for n in range(6)}) if rows else []
+
+
 def agree(metric: df.Stream, sums: Sums, store: Store, placed: list[tuple[str, Point]], case: Case) -> int:
-    """Assert that every row of the answer is explained; how many there are."""
+    """Assert that the answer is right, and that rows of it are explained; how many rows there are."""
     graph = json.loads(metric.to_json())
     span = {"since": case.since, "until": case.until}
     options: dict[str, Any] = {"key": KEY, "time": TIME, "types": TYPES, **span}
     result = store.query(metric, progress=False, **span)
     expected = answer(graph, [point for _, point in placed], **options)
     assert [dict(zip(result.columns, row, strict=True)) for row in result] == expected
-    for i, row in enumerate(expected):
+    for i in some(len(expected)):
+        row = expected[i]
         why = result.explain(i, limit=10_000)
         assert why.row == row
         assert why.total == len(why.rows)

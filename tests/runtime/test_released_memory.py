@@ -14,7 +14,7 @@ import pytest
 from runtime.released_memory import Trimmer, freed, resident
 
 ROOT = Path(__file__).parents[2]
-ROWS = 800_000
+ROWS = 500_000
 
 _FREED = """
 import numpy as np, threading
@@ -101,7 +101,7 @@ def test_where_there_is_nothing_to_call(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("form", ["csv", "json", "ndjson", "markdown", "table", "to_csv", "to_json", "parquet"])
 def test_a_result_is_written_in_pieces(form: str, tmp_path: Path) -> None:
-    rows = ROWS // 8 if form in ("markdown", "table") else ROWS
+    rows = ROWS // 5 if form in ("markdown", "table") else ROWS
     (grown,) = _run(_WRITTEN, str(rows), str(tmp_path / "out"), form)
     size = (tmp_path / "out").stat().st_size
     # The text of the result is twice to three times as large, as Python objects ten times.

@@ -22,7 +22,20 @@ RAMP = 20.0
 """Seconds until AWS has let 3,000 workers of a function begin: 1,000 at once, 100 a second."""
 
 
+LONG = {"10^11 cold, new account", "10^12 warm, faults"}
+"""Cases that take long to simulate, and that no other test asks for."""
+
+
 def test_the_table_is_what_the_command_prints() -> None:
+    """All lines but those of LONG, in this order."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    places = [lines.index(line) for line in table(LONG)]
+    assert places == sorted(places)
+    assert places[-1] - places[0] + 1 <= len(places) + len(LONG)
+
+
+@pytest.mark.nightly
+def test_the_whole_table_is_what_the_command_prints() -> None:
     assert "\n" + "\n".join(table()) + "\n\n" in PAGE.read_text(encoding="utf-8")
 
 

@@ -451,9 +451,13 @@ def without_copies(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moto.dynamodb.models.copy", SimpleNamespace(deepcopy=lambda tables: tables))
 
 
-def test_a_ledger_in_dynamodb(without_copies: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("days", "most"), [(400, 40_000), pytest.param(1826, MAX_ITEM, marks=pytest.mark.nightly)])
+def test_a_ledger_in_dynamodb(aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, most: int) -> None:
+    """Each file is three requests to moto's S3, so there are fewer of them, and smaller items."""
+    monkeypatch.setattr(commits, "MAX_ITEM", most)
     with Store("s3://lake/ledger", create=True) as store:
-        check_ledger(store, tmp_path / "ledger.csv", 1826)
+        check_ledger(store, tmp_path / "ledger.csv", days)
+        assert lists(store.catalogue)  # type: ignore[arg-type]
 
 
 @pytest.mark.nightly
