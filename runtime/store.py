@@ -136,10 +136,10 @@ class Store(FollowedStore):
     ) -> Watched:
         """Ingest what a feed has, and what comes to it, each record exactly once, until it is stopped.
 
-        ``source`` is a folder, a pattern of files, ``-`` (standard input) or a named pipe. Files of one record a line
-        may grow, be renamed and be cut off (rotated logs); others are taken as a whole. A file is complete, as is a
-        line without an end, once it has not changed for ``settled``. Names that begin with a dot, or end in ``.part``
-        or ``.tmp``, are waited for. What is new is committed ``every`` so often.
+        ``source`` is a folder, a pattern of files, ``s3://bucket/prefix``, ``-`` (standard input) or a named pipe.
+        Files of one record a line may grow, be renamed and be cut off (rotated logs); others are taken as a whole. A
+        file is complete, as is a line without an end, once it has not changed for ``settled``. Names that begin with a
+        dot, or end in ``.part`` or ``.tmp``, are waited for. What is new is committed ``every`` so often.
 
         A ``source`` like ``kafka://broker:9092/topic?key=device`` is a topic of Kafka with one JSON object a message;
         ``key``, ``timestamp``, ``partition`` and ``offset`` of a message become columns of the names given.
