@@ -144,8 +144,9 @@ class Store(FollowedStore):
         A ``source`` like ``kafka://broker:9092/topic?key=device`` is a topic of Kafka with one JSON object a message;
         ``key``, ``timestamp``, ``partition`` and ``offset`` of a message become columns of the names given.
         ``connection`` has more settings of librdkafka by name, such as ``{"security.protocol": "SASL_SSL"}``. One like
-        ``mqtt://broker:1883/site/+device/+metric?value=reading`` is topics of MQTT, whose named levels, and messages
-        that are one value, become columns (``runtime/LIVE.md``).
+        ``kinesis://stream?region=eu-west-1&key=device`` is a stream of Kinesis, with ``shard`` and ``sequence``. One
+        like ``mqtt://broker:1883/site/+device/+metric?value=reading`` is topics of MQTT, whose named levels, and
+        messages that are one value, become columns (``runtime/LIVE.md``).
 
         How far the feed was read is in the commits themselves. It is known by ``name`` (by default what ``source``
         names): whoever watches it under that name goes on there, also beside another process. ``start`` is

@@ -29,7 +29,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         metavar="SOURCE",
         help="a folder, a pattern of files in quotes, s3://BUCKET/PREFIX, - for standard input, a named pipe, "
-        "tcp://HOST:PORT, unix://PATH, kafka://BROKER/TOPIC, or mqtt://BROKER/TOPICS",
+        "tcp://HOST:PORT, unix://PATH, kafka://BROKER/TOPIC, kinesis://STREAM, or mqtt://BROKER/TOPICS",
     )
     field_arguments(parser)
     duplicate_arguments(parser)

@@ -151,7 +151,7 @@ def _boto(service: str, access: Access, endpoint: str | None, read_seconds: floa
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     except ImportError:
-        raise StoreError("a store on s3:// needs boto3: pip install 'antfold[aws]'") from None
+        raise StoreError("AWS needs boto3: pip install 'antfold[aws]'") from None
     try:
         session = boto3.Session(profile_name=access.profile, region_name=access.region)
         return session.client(

@@ -23,8 +23,8 @@ STARTS = (BEGINNING, END, COMMITTED)
 """Where a feed starts: with all that is there; behind what is there when it is watched for the first time; behind the
 lines of a pipe that are committed, if its producer begins with its first line again."""
 
-KAFKA, MQTT = ("kafka://",), ("mqtt://", "mqtts://")
-"""How the addresses of a broker's topics begin."""
+KAFKA, MQTT, KINESIS = ("kafka://",), ("mqtt://", "mqtts://"), ("kinesis://",)
+"""How the addresses of topics and streams of messages begin."""
 
 S3 = "s3://"
 """How the address of a prefix of a bucket begins."""
@@ -32,7 +32,7 @@ S3 = "s3://"
 
 def message_format(source: str, format: str) -> str:
     """The format of a feed's records: messages are JSON unless another is given."""
-    return "ndjson" if format == "auto" and source.startswith((*KAFKA, *MQTT)) else format
+    return "ndjson" if format == "auto" and source.startswith((*KAFKA, *MQTT, *KINESIS)) else format
 
 
 def open_feed(
@@ -46,11 +46,11 @@ def open_feed(
     settled: float,
     connection: Mapping[str, str] | None = None,
 ) -> Feed:
-    """The feed ``source``: ``-``, a named pipe, a socket, a folder, a pattern of files, a prefix of a bucket, or topics
-    of a broker, to which ``connection`` has the settings."""
+    """The feed ``source``: ``-``, a named pipe, a socket, a folder, a pattern of files, a prefix of a bucket, a stream
+    of Kinesis, or topics of a broker, to which ``connection`` has the settings."""
     if connection and not source.startswith((*KAFKA, *MQTT)):
         raise IngestError(f"only a feed of {', '.join((*KAFKA, *MQTT))} has settings of a connection, not {source}.")
-    if source.startswith((*KAFKA, *MQTT)):
+    if source.startswith((*KAFKA, *MQTT, *KINESIS)):
         return _message_feed(source, catalogue, stream, name, start, settings, connection or {})
     if are_lines(source):
         if start == END:
@@ -110,6 +110,10 @@ def _message_feed(
         from runtime.live.feeds.mqtt_feed import open_mqtt
 
         return open_mqtt(source, connection, chain_of, is_json=is_json, skips=skips)
+    if source.startswith(KINESIS):
+        from runtime.live.feeds.kinesis_feed import open_kinesis
+
+        return open_kinesis(source, chain_of, is_json=is_json, skips=skips)
     from runtime.live.feeds.kafka_feed import open_kafka
 
     return open_kafka(source, connection, chain_of, is_json=is_json, skips=skips)
