@@ -136,16 +136,17 @@ class Store(FollowedStore):
     ) -> Watched:
         """Ingest what a feed has, and what comes to it, each record exactly once, until it is stopped.
 
-        ``source`` is a folder, a pattern of files, ``-`` (standard input) or a named pipe. Files of one record a line
-        may grow, be renamed and be cut off (rotated logs); others are taken as a whole. A file is complete, as is a
-        line without an end, once it has not changed for ``settled``. Names that begin with a dot, or end in ``.part``
-        or ``.tmp``, are waited for. What is new is committed ``every`` so often.
+        ``source`` is a folder, a pattern of files, ``s3://bucket/prefix``, ``-`` (standard input) or a named pipe.
+        Files of one record a line may grow, be renamed and be cut off (rotated logs); others are taken as a whole. A
+        file is complete, as is a line without an end, once it has not changed for ``settled``. Names that begin with a
+        dot, or end in ``.part`` or ``.tmp``, are waited for. What is new is committed ``every`` so often.
 
         A ``source`` like ``kafka://broker:9092/topic?key=device`` is a topic of Kafka with one JSON object a message;
         ``key``, ``timestamp``, ``partition`` and ``offset`` of a message become columns of the names given.
         ``connection`` has more settings of librdkafka by name, such as ``{"security.protocol": "SASL_SSL"}``. One like
-        ``mqtt://broker:1883/site/+device/+metric?value=reading`` is topics of MQTT, whose named levels, and messages
-        that are one value, become columns (``runtime/LIVE.md``).
+        ``kinesis://stream?region=eu-west-1&key=device`` is a stream of Kinesis, with ``shard`` and ``sequence``. One
+        like ``mqtt://broker:1883/site/+device/+metric?value=reading`` is topics of MQTT, whose named levels, and
+        messages that are one value, become columns (``runtime/LIVE.md``).
 
         How far the feed was read is in the commits themselves. It is known by ``name`` (by default what ``source``
         names): whoever watches it under that name goes on there, also beside another process. ``start`` is

@@ -28,8 +28,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="a folder, a pattern of files in quotes, - for standard input, a named pipe, tcp://HOST:PORT, "
-        "unix://PATH, kafka://BROKER/TOPIC, or mqtt://BROKER/TOPICS",
+        help="a folder, a pattern of files in quotes, s3://BUCKET/PREFIX, - for standard input, a named pipe, "
+        "tcp://HOST:PORT, unix://PATH, kafka://BROKER/TOPIC, kinesis://STREAM, or mqtt://BROKER/TOPICS",
     )
     field_arguments(parser)
     duplicate_arguments(parser)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,7 @@ from deploy.handlers.events import Landed
 from runtime.aws.client import Client, ServiceFault
 from runtime.aws.retry import Fault
 from runtime.errors import IngestError
+from runtime.objects.object_versions import read_version
 
 PIECE = 8 << 20
 """Bytes per request: enough to amortise the wait for the first byte."""
@@ -60,22 +60,10 @@ class LandedFile:
         length = min(PIECE, found.size - self._at)
         if length <= 0:
             return b""
-        span = f"bytes={self._at}-{self._at + length - 1}"
-
-        def attempt(s3: Any) -> bytes:
-            reply = s3.get_object(
-                Bucket=found.bucket, Key=found.key, Range=span, IfMatch=f'"{found.etag}"', **_version(found)
-            )
-            with closing(reply["Body"]) as body:
-                data: bytes = body.read()
-            if len(data) != length:
-                raise ServiceFault(
-                    Fault.LOST, f"cannot read {found.name}: received {len(data)} bytes instead of {length}; try again."
-                )
-            return data
-
         try:
-            data = self._client.call(f"read {found.name}", attempt)
+            data = read_version(
+                self._client, found.bucket, found.key, str(found.etag), self._at, length, **_version(found)
+            )
         except ServiceFault as error:
             raise _gone(found, error) from error
         self._at += length

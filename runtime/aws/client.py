@@ -151,7 +151,7 @@ def _boto(service: str, access: Access, endpoint: str | None, read_seconds: floa
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     except ImportError:
-        raise StoreError("AWS (s3://, sns://) needs boto3: pip install 'antfold[aws]'") from None
+        raise StoreError("AWS (s3://, kinesis://, sns://) needs boto3: pip install 'antfold[aws]'") from None
     try:
         session = boto3.Session(profile_name=access.profile, region_name=access.region)
         return session.client(
@@ -206,7 +206,7 @@ def status_of(error: Exception) -> int:
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) if isinstance(response, dict) else 0
 
 
-_CREDENTIALS = (
+CREDENTIALS = (
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
@@ -217,6 +217,8 @@ _CREDENTIALS = (
     "InvalidToken",
     "TokenRefreshRequired",
 )
+"""Error codes of credentials that are refused, whatever is asked."""
+
 _DENIED = ("AccessDenied", "AccessDeniedException", "AllAccessDisabled", "403", "Forbidden")
 
 
@@ -236,7 +238,7 @@ def explained(error: Exception, what: str, service: str) -> str:
         why = silent(_host(error))
     elif name == "ProxyConnectionError":
         why = f"{error}: check HTTPS_PROXY and NO_PROXY, and the proxy"
-    elif code in _CREDENTIALS or name in ("TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"):
+    elif code in CREDENTIALS or name in ("TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"):
         why = f"the AWS credentials are refused or have expired ({code or name}): renew them"
     elif code in _DENIED:
         why = "permission denied: this identity's policies must allow it"

@@ -100,7 +100,7 @@ class Watcher:
             now = time.monotonic()
             if self.done.sources + self.done.set_aside > before:
                 last = now
-            if idle is not None and now - last >= idle:
+            if idle is not None and now - last >= idle and not self.feed.is_behind:
                 break
             # A look takes that long by itself where messages were waited for.
             self.stop.wait(max(0.0, begun + self.every - now))

@@ -47,6 +47,11 @@ class Feed(Protocol):
         """Whether nothing more can come."""
         ...
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last look did not come to the end of what there is: without anything new it is not idle yet."""
+        ...
+
     def pieces(self, seconds: float) -> Iterator[Piece]:
         """What is new, within so many seconds, in pieces of at most ``MOST_BYTES``; each is committed, or given back,
         before the next one is asked for."""

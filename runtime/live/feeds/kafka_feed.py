@@ -98,7 +98,7 @@ class KafkaFeed:
     records are JSON objects, else lines.
     """
 
-    ended = False
+    ended = is_behind = False
     stopping: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(

@@ -32,6 +32,7 @@ class LineFeed:
     the descriptor is closed with the feed.
     """
 
+    is_behind = False
     stopping: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(

@@ -136,7 +136,7 @@ class MqttFeed:
     connects it, ``subscribe`` subscribes it; ``is_mine`` says whether no other process has taken its session;
     ``is_json``: records are JSON objects, else lines."""
 
-    ended = False
+    ended = is_behind = False
     stopping: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(

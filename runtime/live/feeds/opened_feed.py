@@ -11,8 +11,11 @@ from runtime.ingest.inputs.inputs import STDIN
 from runtime.ingest.inputs.settings import Settings
 from runtime.live.chains import SourceChain
 from runtime.live.feeds.feed import Feed
+from runtime.live.feeds.file_place import FilePlace
 from runtime.live.feeds.folder_feed import FolderFeed
+from runtime.live.feeds.folder_files import FolderFiles
 from runtime.live.feeds.line_feed import SOCKETS, LineFeed, are_lines, opened_lines
+from runtime.live.feeds.read_objects import ReadObjects
 from runtime.live.feeds.text_records import JSON, LINES
 
 BEGINNING, END, COMMITTED = "beginning", "end", "committed"
@@ -20,13 +23,16 @@ STARTS = (BEGINNING, END, COMMITTED)
 """Where a feed starts: with all that is there; behind what is there when it is watched for the first time; behind the
 lines of a pipe that are committed, if its producer begins with its first line again."""
 
-KAFKA, MQTT = ("kafka://",), ("mqtt://", "mqtts://")
-"""How the addresses of a broker's topics begin."""
+KAFKA, MQTT, KINESIS = ("kafka://",), ("mqtt://", "mqtts://"), ("kinesis://",)
+"""How the addresses of topics and streams of messages begin."""
+
+S3 = "s3://"
+"""How the address of a prefix of a bucket begins."""
 
 
 def message_format(source: str, format: str) -> str:
-    """The format of a feed's records: a broker's messages are JSON unless another is given."""
-    return "ndjson" if format == "auto" and source.startswith((*KAFKA, *MQTT)) else format
+    """The format of a feed's records: messages are JSON unless another is given."""
+    return "ndjson" if format == "auto" and source.startswith((*KAFKA, *MQTT, *KINESIS)) else format
 
 
 def open_feed(
@@ -40,12 +46,12 @@ def open_feed(
     settled: float,
     connection: Mapping[str, str] | None = None,
 ) -> Feed:
-    """The feed ``source``: ``-``, a named pipe, a socket, a folder, a pattern of files, or topics of a broker, to which
-    ``connection`` has the settings."""
-    if source.startswith((*KAFKA, *MQTT)):
-        return _broker_feed(source, catalogue, stream, name, start, settings, connection or {})
-    if connection:
+    """The feed ``source``: ``-``, a named pipe, a socket, a folder, a pattern of files, a prefix of a bucket, a stream
+    of Kinesis, or topics of a broker, to which ``connection`` has the settings."""
+    if connection and not source.startswith((*KAFKA, *MQTT)):
         raise IngestError(f"only a feed of {', '.join((*KAFKA, *MQTT))} has settings of a connection, not {source}.")
+    if source.startswith((*KAFKA, *MQTT, *KINESIS)):
+        return _message_feed(source, catalogue, stream, name, start, settings, connection or {})
     if are_lines(source):
         if start == END:
             raise IngestError(f"a pipe or socket has no end to start from: --from is {BEGINNING} or {COMMITTED}.")
@@ -54,14 +60,22 @@ def open_feed(
         fd = opened_lines(source)
         return LineFeed(fd, called, chain, settings, start == COMMITTED, is_own=source != "-")
     if start == COMMITTED:
-        raise IngestError(f"a folder goes on behind what is committed anyway: --from is {BEGINNING} or {END}.")
-    called = name or os.path.abspath(source)
-    chain_of = _chains(catalogue, stream, called)
+        raise IngestError(f"files go on behind what is committed anyway: --from is {BEGINNING} or {END}.")
+    place: FilePlace
+    noted = None
+    if source.startswith(S3):
+        from runtime.live.feeds.bucket_files import open_bucket
+
+        place = open_bucket(source)
+        called = name or place.name
+        noted = ReadObjects(catalogue, stream, called)
+    else:
+        place, called = FolderFiles(source), name or os.path.abspath(source)
 
     def is_ingested(digest: str) -> bool:
         return catalogue.is_ingested(stream, digest) is not None
 
-    return FolderFeed(source, chain_of, is_ingested, settings, settled, start == END)
+    return FolderFeed(place, _chains(catalogue, stream, called), is_ingested, settings, settled, start == END, noted)
 
 
 def _chains(catalogue: Catalogue, stream: str, called: str) -> Callable[[str], SourceChain]:
@@ -69,7 +83,7 @@ def _chains(catalogue: Catalogue, stream: str, called: str) -> Callable[[str], S
     return lambda part: SourceChain(catalogue, stream, f"{called}\n{part}", called)
 
 
-def _broker_feed(
+def _message_feed(
     source: str,
     catalogue: Catalogue,
     stream: str,
@@ -87,7 +101,7 @@ def _broker_feed(
         )
 
     def chain_of(called: str) -> Callable[[str], SourceChain]:
-        # Each partition of a topic has a clock of its own, and so has each subscription.
+        # Each partition or shard has a clock of its own, and so has each subscription.
         known = name or called
         return lambda part: SourceChain(catalogue, stream, f"{known}\n{part}", f"{known} {part}")
 
@@ -96,6 +110,10 @@ def _broker_feed(
         from runtime.live.feeds.mqtt_feed import open_mqtt
 
         return open_mqtt(source, connection, chain_of, is_json=is_json, skips=skips)
+    if source.startswith(KINESIS):
+        from runtime.live.feeds.kinesis_feed import open_kinesis
+
+        return open_kinesis(source, chain_of, is_json=is_json, skips=skips)
     from runtime.live.feeds.kafka_feed import open_kafka
 
     return open_kafka(source, connection, chain_of, is_json=is_json, skips=skips)

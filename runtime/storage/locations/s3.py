@@ -25,8 +25,10 @@ DYNAMODB = "dynamodb"
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
-_ACCESS = ("profile", "region", "endpoint")
-_OPTIONS = ("table", *_ACCESS, "catalogue")
+ACCESS = ("profile", "region", "endpoint")
+"""The options of an address that say how AWS is reached."""
+
+_OPTIONS = ("table", *ACCESS, "catalogue")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class BucketLocation:
     @property
     def url(self) -> str:
         """The URL with the table, and with the options that were given."""
-        given = {"table": self.table} | {name: getattr(self.access, name) for name in _ACCESS}
+        given = {"table": self.table} | {name: getattr(self.access, name) for name in ACCESS}
         given |= {} if self.kind == DYNAMODB else {"catalogue": self.kind}
         options = "&".join(f"{name}={quote(value, safe=':/')}" for name, value in given.items() if value)
         return f"s3://{self.name}/{self.prefix}?{options}"
@@ -66,6 +68,11 @@ class BucketLocation:
         return open_catalogue(self.kind, place, in_use=lambda: has_points(self.objects()))
 
 
+def is_bucket(name: str) -> bool:
+    """Whether a bucket may have this name."""
+    return _BUCKET.fullmatch(name) is not None
+
+
 def bucket(text: str) -> BucketLocation:
     """The location of ``s3://bucket/prefix?table=NAME``; StoreError for what is none."""
     parts = urlsplit(text)
@@ -77,12 +84,12 @@ def bucket(text: str) -> BucketLocation:
             f"{text}: a store's URL has the options {', '.join(_OPTIONS)}, each once, and no others"
             + (f"; {hint}" if hint else "")
         )
-    if not _BUCKET.fullmatch(parts.netloc):
+    if not is_bucket(parts.netloc):
         raise StoreError(f"{text}: {parts.netloc!r} is not a bucket name; write s3://bucket/prefix")
     table = given.get("table", TABLE)
     if not _TABLE.fullmatch(table):
         raise StoreError(f"{text}: a DynamoDB table has 3 to 255 letters, digits, '_', '-' and '.' as its name")
-    access = Access(*(given.get(name) or None for name in _ACCESS))
+    access = Access(*(given.get(name) or None for name in ACCESS))
     location = BucketLocation(parts.netloc, parts.path.strip("/"), table, access, given.get("catalogue", DYNAMODB))
     if location.kind != DYNAMODB:
         from runtime.catalogue.stores import check_kind

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from runtime import Store
 from runtime.errors import IngestError
 from runtime.live.feeds import folder_feed
+from runtime.live.feeds.file_place import FoundFile
+from runtime.live.feeds.folder_files import FolderFiles
 from tests.runtime.live.feeds.watched import STREAM, Watch, lines, numbers_in
 
 
@@ -93,14 +95,14 @@ def test_a_file_that_cannot_be_opened_does_not_stop_the_others(
 ) -> None:
     for name, number in (("a.ndjson", 1), ("b.ndjson", 2), ("c.ndjson", 3)):
         (landing / name).write_text(lines(number))
-    real, closed = folder_feed._read, {"b.ndjson"}
+    real, closed = FolderFiles.read, {"b.ndjson"}
 
-    def read(path: str, at: int, size: int) -> bytes:
-        if Path(path).name in closed:
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-        return real(path, at, size)
+    def read(place: FolderFiles, found: FoundFile, at: int, size: int) -> bytes:
+        if Path(found.path).name in closed:
+            raise PermissionError(errno.EACCES, "Permission denied", found.path)
+        return real(place, found, at, size)
 
-    monkeypatch.setattr(folder_feed, "_read", read)
+    monkeypatch.setattr(FolderFiles, "read", read)
     watch = Watch(store, landing)
     assert watch.look() == [("ingested", 1), ("unreadable", 0), ("ingested", 1)]
     assert watch.reports[1].error == f"{landing / 'b.ndjson'} cannot be read: Permission denied"

@@ -59,6 +59,7 @@ class Watch:
             settings=self.stream.settings(), settled=10.0,
         )  # fmt: skip
         assert isinstance(feed, FolderFeed)
+        self.feed = feed
         feed._clock = lambda: self.now
         self.watcher = Watcher(feed, self.stream.take, self.stream.set_aside, on_commit=self.reports.append)
 

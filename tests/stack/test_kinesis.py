@@ -1,0 +1,92 @@
+"""A stream of Kinesis that is watched, by processes that are killed at any moment: each record exactly once.
+
+ministack's streams are read here; it drops the records of a shard that is split, so the laws of
+`tests/runtime/live/feeds/test_kinesis_feed.py` alone show how shards are followed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+import dataflow as df
+from runtime import Store
+from runtime.errors import IngestError
+
+pytestmark = pytest.mark.stack
+
+RECORDS, KILLS = int(os.environ.get("RECORDS", "5000")), int(os.environ.get("KILLS", "5"))
+"""How many records are written, and how often a watcher of them is killed; the environment may say more."""
+
+
+class Records:
+    """Writes numbered records; the number is the time in seconds."""
+
+    def __init__(self) -> None:
+        self.client, self.stream, self.count = boto3.client("kinesis"), f"s{random.SystemRandom().randrange(10**9)}", 0
+        self.client.create_stream(StreamName=self.stream, ShardCount=3)
+        self.client.get_waiter("stream_exists").wait(StreamName=self.stream)
+
+    def send(self, count: int) -> None:
+        numbers = range(self.count, self.count + count)
+        self.count += count
+        for at in range(0, count, 500):
+            sent = [
+                {"Data": json.dumps({"t": n, "n": n}).encode(), "PartitionKey": f"k{n % 7}"}
+                for n in numbers[at : at + 500]
+            ]
+            assert not self.client.put_records(StreamName=self.stream, Records=sent)["FailedRecordCount"]
+
+
+def watch(folder: Path, stream: str, *more: str) -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable, "-m", "dataflow", "watch", str(folder / "store"), "s", f"kinesis://{stream}?key=k",
+        "--key", "k", "--time", "t", "--unit", "s", "--every", "200ms", *more,
+    ]  # fmt: skip
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+def numbers_in(folder: Path) -> list[Any]:
+    with Store(folder / "store") as store:
+        return sorted(store.query(df.stream("s").select("n"), progress=False)["n"])
+
+
+def test_watchers_that_are_killed(tmp_path: Path, ministack: str) -> None:
+    records, chance = Records(), random.Random(1)
+    for _ in range(KILLS):
+        process = watch(tmp_path, records.stream)
+        for _ in range(5):
+            records.send(RECORDS // KILLS // 5)
+            time.sleep(chance.uniform(0.1, 0.6))
+        process.kill()
+        process.wait()
+    process = watch(tmp_path, records.stream, "--until-idle", "3s")
+    assert process.wait(300) == 0, (tmp_path / "log").read_text()
+    assert numbers_in(tmp_path) == list(range(records.count))
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_two_watchers_beside_each_other(tmp_path: Path, ministack: str) -> None:
+    records = Records()
+    both = [watch(tmp_path, records.stream, "--until-idle", "4s") for _ in range(2)]
+    for _ in range(20):
+        records.send(50)
+        time.sleep(0.2)
+    for process in both:
+        assert process.wait(120) == 0, (tmp_path / "log").read_text()
+    assert numbers_in(tmp_path) == list(range(records.count))
+
+
+def test_there_is_no_such_stream(tmp_path: Path, ministack: str) -> None:
+    with Store(tmp_path / "store", create=True) as store, pytest.raises(IngestError, match="there is no stream none"):
+        store.watch("s", "kinesis://none", key="k", time="t", unit="s", until_idle="1s")
