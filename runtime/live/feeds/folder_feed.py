@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from runtime.errors import IngestError
 from runtime.ingest.inputs.inputs import BytesInput, FileInput
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.text.dialects.dialect import WINDOW
-from runtime.live.chains import Position, SourceChain
+from runtime.live.chains import SourceChain
+from runtime.live.feeds.alike_files import AlikeFiles, Extent
 from runtime.live.feeds.feed import MOST_BYTES, Piece
 from runtime.live.feeds.file_place import FilePlace, FoundFile, PlaceAway, Unreadable
 from runtime.live.feeds.read_objects import ReadObjects
@@ -37,56 +38,6 @@ _TAIL = 256
 _UNENDED = "no end"
 """The part of files whose first record had no end when they were read first: it may have got one since."""
 
-MOST_ALIKE = 1_000
-"""How many files that begin with the same record are remembered."""
-
-
-@dataclass(frozen=True)
-class Extent:
-    """What was read of a file: so many bytes, with this SHA-256; ``first`` of them at first, which say how rows of CSV
-    are read."""
-
-    offset: int
-    digest: str
-    first: int
-
-    @classmethod
-    def of(cls, parts: Sequence[Any]) -> Extent:
-        """From a position."""
-        offset, digest, first = parts
-        return cls(int(offset), str(digest), int(first))
-
-
-@dataclass
-class _AlikeFiles:
-    """The files that begin with the same record: their sources are one chain. ``extents`` are what was read of each,
-    the last one read at the end."""
-
-    key: str
-    chain: SourceChain
-    number: int = 0
-    extents: list[Extent] = field(default_factory=list)
-
-    def reload(self) -> None:
-        """Go on after what is committed."""
-        reached = self.chain.reached()
-        found = () if reached.position is None else reached.position["files"]
-        self.number, self.extents = reached.number, [Extent.of(parts) for parts in found]
-
-    def position(self, before: Extent | None, after: Extent, held: Callable[[], Collection[str]]) -> Position:
-        """The position once a file was read from ``before`` (None: from its beginning) to ``after``; ``held`` gives the
-        digests of what was read of the files that are there. Of files that are gone, only the last are remembered."""
-        kept = [e for e in self.extents if e != before]
-        if len(kept) >= MOST_ALIKE:
-            digests = held()
-            kept = [e for e in kept if e.digest in digests]
-        if len(kept) >= MOST_ALIKE:
-            raise IngestError(
-                f"more than {MOST_ALIKE:,} files begin with the same record, so they cannot be distinguished when "
-                "they are renamed: watch folders with fewer of them."
-            )
-        return self.chain.position(files=[[e.offset, e.digest, e.first] for e in (*kept, after)])
-
 
 @dataclass
 class _File:
@@ -95,7 +46,7 @@ class _File:
     found: FoundFile
     since: float
     text: RecordText | None = None
-    part: _AlikeFiles | None = None
+    part: AlikeFiles | None = None
     """None until its first record is there."""
 
     read: Extent | None = None
@@ -145,7 +96,7 @@ class FolderFeed:
         self._place, self._noted = place, noted
         self._chain_of, self._is_ingested, self._clock = chain_of, is_ingested, clock
         self._settings, self._settled, self._skips = settings, settled, skips
-        self._parts: dict[str, _AlikeFiles] = {}
+        self._parts: dict[str, AlikeFiles] = {}
         """By the SHA-256 of the first record."""
 
         self._files: dict[Hashable, _File] = {}
@@ -341,7 +292,7 @@ class FolderFeed:
         """Find out what was read of a file if it is of the part ``key``."""
         part = self._parts.get(key)
         if part is None:
-            part = self._parts[key] = _AlikeFiles(key, self._chain_of(key))
+            part = self._parts[key] = AlikeFiles(key, self._chain_of(key))
             part.reload()
         file.part = part
         hashed, at = hashlib.sha256(), 0

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import dataflow as df
 from runtime import Store
 from runtime.errors import DataflowError, IngestError, StoreError
-from runtime.live.feeds import folder_feed
+from runtime.live.feeds import alike_files
 from runtime.live.feeds.bucket_files import BucketPrefix, open_bucket
 from runtime.live.feeds.folder_feed import FolderFeed
 from runtime.live.feeds.read_objects import ReadObjects
@@ -175,7 +175,7 @@ def test_a_bucket_that_is_deleted(store: Store, bucket: FakeBucket) -> None:
 
 
 def test_many_objects_that_begin_alike(store: Store, bucket: FakeBucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder_feed, "MOST_ALIKE", 3)
+    monkeypatch.setattr(alike_files, "MOST_ALIKE", 3)
     watch = watched(store, bucket)
     for n in range(6):  # those that are gone are forgotten
         bucket.objects[f"in/{n}.ndjson"] = lines(0, 10 + n).encode()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from runtime import Store
 from runtime.errors import IngestError
-from runtime.live.feeds import folder_feed
+from runtime.live.feeds import alike_files
 from runtime.live.feeds.file_place import FoundFile
 from runtime.live.feeds.folder_files import FolderFiles
 from tests.runtime.live.feeds.watched import STREAM, Watch, lines, numbers_in
@@ -306,7 +306,7 @@ def test_two_at_once(store: Store, landing: Path) -> None:
 
 
 def test_many_files_that_begin_alike(store: Store, landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder_feed, "MOST_ALIKE", 3)
+    monkeypatch.setattr(alike_files, "MOST_ALIKE", 3)
     watch = Watch(store, landing)
     for n in range(6):  # files that are gone are forgotten
         log = landing / f"{n}.log"
