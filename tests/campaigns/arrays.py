@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from operators.compiler import shared_object
 from operators.errors import DataflowError
 from operators.states import aggregate_states, groups, tallies
-from runtime.query.stages import runner
+from runtime.query.stages import open_cells, runner
 from runtime.testing.oracle.strategies import BASE, FIRMWARES, HOUR, KEY, STATUSES, STEPS, TIME, Point
 from tests.campaigns import Report
 from tests.campaigns.apart import run_apart
@@ -98,7 +98,7 @@ class _Guard:
             return lambda *args: guard.call(run, args)
 
         shared_object.Native.caller = caller  # type: ignore[method-assign]
-        runner._OUT_ROWS, runner._OPEN_ROWS, runner._FREE_ROWS = 12, 1, 1  # type: ignore[misc]
+        runner._OUT_ROWS, open_cells._FIRST, open_cells._MORE = 12, 1, 1  # type: ignore[misc]
         for made, place in ((groups.Groups, 2), (tallies.Tally, 2), (aggregate_states.PairSet, 0)):
             defaults = list(made.__init__.__defaults__ or ())
             assert defaults[-1] == 64, (made, place)

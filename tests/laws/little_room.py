@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.query.stages import runner
+from runtime.query.stages import open_cells, runner
 from runtime.testing.oracle.rows import Json
 from runtime.testing.oracle.strategies import Case, cases
 from tests.laws.agreement import agrees
@@ -36,6 +36,6 @@ def hardly_any_room() -> Iterator[None]:
     """Kernels stop for room all the time, and go on where they stopped."""
     patch = pytest.MonkeyPatch()
     patch.setattr(runner, "_OUT_ROWS", 3)
-    patch.setattr(runner, "_OPEN_ROWS", 1)
+    patch.setattr(open_cells, "_FIRST", 1)
     yield
     patch.undo()

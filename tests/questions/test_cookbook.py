@@ -13,7 +13,10 @@ from runtime import Store
 PAGE = Path(df.__file__).parent / "COOKBOOK.md"
 COLUMNS = {
     "machines": ("device", {"status": "up", "site": "n", "firmware": "1", "cause": "x"}),
-    "sensors": ("device", {"temp": 1.0, "level": 1.0, "charge": 1.0, "counter": 1, "lat": 51.5, "lon": 0.1}),
+    "sensors": (
+        "device",
+        {"temp": 1.0, "level": 1.0, "charge": 1.0, "counter": 1, "state": "up", "lat": 51.5, "lon": 0.1},
+    ),
     "alarms": ("device", {"site": "n", "tag": "x"}),
     "prices": ("symbol", {"price": 1.0}),
     "clicks": ("user", {"page": "view", "utm": "ads", "url": "https://A.org/x", "country": "de"}),

@@ -15,7 +15,7 @@ from operators.states.groups import GroupState
 from operators.states.strings import Words
 from runtime.query.merge.state_form import check_groups, with_prefix
 
-_FIRST, MORE = 1024, 32768
+_FIRST, _MORE = 1024, 32768
 """Cells at first, and free ones after the first growth: with few, rows are written in small portions, and two threads
 spend their time waiting for each other."""
 
@@ -28,10 +28,10 @@ class OpenCells:
         self.free = np.arange(self.states.capacity, dtype=np.int64)
         self.count = np.array([self.states.capacity])
 
-    def make_room(self, rows: int, free: int) -> None:
-        """Make room for values of so many rows, and so many free cells."""
+    def make_room(self, rows: int, free: int | None = None) -> None:
+        """Make room for values of so many rows, and so many ``free`` cells (None: for these and more)."""
         self.states.make_room(rows)
-        while self.count[0] < free:
+        while self.count[0] < (max(rows, _MORE) if free is None else free):
             old, left = self.states.capacity, int(self.count[0])
             self.states.grow(2 * old)
             grown = np.zeros(2 * old, np.int64)
@@ -56,7 +56,7 @@ class OpenCells:
         """Take over the ``saved`` state; ValueError or LookupError if it is malformed, or has more than ``most`` open
         rows, or what these may grow to."""
         capacity, free = int(saved["capacity"][0]), saved["free"]
-        if not 0 < capacity <= 4 * (most + MORE + _FIRST):
+        if not 0 < capacity <= 4 * (most + _MORE + _FIRST):
             raise ValueError("there are more slots than open segments need")
         aggregates = self.states.aggregates
         states = [with_prefix(saved, f"cell.{j}.") for j in range(len(aggregates))]

@@ -45,7 +45,7 @@ from runtime.query.merge.state_form import with_prefix
 from runtime.query.stages.joined_values import ValueJoiner
 from runtime.query.stages.key_state import KeyState, dtype_of
 from runtime.query.stages.lookup_arrays import Lut, lookup_of
-from runtime.query.stages.open_cells import MORE, OpenCells
+from runtime.query.stages.open_cells import OpenCells
 from runtime.query.stages.overflow import at_row, located, misfit, of_group, place_of
 from runtime.query.stages.row_batch import NULL, RowBatch, Values
 from runtime.query.stages.task_context import TaskContext
@@ -385,8 +385,7 @@ class Runner:
             self.groups.make_room()
         elif self._open is not None and self._segmenting is not None:
             # A row is in as many windows as a window has buckets.
-            needed = self._segmenting.size
-            self._open.make_room(needed, max(needed, MORE))
+            self._open.make_room(self._segmenting.size)
 
     def check_input(self, name: str, values: NDArray[Any], valid: NDArray[Any], sizes: tuple[int, ...]) -> None:
         """ValueError if saved values cannot be those of the input ``name``; ``sizes``: how many there may be."""
