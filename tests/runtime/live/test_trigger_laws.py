@@ -103,7 +103,7 @@ def test_each_emission_is_the_answer(
             assert mode == "final" or not row_times(metric.steps).ends
             return
         receiver = Receiver(of)
-        for is_last in (*(False for _ in history.looks()), True):
+        for is_last in itertools.chain((False for _ in history.looks()), [True]):
             before = receiver.rows
             try:
                 expected = rows_of(store.query(metric, progress=False))
