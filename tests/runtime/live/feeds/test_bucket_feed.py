@@ -67,6 +67,16 @@ def test_an_object_that_is_replaced_by_a_longer_version(store: Store, bucket: Fa
     assert numbers_in(store) == [1, 2, 2, 3, 3, 9]
 
 
+def test_all_of_a_replaced_object_is_compared(store: Store, bucket: FakeBucket) -> None:
+    """However many of its last bytes are those of before."""
+    numbers = range(100, 140)
+    bucket.objects["in/a.ndjson"] = lines(*numbers).encode()
+    watch = watched(store, bucket)
+    assert watch.look() == [("ingested", 40)]
+    bucket.objects["in/a.ndjson"] = lines(100, 999, *numbers[2:], 140).encode()
+    assert watch.look() == [("ingested", 41)]
+
+
 def test_a_last_line_without_an_end(store: Store, bucket: FakeBucket) -> None:
     watch = watched(store, bucket)
     bucket.objects["in/a.ndjson"] = lines(1, 2).rstrip("\n").encode()
