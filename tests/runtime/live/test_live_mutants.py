@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from runtime.live import following
 from runtime.live.chains import Reached, SourceChain
-from runtime.live.feeds import folder_feed
+from runtime.live.feeds.alike_files import AlikeFiles
+from runtime.live.feeds.folder_feed import FolderFeed
 from runtime.live.feeds.text_records import RecordText
 from runtime.testing.oracle.strategies import cases
 from tests.runtime.live import test_following_laws as laws
@@ -44,7 +45,7 @@ FINAL: dict[str, Plant] = {"rows end an hour early": lambda patch: patch.setattr
 WATCHED: dict[str, tuple[Plant, str]] = {
     "a file that is renamed is a new one": (
         lambda patch: patch.setattr(
-            folder_feed._AlikeFiles, "reload", lambda self: setattr(self, "number", self.chain.reached().number)
+            AlikeFiles, "reload", lambda self: setattr(self, "number", self.chain.reached().number)
         ),
         "restart",
     ),
@@ -55,7 +56,7 @@ WATCHED: dict[str, tuple[Plant, str]] = {
         lambda patch: patch.setattr(RecordText, "whole", lambda self, data: len(data)), "half",
     ),
     "a file that is cut off goes on": (
-        lambda patch: patch.setattr(folder_feed, "_tail", lambda path, end: b""), "truncate",
+        lambda patch: patch.setattr(FolderFeed, "_tail", lambda feed, file: b""), "truncate",
     ),
 }  # fmt: skip
 """Each with the event, beside writing, that shows it."""
