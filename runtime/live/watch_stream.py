@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,21 +40,20 @@ class StreamWatch:
         """How pieces are read, as the stream is now."""
         return Settings.of(self.catalogue.schema(self.stream), self.stream, **self.options)
 
-    def take(self, piece: Piece) -> SourceReport:
-        """Ingest a piece as one commit."""
+    def take(self, piece: Piece) -> Sequence[SourceReport]:
+        """Ingest a piece as one commit; of an archive, each file in it is one."""
         given = piece.given
         if isinstance(given, BytesInput) and piece.position is not None and not given.data:
             assert given.identity is not None
             place = self.catalogue, self.stream, self.settings(), given.identity, given.name, piece.position
-            return SourceReport(given.name, "ingested" if position_noted(*place) else "already ingested")
+            return [SourceReport(given.name, "ingested" if position_noted(*place) else "already ingested")]
         if piece.chain is not None:
-            (report,) = self.ingest(piece).sources
-            return report
+            return self.ingest(piece).sources
         alias, digest = hashlib.sha256(json.dumps(["watched", given.name]).encode()).hexdigest(), given.digest()[0]
         self._check_not_grown(given, self.catalogue.alias(self.stream, alias))
-        (report,) = self.ingest(piece).sources
+        reports = self.ingest(piece).sources
         self.catalogue.put_alias(self.stream, alias, digest)
-        return report
+        return reports
 
     def _check_not_grown(self, given: FileInput, before: str | None) -> None:
         """IngestError if the file was ingested as a whole, as the source ``before``, and has only grown since."""
@@ -83,13 +82,17 @@ class StreamWatch:
             name = f"{partition or 'ingests'}: no points for a while"
             position_noted(self.catalogue, self.stream, self.settings(), identity, name, chain.position(idle=True))
 
-    def set_aside(self, piece: Piece, error: IngestError) -> SourceReport:
+    def set_aside(self, piece: Piece, error: IngestError) -> SourceReport | None:
         """Put a piece that cannot be read into quarantine; the error itself for a stream without any source yet, as
-        then the options may be wrong."""
+        then the options may be wrong. None if there is nothing to put there: a file that went, or was closed to us,
+        since it was found. The feed then says what is wrong at its next look."""
+        given = piece.given
+        try:
+            digest, version = given.digest()
+        except IngestError:
+            return None
         if self.catalogue.schema(self.stream) is None:
             raise error
-        given = piece.given
-        digest, version = given.digest()
         source_id = given.identity or digest
         quarantine(
             self.catalogue, self.stream, self.settings(), source_id, given.name, version[2], str(error), piece.position

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -18,8 +18,8 @@ from runtime.live.feeds.opened_feed import STARTS
 
 _SECOND = 1_000_000
 
-Take = Callable[[Piece], SourceReport]
-"""Ingests a piece, with its position, as one commit."""
+Take = Callable[[Piece], Sequence[SourceReport]]
+"""Ingests a piece, with its position, as one commit; of an archive, each file in it is one."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Watcher:
 
     feed: Feed
     take: Take
-    set_aside: Callable[[Piece, IngestError], SourceReport]
+    set_aside: Callable[[Piece, IngestError], SourceReport | None]
     every: float = 2.0
     stop: threading.Event = field(default_factory=threading.Event)
     on_commit: Callable[[SourceReport], object] | None = None
@@ -110,18 +110,22 @@ class Watcher:
         """Take what is new."""
         for piece in self.feed.pieces(self.every):
             try:
-                report = self.take(piece) if piece.error is None else _unreadable(piece)
+                reports = self.take(piece) if piece.error is None else [_unreadable(piece)]
             except SchemaConflict:
                 raise
             except IngestError as error:
-                report = self.set_aside(piece, error)
-            if piece.chain is not None and report.status == "already ingested":
+                aside = self.set_aside(piece, error)
+                if aside is None:
+                    continue
+                reports = [aside]
+            if piece.chain is not None and reports[0].status == "already ingested":
                 self.feed.taken(piece)
             else:
                 self.feed.committed(piece)
-                self._count(report)
-                if self.on_commit is not None:
-                    self.on_commit(report)
+                for report in reports:
+                    self._count(report)
+                    if self.on_commit is not None:
+                        self.on_commit(report)
                 self.after_commit()
             if self.stop.is_set():
                 return

@@ -7,6 +7,7 @@ import gzip
 import os
 import random
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from runtime import Store
 from runtime.errors import IngestError
+from runtime.ingest.inputs.inputs import FileInput
 from runtime.live.feeds import alike_files
 from runtime.live.feeds.file_place import FoundFile
 from runtime.live.feeds.folder_files import FolderFiles
@@ -402,3 +404,44 @@ def test_each_record_exactly_once(tmp_path_factory: pytest.TempPathFactory, even
         assert numbers_in(store) == sorted(written)
         assert Watch(store, landing).look(13) == []
         assert numbers_in(store) == sorted(written)
+
+
+def test_an_archive_of_several_files(store: Store, landing: Path) -> None:
+    with zipfile.ZipFile(landing / "a.zip", "w") as archive:
+        archive.writestr("1.ndjson", lines(1, 2))
+        archive.writestr("2.ndjson", lines(3))
+        archive.writestr("3.ndjson", lines(4))
+    watch = Watch(store, landing)
+    assert sorted(watch.look(12)) == [("ingested", 1), ("ingested", 1), ("ingested", 2)]
+    assert watch.look() == []
+    assert {status for status, _ in Watch(store, landing).look(12)} <= {"already ingested"}
+    assert numbers_in(store) == [1, 2, 3, 4]
+
+
+def test_a_file_that_goes_before_it_is_read(store: Store, landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a whole, between the look that finds it and the ingest: others go on, and it is read once it is back."""
+    whole = FolderFiles.whole
+    (landing / "a.json.gz").write_bytes(gzip.compress(lines(1).encode()))
+    (landing / "b.json.gz").write_bytes(gzip.compress(lines(2).encode()))
+
+    def gone(self: FolderFiles, found: FoundFile) -> FileInput:
+        given = whole(self, found)
+        return Vanishing(given.path, given.name) if given.path.name == "a.json.gz" else given
+
+    monkeypatch.setattr(FolderFiles, "whole", gone)
+    watch = Watch(store, landing)
+    assert watch.look(12) == [("ingested", 1)]
+    assert watch.look(12) == []
+    assert numbers_in(store) == [2]
+    monkeypatch.setattr(FolderFiles, "whole", whole)
+    (landing / "a.json.gz").write_bytes(gzip.compress(lines(1).encode()))
+    assert watch.look(12) == [("ingested", 1)]
+    assert numbers_in(store) == [1, 2]
+
+
+class Vanishing(FileInput):
+    """A file that is gone when it is to be ingested."""
+
+    def digest(self) -> tuple[str, tuple[int, int, int, int]]:
+        self.path.unlink(missing_ok=True)
+        return super().digest()
