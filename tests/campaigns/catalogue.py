@@ -294,7 +294,7 @@ def in_dynamodb(report: Report, rng: random.Random, budget: int) -> None:
             tried(f"DynamoDB, {place} became {flipped}", changed)
         places = sorted(held)
         rng.shuffle(places)
-        for place in places[: max(5, budget // 10)]:
+        for place in places[: max(2, budget // 10)]:
             other = _others(rng, places, place)[0]
             for kind, damage in ITEM_DAMAGE.items():
                 changed = dict(held)
