@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from operators.errors import Portable
 from runtime.ingest.inputs.inputs import FileInput
 
 UNFINISHED = (".part", ".tmp")
@@ -27,11 +28,11 @@ class FoundFile:
     size: int
 
 
-class Unreadable(OSError):
+class Unreadable(Portable, OSError):
     """A file that cannot be read now; the message says which one, and why."""
 
 
-class PlaceAway(Exception):
+class PlaceAway(Portable, Exception):
     """A place that does not answer; the message says which one, and why. It is asked again."""
 
 

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+from operators.errors import Portable
 from operators.nearest import meant
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
@@ -100,7 +101,7 @@ class ShardBatch:
     now: float
 
 
-class IteratorExpired(Exception):
+class IteratorExpired(Portable, Exception):
     """An iterator is good for five minutes."""
 
 
