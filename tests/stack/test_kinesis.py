@@ -24,7 +24,7 @@ from runtime.errors import IngestError
 
 pytestmark = pytest.mark.stack
 
-RECORDS, KILLS = int(os.environ.get("RECORDS", "5000")), int(os.environ.get("KILLS", "5"))
+RECORDS, KILLS = int(os.environ.get("RECORDS", "3000")), int(os.environ.get("KILLS", "3"))
 """How many records are written, and how often a watcher of them is killed; the environment may say more."""
 
 

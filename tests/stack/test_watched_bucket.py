@@ -19,7 +19,7 @@ from runtime import Store
 
 pytestmark = pytest.mark.stack
 
-OBJECTS, KILLS = int(os.environ.get("OBJECTS", "200")), int(os.environ.get("KILLS", "5"))
+OBJECTS, KILLS = int(os.environ.get("OBJECTS", "120")), int(os.environ.get("KILLS", "3"))
 """How many objects are written, and how often a watcher of them is killed; the environment may say more."""
 
 LINES = 50
