@@ -34,7 +34,7 @@ def add_later(b: Expressions, shape: Shape, found: Sequence[Expr]) -> tuple[list
         return Ahead(columns, tuple(v for v in values if v.name in needed) or values[:1])
 
     stages, after = rows.stages(own, sink)
-    b.windows |= {repr(e): column(n, t) for e, (n, t) in zip(found, own.items(), strict=True)}
+    b.other_rows |= {repr(e): column(n, t) for e, (n, t) in zip(found, own.items(), strict=True)}
     return stages, after
 
 

@@ -21,14 +21,14 @@ def add_values(b: Expressions, shape: Shape, step: object, again: bool = False) 
     """The stages of the trailing windows and of the later rows in the expressions of ``step``, the innermost first, and
     the rows with them.
 
-    ``b.windows`` has their columns until the next call, unless that is for other expressions of the same step
+    ``b.other_rows`` has their columns until the next call, unless that is for other expressions of the same step
     (``again``).
     """
     if not again:
-        b.windows.clear()
+        b.other_rows.clear()
         shape = replace(shape, env={n: t for n, t in shape.env.items() if not n.startswith(WINDOW)})
     stages: list[Deferred] = []
-    while found := {repr(e): e for e in _asked_in(step) if repr(e) not in b.windows and not _waits(b, e)}:
+    while found := {repr(e): e for e in _asked_in(step) if repr(e) not in b.other_rows and not _waits(b, e)}:
         for fn, add in _ADD.items():
             if same := [e for e in found.values() if e.fn == fn]:
                 added, shape = add(b, shape, same)
@@ -53,4 +53,4 @@ def _asked_in(part: object, inner: bool = False) -> Iterator[Expr]:
 
 def _waits(b: Expressions, e: Expr) -> bool:
     """Whether it is of others that have no column yet."""
-    return any(repr(inner) not in b.windows for a in e.args for inner in _asked_in(a))
+    return any(repr(inner) not in b.other_rows for a in e.args for inner in _asked_in(a))

@@ -39,7 +39,7 @@ def add_trailing(b: Expressions, shape: Shape, found: Sequence[Expr]) -> tuple[l
         return Trailing(columns, wanted, points, tuple({KNOWN} & {n for n, _ in columns}))
 
     stages, after = rows.stages(own, sink, {ROW_FLAGS: Type.BOOL, DONE: Type.INT, COMPLETE: Type.INT})
-    b.windows |= {repr(e): column(n, t) for e, (n, t) in zip(found, own.items(), strict=True)}
+    b.other_rows |= {repr(e): column(n, t) for e, (n, t) in zip(found, own.items(), strict=True)}
     return stages, after
 
 

@@ -93,7 +93,7 @@ class Expressions:
         self.params = dict(params)
         self.sites = itertools.count()
         self.sparse: list[Sparse] = []
-        self.windows: dict[str, Typed] = {}
+        self.other_rows: dict[str, Typed] = {}
         """The columns of the trailing windows and later rows in the current step, by their text."""
 
         self.where = ""
@@ -123,12 +123,12 @@ class Expressions:
         if e.fn in RANGE:
             return self.literal(Type.TIME, self.params[f"${e.fn}"])
         if e.fn in LOOKING:
-            if repr(e) not in self.windows:
+            if repr(e) not in self.other_rows:
                 raise self.fail(
                     f"{e.fn} cannot stand in a timeline that is combined with others, nor in the other rows of a "
                     "union or a join_asof; it can in the rows after these"
                 )
-            return self.windows[repr(e)]
+            return self.other_rows[repr(e)]
         if e.fn == "time":
             if shape.kind == "table":
                 here = f", df.col({self.stream.time!r})" if self.stream.time in shape.env else ""

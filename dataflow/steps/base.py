@@ -106,7 +106,7 @@ class Step(ABC):
     """Whether its rows depend on earlier points in ways not visible in its expressions."""
 
     takes_windows: ClassVar[bool] = True
-    """Whether the trailing windows in its expressions are worked out before it."""
+    """Whether the trailing windows and later rows in its expressions are worked out before it."""
 
     cuts_by_table: ClassVar[bool] = False
     """Whether it cuts intervals at the edges of periods."""

@@ -76,3 +76,9 @@ def test_nothing_is_final(store: Store) -> None:
     daily = PAUSES.group_by(day=df.time().truncate("1d")).agg(longest=df.max("pause"))
     with pytest.raises(DataflowError, match="final"):
         next(iter(store.follow(daily, mode="final", until_idle="1s")))
+
+
+def test_the_plan_says_what_is_read(store: Store) -> None:
+    after = "points after the range: all of them"
+    assert after in store.explain(LONGEST, until="1970-01-02")
+    assert after not in store.explain(df.stream("s").group_by("device").agg(n=df.count()), until="1970-01-02")

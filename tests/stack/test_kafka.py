@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ import dataflow as df
 from runtime import Store
 from runtime.errors import IngestError
 from tests.stack import servers
+from tests.stack.watching_process import numbers_in, watching
 
 pytestmark = pytest.mark.stack
 
@@ -60,18 +60,7 @@ class Producer:
 
 
 def watch(folder: Path, broker: str, topic: str, *more: str, group: str = "") -> subprocess.Popen[bytes]:
-    source = f"kafka://{broker}/{topic}?key=k" + (f"&group={group}" if group else "")
-    command = [
-        sys.executable, "-m", "dataflow", "watch", str(folder / "store"), "s", source,
-        "--key", "k", "--time", "t", "--unit", "s", "--every", "200ms", *more,
-    ]  # fmt: skip
-    with (folder / "log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log)
-
-
-def numbers_in(folder: Path) -> list[Any]:
-    with Store(folder / "store") as store:
-        return sorted(store.query(df.stream("s").select("n"), progress=False)["n"])
+    return watching(folder, f"kafka://{broker}/{topic}?key=k" + (f"&group={group}" if group else ""), *more)
 
 
 def test_watchers_that_are_killed(tmp_path: Path, broker: str, topic: str) -> None:

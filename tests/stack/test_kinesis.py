@@ -10,17 +10,15 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
 
-import dataflow as df
 from runtime import Store
 from runtime.errors import IngestError
+from tests.stack.watching_process import numbers_in, watching
 
 pytestmark = pytest.mark.stack
 
@@ -48,17 +46,7 @@ class Records:
 
 
 def watch(folder: Path, stream: str, *more: str) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable, "-m", "dataflow", "watch", str(folder / "store"), "s", f"kinesis://{stream}?key=k",
-        "--key", "k", "--time", "t", "--unit", "s", "--every", "200ms", *more,
-    ]  # fmt: skip
-    with (folder / "log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log)
-
-
-def numbers_in(folder: Path) -> list[Any]:
-    with Store(folder / "store") as store:
-        return sorted(store.query(df.stream("s").select("n"), progress=False)["n"])
+    return watching(folder, f"kinesis://{stream}?key=k", *more)
 
 
 def test_watchers_that_are_killed(tmp_path: Path, ministack: str) -> None:

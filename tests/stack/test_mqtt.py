@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ import dataflow as df
 from runtime import Store
 from runtime.errors import IngestError
 from tests.stack import servers
+from tests.stack.watching_process import numbers_in, watching
 
 pytestmark = pytest.mark.stack
 
@@ -91,12 +91,7 @@ def publisher(broker: Broker) -> Iterator[Publisher]:
 
 def watch(folder: Path, broker: Broker, *more: str, group: str = "") -> subprocess.Popen[bytes]:
     source = f"mqtt://127.0.0.1:{broker.port}/site/+k/+metric" + (f"?group={group}" if group else "")
-    command = [
-        sys.executable, "-m", "dataflow", "watch", str(folder / "store"), "s", source,
-        "--key", "k", "--time", "t", "--unit", "s", "--id", "n", "--every", "200ms", *more,
-    ]  # fmt: skip
-    with (folder / "log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log)
+    return watching(folder, source, "--id", "n", *more)
 
 
 def settled(process: subprocess.Popen[bytes], folder: Path) -> None:
@@ -106,11 +101,6 @@ def settled(process: subprocess.Popen[bytes], folder: Path) -> None:
 def subscribed(folder: Path, broker: Broker) -> None:
     """A watcher was there once, so that the broker keeps what comes."""
     settled(watch(folder, broker, "--until-idle", "300ms"), folder)
-
-
-def numbers_in(folder: Path) -> list[Any]:
-    with Store(folder / "store") as store:
-        return sorted(store.query(df.stream("s").select("n"), progress=False)["n"])
 
 
 def test_watchers_that_are_killed(tmp_path: Path, broker: Broker, publisher: Publisher) -> None:

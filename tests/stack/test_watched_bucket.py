@@ -6,7 +6,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from botocore.config import Config
 
 import dataflow as df
 from runtime import Store
+from tests.stack.watching_process import watching
 
 pytestmark = pytest.mark.stack
 
@@ -30,12 +30,7 @@ def lines(first: int, count: int) -> bytes:
 
 
 def watch(folder: Path, *more: str) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable, "-m", "dataflow", "watch", str(folder / "store"), "s", "s3://lake/in",
-        "--key", "k", "--time", "t", "--unit", "s", "--every", "200ms", "--settled", "1s", *more,
-    ]  # fmt: skip
-    with (folder / "log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log)
+    return watching(folder, "s3://lake/in", "--settled", "1s", *more)
 
 
 @pytest.mark.parametrize("server", ["ministack", "seaweed"])

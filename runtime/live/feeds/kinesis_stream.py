@@ -181,7 +181,7 @@ class KinesisStream:
 
 
 def _now_of(reply: Any) -> float:
-    """The time of a reply by the clock of the service, which says what is kept."""
+    """The time of a reply by the clock of the service, by which records are dropped."""
     with suppress(KeyError, TypeError, ValueError):
         return parsedate_to_datetime(reply["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
     return time.time()

@@ -39,6 +39,8 @@ def explain(
         f"range  [{_time(prepared.since)}, {_time(prepared.until)})" + (" (until: now)" if prepared.clipped else "")
     )
     lines.append(f"history before the range: {_histories(prepared)}")
+    if plan.ahead:
+        lines.append("points after the range: all of them, for the values of later points (next)")
     if prepared.carried is not None:
         lines.append(f"carried in: {prepared.carried}")
     if any(step["op"] == "key_by" for step in prepared.graph["steps"]):

@@ -16,7 +16,7 @@ def pieces(step: int, count: int) -> list[Lines]:
     return list(itertools.islice(OngoingFleet(FLEET).pieces(step), count))
 
 
-def told(found: list[Lines]) -> list[tuple[int, ...]]:
+def points_of(found: list[Lines]) -> list[tuple[int, ...]]:
     return sorted(
         (int(t), int(d), int(a), int(s))
         for lines in found
@@ -26,7 +26,7 @@ def told(found: list[Lines]) -> list[tuple[int, ...]]:
 
 def test_pieces_are_all_that_arrives() -> None:
     by_hours, at_once = pieces(60 * MINUTE, 48), pieces(2 * DAY, 1)
-    assert told(by_hours) == told(at_once)
+    assert points_of(by_hours) == points_of(at_once)
     for number, lines in enumerate(by_hours):
         begin = FLEET.end + number * 60 * MINUTE
         assert ((lines.arrival >= begin) & (lines.arrival < begin + 60 * MINUTE)).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import Store
-from runtime.errors import DataflowError, StoreError
+from runtime.errors import StoreError
 from runtime.live.feeds.feed import Piece
 from runtime.live.feeds.kinesis_feed import KinesisFeed
 from runtime.live.feeds.kinesis_shards import BegunShards, FollowedShard
 from runtime.live.feeds.kinesis_stream import KinesisStream
 from tests.runtime.live.feeds.fake_bucket import Killed, refused
 from tests.runtime.live.feeds.fake_kinesis import FakeStream
-from tests.runtime.live.feeds.watched import STREAM, lines, numbers_in
+from tests.runtime.live.feeds.watched import STREAM, check_scenarios, lines, numbers_in
 from tests.runtime.live.feeds.watched_kinesis import WatchingKinesis
 
 EVENTS = st.lists(
@@ -201,14 +202,5 @@ SCENARIOS = [
 @pytest.mark.parametrize("mutant", [None, *MUTANTS])
 def test_mutants(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, mutant: str | None) -> None:
     law = test_each_record_exactly_once.hypothesis.inner_test
-
-    def all_of_them() -> None:
-        for events in SCENARIOS:
-            law(tmp_path_factory, events)
-
-    if mutant is None:
-        return all_of_them()
-    MUTANTS[mutant](monkeypatch)
-    with pytest.raises((AssertionError, DataflowError)):
-        all_of_them()
-    return None
+    plant = None if mutant is None else partial(MUTANTS[mutant], monkeypatch)
+    check_scenarios(partial(law, tmp_path_factory), SCENARIOS, plant)

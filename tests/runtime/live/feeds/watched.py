@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import dataflow as df
+from operators.errors import DataflowError
 from runtime import Store
 from runtime.ingest import IngestReport, ingest
 from runtime.ingest.report import SourceReport
@@ -70,6 +74,15 @@ class Watch:
             self.watcher.look()
             self.now += seconds
         return [(r.status, r.committed) for r in self.reports]
+
+
+def check_scenarios(law: Callable[[Any], object], scenarios: Iterable[Any], plant: Callable[[], object] | None) -> None:
+    """The law holds in each scenario; with a mutant to plant, it fails in one of them."""
+    if plant is not None:
+        plant()
+    with nullcontext() if plant is None else pytest.raises((AssertionError, DataflowError)):
+        for events in scenarios:
+            law(events)
 
 
 def names(reports: Sequence[SourceReport]) -> list[str]:
