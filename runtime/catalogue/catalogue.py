@@ -18,6 +18,7 @@ from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.stream_names import count_puts, counted, stream_names
 from runtime.catalogue.key_value import ConditionFailed, KeyValueTable, run, transact
 from runtime.catalogue.protocol import StreamSteps
+from runtime.catalogue.recent import Recent
 from runtime.catalogue.repair.audit import audit_steps, records_steps, sources_steps
 from runtime.catalogue.repair.sealing import seal_steps
 from runtime.catalogue.snapshot import ReadSteps, Snapshot, unknown_stream
@@ -28,6 +29,9 @@ from runtime.catalogue.stores.sqlite import SqliteTable
 from runtime.errors import StoreError
 
 T = TypeVar("T")
+
+_RECENT = 50_000
+"""Files of the snapshots that are kept, of some 300 bytes each."""
 
 
 class Catalogue(Protocol):
@@ -238,6 +242,7 @@ class TableCatalogue:
         self.table = table
         self._clock = clock
         self._in_use = in_use
+        self._recent = Recent[Snapshot](_RECENT)
 
     def begin(self) -> None:
         """Create the stream count (zero) if there is none; see ``Catalogue.begin``."""
@@ -392,7 +397,7 @@ class TableCatalogue:
 
     def snapshot(self, stream: str, since: int | None = None, until: int | None = None) -> Snapshot:
         """The stream as of its last commit; see ``Catalogue.snapshot``."""
-        found = run(self.table, ReadSteps(self._steps(stream)).snapshot(since, until))
+        found = run(self.table, ReadSteps(self._steps(stream), self._recent).snapshot(since, until))
         if found is None:
             raise unknown_stream(stream, self.streams())
         return found

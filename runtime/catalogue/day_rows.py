@@ -249,6 +249,13 @@ class DayFiles(Sequence[FileEntry]):
         return next(iter(self[place : place + 1]))
 
     def __iter__(self) -> Iterator[FileEntry]:
+        return iter(self._few) if len(self) <= _CHUNK else self._entries()
+
+    @cached_property
+    def _few(self) -> tuple[FileEntry, ...]:
+        return tuple(self._entries())
+
+    def _entries(self) -> Iterator[FileEntry]:
         for low in range(0, len(self), _CHUNK):  # columns to Python objects in chunks: fast, with constant memory
             heads = self.heads[low : low + _CHUNK]
             columns = [heads[name].tolist() for name in _COLUMNS]

@@ -1,4 +1,8 @@
-"""Reads a stream at one commit: the watermark, the log beyond it, the day index up to it, in this order."""
+"""Reads a stream at one commit: the watermark, the log beyond it, the day index up to it, in this order.
+
+What was read of a commit is true of it for ever: the hash of its record is of its whole history. So a process that asks
+again reads the heads and the end of the log, checks them, and takes the rest from what it read before.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from runtime.catalogue.items.entries import DAY, FileEntry, Record, Totals, day_
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.key_value import Steps
 from runtime.catalogue.log import RETRIES, Head
+from runtime.catalogue.recent import Recent
 from runtime.errors import IncompleteResult, QueryError
 
 
@@ -74,11 +79,12 @@ class Snapshot:
 
 
 class ReadSteps:
-    """The read side of the protocol; ``steps`` provides the single reads."""
+    """The read side of the protocol; ``steps`` provides the single reads, ``recent`` keeps snapshots by their files."""
 
-    def __init__(self, steps: IndexSteps) -> None:
+    def __init__(self, steps: IndexSteps, recent: Recent[Snapshot] | None = None) -> None:
         self.steps = steps
         self.stream = steps.stream
+        self.recent = recent
 
     def snapshot(self, since: int | None = None, until: int | None = None) -> Steps[Snapshot | None]:
         """The newest snapshot; None for a stream without commits."""
@@ -108,7 +114,6 @@ class ReadSteps:
         self, mark: Mark, tail: list[Record], last: Record, head: Head | None, since: int | None, until: int | None
     ) -> Steps[Snapshot]:
         """The snapshot at the record ``last``."""
-        schema = yield from self.steps.schema_at(last)
         totals = last.totals
         bounds = times_from(last.floor, totals)
         days = (0, -1)
@@ -118,18 +123,24 @@ class ReadSteps:
         if totals.reach and totals.first is not None and asked <= days[1]:
             # Files that begin before the range may reach into it.
             days = max(asked - totals.reach, totals.first // DAY), days[1]
+        sealed, whole = head is not None and head.sealed, since is None and until is None
+        name = (self.stream, last.seq, last.hash, asked, days, whole)
+        known = self.recent.get(name) if self.recent is not None and sealed else None
+        if known is not None:
+            return known
+        schema = yield from self.steps.schema_at(last)
         written = None
         if mark.years is not None:
             written = yield from self.steps.directory(mark.years, *days)
-        found = yield from self.steps.index_rows(written, *days)
-        index = self.as_of(found, mark.seq)
+        rows = yield from self.steps.index_rows(written, *days)
+        index = self.as_of(rows, mark.seq)
         self.check_days(index, mark.seq, written)
         files = self.overlay(index, mark.seq, [(r, days) for r in tail])
         if totals.reach:
             files = files.reaching(asked)
-        if since is None and until is None:
+        if whole:
             self.check_all(files, totals)
-        return Snapshot(
+        found = Snapshot(
             stream=self.stream,
             seq=last.seq,
             at=last.at,
@@ -145,11 +156,14 @@ class ReadSteps:
             quarantined=totals.quarantined,
             rejected=totals.rejected,
             dropped=totals.dropped,
-            checked=head is not None and head.sealed,
+            checked=sealed,
             undone=totals.undone,
             erased=totals.erased,
             dismissed=totals.dismissed,
         )
+        if self.recent is not None and sealed:
+            self.recent.put(name, found, len(files))
+        return found
 
     def as_of(self, found: DayFiles, mark: int) -> DayFiles:
         """The rows of commits up to the watermark; later ones come from the log."""

@@ -200,7 +200,7 @@ def test_a_lost_file_that_reaches_into_the_range(table: Hooked, catalogue: Table
     day = [sort for sort in table.items[partition] if sort.startswith("2024-03-19#")]
     del table.items[partition][day[-1]]  # the wide file's, or the one that it replaced, as the log beyond says
     with pytest.raises((IncompleteResult, FormatError), match="dataflow recover"):
-        catalogue.snapshot("s", (D + 30) * DAY, (D + 31) * DAY)
+        TableCatalogue(table).snapshot("s", (D + 30) * DAY, (D + 31) * DAY)
 
 
 # Salvage
