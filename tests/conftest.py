@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,10 @@ pytest.register_assert_rewrite("runtime.testing", "tests.laws", "tests.simulator
 
 # As the console script has it: compiling a kernel makes many objects, and hardly any of them garbage in a circle.
 gc.set_threshold(100_000, 50, 100)
+
+# Tests start hundreds of processes, and without bytecode each of them compiles every module anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A shell that runs the tests in the background lets their processes ignore Ctrl-C, which tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

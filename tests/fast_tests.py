@@ -5,6 +5,7 @@ Held by ``tests/lint/test_fast.py``: each exists, and each step and each aggrega
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -102,6 +103,7 @@ NOT_WITH = {"stack", "aws", "bench", "nightly", "alone"}
 """Marks of tests that are not fast wherever they lie."""
 
 
+@cache
 def is_fast(path: Path) -> bool:
     """Whether the tests of a file are."""
     return any(path.is_relative_to(TESTS / name) for name in FAST)

@@ -29,8 +29,8 @@ arrays.attack(Report(), 40, 1)
     assert done.returncode < 0
 
 
-KILLS = {
-    "transactions in parts": """
+KILLS: dict[str, tuple[int, str]] = {
+    "transactions in parts": (7, """
 from runtime.catalogue.key_value import ConditionFailed, Put
 from runtime.catalogue.stores import sqlite
 def in_parts(table, request):
@@ -44,32 +44,34 @@ def in_parts(table, request):
 sqlite.SqliteTable.transact = in_parts
 kills.KINDS = ("ingest", "undo")
 kills_children.EVENTS.clear()
-""",
-    "temporary files left": """
+"""),
+    "temporary files left": (8, """
 from runtime.objects.folder_objects import FolderObjects
 FolderObjects.discard_temporary = lambda *_: ()
 kills.KINDS = ("ingest",)
-""",
-    "last values that are not carried in": """
+"""),
+    "last values that are not carried in": (3, """
 from runtime.upkeep.rewrite import Rewriting
 Rewriting.carried = lambda *_: []
 kills.KINDS = ("ingest", "retain")
-""",
-    "a key that is noted, but stays": """
+"""),
+    "a key that is noted, but stays": (6, """
 from runtime.upkeep.taking_back import RowRemoval, TakingBack
 TakingBack.without_key = lambda back, key: RowRemoval(back.before(0).snapshot, (), (), 0)
 kills.KINDS = ("ingest", "erase key")
-""",
-}
+"""),
+}  # fmt: skip
+"""What to break, and a seed with which it shows soon."""
 
 
 @pytest.mark.parametrize("fault", KILLS)
 def test_processes_that_are_killed(fault: str) -> None:
+    seed, broken = KILLS[fault]
     program = f"""
 from tests.campaigns import Report, kills, kills_children
-{KILLS[fault]}
+{broken}
 kills.FAILURES, report = 1, Report()
-kills.attack(report, 200, 1)
+kills.attack(report, 200, {seed})
 print(*report.lines(), sep="\\n")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True)

@@ -33,14 +33,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 STATES = df.stream("t").state_duration("status")
-ODD = df.table(
-    {
-        "device": ["a"] * PIECES,
-        "from": [START + (2 * n + 1) * MINUTE for n in range(PIECES)],
-        "to": [START + (2 * n + 2) * MINUTE for n in range(PIECES)],
-        "number": list(range(PIECES)),
-    }
-)
+
+
+@pytest.fixture(scope="module")
+def odd() -> df.ReferenceTable:
+    """Each odd minute."""
+    return df.table(
+        {
+            "device": ["a"] * PIECES,
+            "from": [START + (2 * n + 1) * MINUTE for n in range(PIECES)],
+            "to": [START + (2 * n + 2) * MINUTE for n in range(PIECES)],
+            "number": list(range(PIECES)),
+        }
+    )
 
 
 def rows(store: Store, metric: df.Stream, **options: Any) -> list[tuple[Any, ...]]:
@@ -48,33 +53,33 @@ def rows(store: Store, metric: df.Stream, **options: Any) -> list[tuple[Any, ...
     return list(zip(*(c.to_list() for c in result.columns.values()), strict=True))
 
 
-def test_one_interval_in_many_pieces(store: Store) -> None:
+def test_one_interval_in_many_pieces(store: Store, odd: df.ReferenceTable) -> None:
     minute = 60_000_000
     total = df.duration()
     by_device = STATES.filter(df.col("device") == "a").filter(df.col("status") == "up").group_by("device")
     assert rows(store, by_device.agg(n=df.count(), total=total)) == [("a", 1, 2 * PIECES * minute)]
-    for metric in (STATES.during(ODD, on="device"), STATES.outside(ODD, on="device")):
+    for metric in (STATES.during(odd, on="device"), STATES.outside(odd, on="device")):
         agg = metric.filter((df.col("device") == "a") & (df.col("status") == "up")).agg(
             n=df.count(), total=total, first=df.min("start"), last=df.max("end"), longest=df.max("duration")
         )
-        odd = metric.steps[-1].inside  # type: ignore[union-attr]
+        inside = metric.steps[-1].inside  # type: ignore[union-attr]
         first = int(START.timestamp()) * 1_000_000
-        last = first + (2 * PIECES - (0 if odd else 1)) * minute
-        expected = (PIECES, PIECES * minute, first + odd * minute, last, minute)
+        last = first + (2 * PIECES - (0 if inside else 1)) * minute
+        expected = (PIECES, PIECES * minute, first + inside * minute, last, minute)
         assert rows(store, agg) == [expected]
 
 
-def test_each_piece_has_its_own_row_of_the_table(store: Store) -> None:
-    joined = STATES.join(ODD, on="device", how="inner", valid_from="from", valid_to="to")
+def test_each_piece_has_its_own_row_of_the_table(store: Store, odd: df.ReferenceTable) -> None:
+    joined = STATES.join(odd, on="device", how="inner", valid_from="from", valid_to="to")
     summed = joined.agg(n=df.count(), numbers=df.count_distinct("number"), sum=df.sum("number"))
     assert rows(store, summed) == [(PIECES, PIECES, PIECES * (PIECES - 1) // 2)]
 
 
-def test_what_remembers_rows_sees_each_interval_once(store: Store) -> None:
+def test_what_remembers_rows_sees_each_interval_once(store: Store, odd: df.ReferenceTable) -> None:
     # The pieces are those of the key's first interval, which has none before it.
     remembering = STATES.with_columns(before=df.col("status").previous(), new=df.col("status").changed())
     first = {"n": df.count(), "first": df.count(where=df.col("before").is_null()), "new": df.count(where=df.col("new"))}
-    assert rows(store, remembering.during(ODD, on="device").agg(**first)) == [(PIECES, PIECES, 0)]
+    assert rows(store, remembering.during(odd, on="device").agg(**first)) == [(PIECES, PIECES, 0)]
     # The same where a grouping cuts: its groups do not fit either, at first.
     a = remembering.filter((df.col("device") == "a") & (df.col("status") == "up"))
     by_hour = a.group_by("before", "new", hour=df.time().truncate("1h")).agg(n=df.count())
@@ -89,13 +94,13 @@ def test_many_edges(store: Store) -> None:
     assert {row[3] for row in found[:PIECES]} == {2, 3}
 
 
-def test_other_executors_get_the_tables_as_bytes(store: Store) -> None:
+def test_other_executors_get_the_tables_as_bytes(store: Store, odd: df.ReferenceTable) -> None:
     calendar = df.calendar({"mon-fri": "08:00-17:30"}, zone="Europe/Berlin", except_=["2024-03-05"])
     alive = df.stream("t").heartbeat("10m")
     metric = (
         (alive | df.stream("t").state_duration(df.col("status") == "up"))
         .during(calendar)
-        .join(ODD, on="device", valid_from="from", valid_to="to")
+        .join(odd, on="device", valid_from="from", valid_to="to")
         .at_least(1, df.col("state"), numbered=df.col("number").is_not_null())
     )
     here = store.query(metric, workers=1, progress=False)
@@ -105,9 +110,9 @@ def test_other_executors_get_the_tables_as_bytes(store: Store) -> None:
     assert there.proof.result == here.proof.result
 
 
-def test_explain(store: Store) -> None:
+def test_explain(store: Store, odd: df.ReferenceTable) -> None:
     calendar = df.calendar({"mon-fri": "08:00-17:30"}, zone="Europe/Berlin", except_=["2024-03-05"])
-    metric = STATES.during(calendar).join(ODD, on="device", valid_from="from", valid_to="to")
+    metric = STATES.during(calendar).join(odd, on="device", valid_from="from", valid_to="to")
     text = store.explain(metric.at_least(2, df.col("status") == "up"))
     assert "step 3 (during): intervals cut at the edges of periods, inside kept: kernel" in text
     assert "step 4 (join): intervals cut at the edges of periods: kernel" in text
@@ -115,7 +120,7 @@ def test_explain(store: Store) -> None:
     assert "then times with at least 2 keys, from edges" in text
     assert "  calendar of 47.5 hours a week in Europe/Berlin, 1 exceptions" in text
     assert (
-        f"  table of {PIECES} rows (device, from, to, number) {ODD.digest[:12]} by device, valid from from to to"
+        f"  table of {PIECES} rows (device, from, to, number) {odd.digest[:12]} by device, valid from from to to"
         in text
     )
     alive = df.stream("t").heartbeat("10m")

@@ -8,6 +8,7 @@ import io
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class Template:
         return out
 
 
+@cache
 def templates() -> list[Template]:
     """Every f-string of the packages that quotes with ``!r``."""
     found = []
@@ -71,7 +73,7 @@ def _part(value: ast.expr) -> str | tuple[str, str]:
     return ("r" if value.conversion == ord("r") else "", given)
 
 
-TEMPLATES = templates()
+TEMPLATES = st.deferred(lambda: st.sampled_from(templates()))
 ODD = st.text(st.sampled_from([MARK, MARK, *"'\"\\\n a=,[]{}()b"]), max_size=90)
 TEXTS = st.one_of(ODD, st.just(MARK), st.just(MARK * 30), st.just(f"it's {MARK}"), st.text(max_size=80)).map(
     lambda text: text + MARK
@@ -102,15 +104,15 @@ def line_of(error: Exception) -> str:
 
 def test_there_are_messages() -> None:
     """The law below speaks of all of them."""
-    assert len(TEMPLATES) > 150
-    assert not any(seen(part) for t in TEMPLATES for part in t.parts if isinstance(part, str))
-    cut = [(t.where, p[1]) for t in TEMPLATES for p in t.parts if isinstance(p, tuple) and p[0] == "r" and p[1]]
+    assert len(templates()) > 150
+    assert not any(seen(part) for t in templates() for part in t.parts if isinstance(part, str))
+    cut = [(t.where, p[1]) for t in templates() for p in t.parts if isinstance(p, tuple) and p[0] == "r" and p[1]]
     assert len(cut) > 10
     # What SURE rests on: a cut value shows that much at least.
     assert [(where, spec) for where, spec in cut if not re.fullmatch(r"\.\d+", spec) or int(spec[1:]) < SURE] == []
 
 
-@given(st.sampled_from(TEMPLATES), st.lists(VALUES, min_size=1, max_size=4))
+@given(TEMPLATES, st.lists(VALUES, min_size=1, max_size=4))
 @example(Template("", ("a.json has ", ("r", ""), " and ", ("r", ""))), [f"it's {MARK}", MARK])
 @example(Template("", (("r", ".40"), " is not ", ("r", ""))), [f"{MARK} {'x' * 60}", f" {MARK}"])
 @example(Template("", ("the device's ", ("r", ""), " isn't one")), [MARK])
@@ -122,7 +124,7 @@ def test_no_value_is_left(template: Template, secrets: list[Any]) -> None:
     assert not seen(line_of(DataflowError(template.filled(secrets))))
 
 
-@given(st.sampled_from(TEMPLATES), st.sampled_from(TEMPLATES), VALUES, VALUES)
+@given(TEMPLATES, TEMPLATES, VALUES, VALUES)
 def test_no_value_is_left_of_a_cause(outer: Template, inner: Template, first: Any, second: Any) -> None:
     """Messages quote one another, and values within words of their own."""
     message = f"{outer.filled([first])} ({inner.filled([second])}); {outer.filled([second])}"
