@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -154,6 +155,20 @@ def test_a_column_that_nothing_reads_cuts_nothing() -> None:
     assert len(of_outage(read.select("status"))) == 1
 
 
+def test_a_day_goes_on_where_the_clock_goes_back_behind_midnight() -> None:
+    # In St John's it showed 00:00 of the 29th for a minute, then 23:01 of the 28th again.
+    begun = us("2006-10-29T02:30")
+    points: list[Point] = [{KEY: "a", TIME: begun - 90 * MINUTE, "ok": True}]
+    zone = "America/St_Johns"
+    found = [
+        asked(P.state_duration("ok").group_by(x=x).agg(d=df.duration()), points, points[0][TIME], begun + 2 * MINUTE)
+        for x in (CLOCK.truncate("1d", zone), CLOCK.day(zone))
+    ]
+    assert [r["d"] // MINUTE for r in found[0]] == [90, 2]
+    assert found[0][1]["x"] == begun
+    assert minutes(found[1], "x") == {28: 91, 29: 1}
+
+
 # --- by the minute -----------------------------------------------------------------------------------------------
 
 ZONES = [
@@ -213,7 +228,10 @@ def test_by_the_minute(
     expected = Counter((wall(start + m, zone).weekday(), up[m]) for m in all_minutes)
     by_weekday = states.group_by(w=CLOCK.weekday(zone), ok=ok).agg(d=df.duration())
     assert minutes(asked(by_weekday, points, *span), "w", "ok") == expected
-    expected = Counter((wall(start + m + shift, zone).date(), is_chosen(m)) for m in all_minutes)
+    # Where the clock goes back behind midnight, the day that has begun goes on.
+    shown = (wall(start + m + shift, zone).date() for m in range(-180, length))
+    dates = list(accumulate(shown, max))[180:]
+    expected = Counter((dates[m], is_chosen(m)) for m in all_minutes)
     by_day = states.group_by(day=moved.truncate("1d", zone), c=chosen).agg(d=df.duration())
     days = Counter[Any]()
     for row in asked(by_day, points, *span):
