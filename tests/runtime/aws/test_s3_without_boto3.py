@@ -7,8 +7,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -40,10 +42,21 @@ def endpoint() -> Iterator[str]:
     server = pytest.importorskip("moto.server", reason="moto[server] is not installed").ThreadedMotoServer(
         "127.0.0.1", 0, verbose=False
     )
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    from moto.s3.responses import S3Response
+
+    # Moto looks whether there is an object, then puts one: at once two writers may win, which S3 rules out.
+    alone, usual = threading.Lock(), S3Response.put_object
+
+    def put_object(self: S3Response) -> Any:
+        with alone:
+            return usual(self)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(S3Response, "put_object", put_object)
+        server.start()
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+        server.stop()
 
 
 class TestSignedObjects(ObjectStoreContract):
