@@ -12,7 +12,7 @@ from runtime.catalogue.key_value import Put, Query, Transact, run
 from runtime.catalogue.repair.salvage import found_in, write_steps
 from runtime.errors import FormatError, IncompleteResult
 from runtime.testing.contracts.catalogue_contract import SCHEMA, D, add, files, source
-from runtime.testing.contracts.upkeep_contract import compact, digest, ids, left_of, merged, of_commit
+from runtime.testing.contracts.upkeep_files import compact, digest, ids, left_of, merged, of_commit
 from tests.runtime.catalogue.test_sqlite_contract import LockedTable
 
 DEL, LOG, CLAIM, FILES = "s/DEL", "s/LOG", "s/CLAIM", "s/FILES"
