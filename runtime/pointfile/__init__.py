@@ -8,7 +8,8 @@ from runtime.pointfile.layout import DEFAULT_BLOCK_ROWS
 from runtime.pointfile.order import sort_points
 from runtime.pointfile.reading.columns_of_file import Loaded
 from runtime.pointfile.reading.decoded_blocks import Block, Buffers, Changes, borrowed
-from runtime.pointfile.reading.file import PointFile, footer_digest
+from runtime.pointfile.reading.file import PointFile
+from runtime.pointfile.reading.stored_footer import footer_digest
 from runtime.pointfile.reading.verify_file import verify_file
 
 __all__ = [

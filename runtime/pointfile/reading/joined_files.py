@@ -25,7 +25,7 @@ from runtime.pointfile.layout import BLOCK_FIELDS, CHUNK_FIELDS, SHARD_SLOTS, Me
 from runtime.pointfile.reading import unpack
 from runtime.pointfile.reading.columns_of_file import Columns, Loaded
 from runtime.pointfile.reading.decoded_blocks import Block, Buffers, Maps
-from runtime.pointfile.reading.file import expand_footer, footer_digest
+from runtime.pointfile.reading.stored_footer import expand_footer, footer_digest
 from runtime.pointfile.reading.unpack import AT, take
 
 SMALL_BYTES, SMALL_ROWS = 1 << 15, 512

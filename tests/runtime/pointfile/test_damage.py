@@ -22,7 +22,7 @@ from runtime.columns import Column, Points
 from runtime.errors import FormatError
 from runtime.pointfile import Buffers, PointFile, layout, verify_file
 from runtime.pointfile.frames import Compressor, expand, frame_head
-from runtime.pointfile.reading.file import expand_footer
+from runtime.pointfile.reading.stored_footer import expand_footer
 from tests.runtime.pointfile.cases import START, column, file_rows, open_bytes, packed, text_column
 
 BUFFERS = Buffers()

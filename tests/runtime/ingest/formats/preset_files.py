@@ -17,16 +17,8 @@ def lines(*records: dict[str, Any]) -> str:
 
 def cloudwatch(stream: str, *messages: str) -> str:
     events = [{"id": f"{n}", "timestamp": START * 1000 + n, "message": m} for n, m in enumerate(messages)]
-    return json.dumps(
-        {
-            "messageType": "DATA_MESSAGE",
-            "owner": "123456789012",
-            "logGroup": "g",
-            "logStream": stream,
-            "subscriptionFilters": ["f"],
-            "logEvents": events,
-        }
-    )
+    group = {"messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "g", "logStream": stream}
+    return json.dumps({**group, "subscriptionFilters": ["f"], "logEvents": events})
 
 
 FILES: dict[str, tuple[str | bytes, list[dict[str, Any]]]] = {
