@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 
 from operators.errors import DataflowError
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, new_attempt
 from runtime.errors import StoreError
+from runtime.helpers import Helpers
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
 from runtime.progress import Progress, count_of
-from runtime.upkeep.rewrite import Rewriting
+from runtime.upkeep.rewrite import VALUES, Rewriting, values_at_once
 from runtime.upkeep.spans import FULL, Job, all_due, due, year_of
 
 GoesOn = Callable[[int], bool]
@@ -20,6 +23,9 @@ GoesOn = Callable[[int], bool]
 
 _ROUNDS = 64
 """How often the jobs are planned anew: each round leaves a fraction of the files."""
+
+_AT_ONCE = 1 << 18
+"""Rows of a round from which on several of its jobs are done at once."""
 
 _MOST_ROWS = 32 * FULL
 """Rows of one part, where there may be little time: a part that was interrupted is begun anew."""
@@ -65,7 +71,8 @@ class UpkeepFailure:
 
 
 class Compaction:
-    """Compacts one stream; safe beside ingests, queries and itself, and may be stopped at any time."""
+    """Compacts one stream, on so many threads (``workers``); safe beside ingests, queries and itself, and may be
+    stopped at any time."""
 
     def __init__(
         self,
@@ -74,9 +81,10 @@ class Compaction:
         open_file: Callable[[FileEntry], PointFile],
         stream: str,
         progress: Progress,
+        workers: int = 1,
     ) -> None:
         self._objects, self._catalogue, self._open, self._stream = objects, catalogue, open_file, stream
-        self._progress = progress
+        self._progress, self._workers = progress, workers
 
     def planned(self) -> list[Job]:
         """The first jobs that ``everything`` would do; more may follow from them."""
@@ -119,19 +127,18 @@ class Compaction:
                 f"compacting {self._stream}", sum(f.rows for j in todo for f in j.files), "rows"
             )
             try:
-                for job in todo:
-                    if goes_on is not None and not goes_on(sum(f.rows for f in job.files)):
-                        unfinished = True
-                        break
-                    done = self._run(job, snapshot)
-                    jobs += 1
-                    if done is None:
-                        lost += 1
-                    else:
+                done = 0
+                for job, attempt, files in self._written(todo, snapshot, goes_on):
+                    done += 1
+                    if self._replaced(job, attempt, files):
                         rows += sum(f.rows for f in job.files)
                         before += sum(f.bytes for f in job.files)
-                        after += sum(f.bytes for f in done)
+                        after += sum(f.bytes for f in files)
+                    else:
+                        lost += 1
                     task.advance(sum(f.rows for f in job.files), sum(f.rows for f in job.files))
+                jobs += done
+                unfinished = done < len(todo)
             finally:
                 task.finish()
             snapshot = self._catalogue.snapshot(self._stream, since, until)
@@ -139,19 +146,50 @@ class Compaction:
             self._stream, len(begun.points), len(snapshot.points), rows, before, after, jobs, lost, unfinished
         )  # fmt: skip
 
-    def _run(self, job: Job, snapshot: Snapshot) -> Sequence[FileEntry] | None:
-        """Do one job; None if another commit has replaced one of its files."""
-        attempt = new_attempt()
-        order = self._catalogue.order(self._stream)
-        rewriting = Rewriting(self._objects, self._open, self._stream, snapshot.schema, attempt, order)
-        files = rewriting.compacted(job.files, job.spans)
+    def _written(
+        self, todo: Sequence[Job], snapshot: Snapshot, goes_on: GoesOn | None
+    ) -> Iterator[tuple[Job, str, list[FileEntry]]]:
+        """Each job in its turn, its attempt and the files that it wrote. Jobs are done at once where that pays, as long
+        as no more values are in memory than one may have; one by one where each is asked for."""
+
+        def begun(job: Job) -> tuple[Job, str, Callable[[], list[FileEntry]]]:
+            attempt, order = new_attempt(), self._catalogue.order(self._stream)
+            rewriting = Rewriting(self._objects, self._open, self._stream, snapshot.schema, attempt, order)
+            return job, attempt, lambda: rewriting.compacted(job.files, job.spans)
+
+        many = len(todo) > 1 and sum(f.rows for job in todo for f in job.files) >= _AT_ONCE
+        if not many or self._workers < 2 or goes_on is not None:
+            for job in todo:
+                if goes_on is not None and not goes_on(sum(f.rows for f in job.files)):
+                    return
+                job, attempt, write = begun(job)
+                yield job, attempt, write()
+            return
+        ahead: deque[tuple[Job, str, Future[list[FileEntry]], int]] = deque()
+
+        def finished() -> tuple[Job, str, list[FileEntry]]:
+            job, attempt, future, _ = ahead.popleft()
+            return job, attempt, future.result()
+
+        with Helpers(self._workers, "compaction") as pool:
+            for job in todo:
+                size = values_at_once(job.files)
+                while ahead and (len(ahead) > self._workers or sum(a[3] for a in ahead) + size > VALUES):
+                    yield finished()
+                job, attempt, write = begun(job)
+                ahead.append((job, attempt, pool.submit(write), size))
+            while ahead:
+                yield finished()
+
+    def _replaced(self, job: Job, attempt: str, files: Sequence[FileEntry]) -> bool:
+        """Commit what a job wrote; False if another commit has replaced one of its files."""
         if self._catalogue.replace(self._stream, job.files, files, attempt) is not None:
-            return files
+            return True
         if self._catalogue.claim_for_sweep(self._stream, attempt):
             for file in files:
                 with suppress(StoreError):  # without permission to delete, the sweep removes it
                     self._objects.delete(file.path)
-        return None
+        return False
 
 
 def _part(job: Job) -> Job:

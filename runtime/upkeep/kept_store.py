@@ -235,9 +235,11 @@ class KeptStore(OpenStore):
 
     def compaction(self, stream: str, progress: bool | Progress = True) -> Compaction:
         """The compaction of a stream, to be run."""
+        from runtime.query.plan.make_tasks import default_workers
         from runtime.upkeep.compaction import Compaction
 
-        return Compaction(self.objects, self.catalogue, self.open_file, stream, _shown(progress))
+        opened, shown = self.open_file, _shown(progress)
+        return Compaction(self.objects, self.catalogue, opened, stream, shown, default_workers())
 
 
 def _shown(progress: bool | Progress) -> Progress:

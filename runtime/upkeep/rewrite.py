@@ -15,13 +15,14 @@ from runtime.catalogue.items.commit_order import Order
 from runtime.catalogue.items.compaction_origin import Replaced, short_name
 from runtime.catalogue.items.entries import DAY, SEQ
 from runtime.columns import Column, Points
+from runtime.helpers import go_on
 from runtime.ingest.columns.same_file_duplicates import repeats
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile, borrowed, encode, footer_digest, sort_points
-from runtime.upkeep.spans import FULL, Span
+from runtime.upkeep.spans import FULL, ROW_BYTES, Span
 from runtime.upkeep.stored_rows import stored_rows, time_ranges
 
-_VALUES = 1 << 25
+VALUES = 1 << 25
 """Values that are in memory together, at most, unless one key has more."""
 
 _TEXT = 1 << 25
@@ -98,13 +99,13 @@ class Rewriting:
         """The rows of the files to be, one after the other."""
         opened = [(entry, self.open_file(entry)) for entry in files]
         rows = sum(entry.rows for entry in files)
-        width = 3 + len({name for entry in files for name in entry.nulls})
-        most = min(FULL, max(1, _VALUES // width))
+        most = min(FULL, max(1, VALUES // _width(files)))
         text = sum(file.text_bytes for _, file in opened)
         sparing = text > _TEXT
         shards = 1 << (max(1, -(-rows // most), -(-text // _TEXT)) - 1).bit_length()
         with borrowed() as buffers:
             for number in range(shards):
+                go_on()
                 shard = (_HASHES * number // shards, _HASHES * (number + 1) // shards)
                 for times in time_ranges(opened, shard, buffers, _TEXT) if sparing else (None,):
                     points = stored_rows(opened, self.schema, shard, buffers, times, sparing)
@@ -160,6 +161,18 @@ class Rewriting:
             footer=footer_digest(data),
             repeats=repeated,
         )
+
+
+def values_at_once(files: Sequence[FileEntry]) -> int:
+    """About how many values are in memory together while these files are written again; long texts are as many as one
+    may have."""
+    rows, size = sum(entry.rows for entry in files), sum(entry.bytes for entry in files)
+    return VALUES if size > max(_TEXT // 2, ROW_BYTES * rows) else min(FULL, rows) * _width(files)
+
+
+def _width(files: Sequence[FileEntry]) -> int:
+    """Values of a row: key, time, commit and columns."""
+    return 3 + len({name for entry in files for name in entry.nulls})
 
 
 def _with_last(pieces: Iterator[T]) -> Iterator[tuple[T, bool]]:
