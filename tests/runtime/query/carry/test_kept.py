@@ -123,7 +123,8 @@ def test_compaction_keeps_it(store: Store, tmp_path: Path) -> None:
     work = store.compaction("s", progress=False)
     snapshot = store.catalogue.snapshot("s")
     job = Job(tuple(day), ())  # type: ignore[arg-type]
-    assert work._run(job, snapshot) is not None
+    ((_, attempt, files),) = work._written([job], snapshot, None)
+    assert work._replaced(job, attempt, files)
     assert len(store.files("s")) < DAYS
     assert asked(store).proof.carried is not None
     assert heads(tmp_path) == before
