@@ -13,7 +13,8 @@ __all__ = ["collect", "correlation", "covariance", "kurtosis", "max_by", "min_by
 def max_by(value: Operand, by: Operand, *, where: Operand | None = None) -> Agg:
     """The value in the row where ``by`` is greatest; rows in which either is null do not count.
 
-    Of several such rows the first by (time, key), then by arrival; in a table, whose rows have no time, the first row.
+    Of several such rows the first by time, then by the hash of its key, then by arrival; in a table, whose rows have no
+    time, the first row.
     ``by`` is a number, a time, a duration or a condition.
     """
     return _agg("max_by", value, by, where=where)
@@ -27,14 +28,14 @@ def min_by(value: Operand, by: Operand, *, where: Operand | None = None) -> Agg:
 def mode(value: Operand, *, where: Operand | None = None) -> Agg:
     """The most frequent value; null over no values.
 
-    Of several the one that was reported first by (time, key); of those that a key reported first at one time, and in a
-    table, whose rows have no time, the least. Its memory grows with the number of distinct values.
+    Of several the one that was reported first by time, then by the hash of the key; of those that a key reported first
+    at one time, and in a table, whose rows have no time, the least. Its memory grows with the number of distinct values.
     """
     return _agg("mode", value, where=where)
 
 
 def collect(value: Operand, *, first: int, where: Operand | None = None) -> Agg:
-    """A list of the ``first`` values, at most 1,000, in the order of (time, key), then of arrival: ``["a", "b", "a"]``.
+    """A list of the ``first`` values, at most 1,000, by time, then by the hash of the key, then by arrival: ``["a"]``.
 
     In a table, whose rows have no time, in its order. Every group has room for ``first`` values, 24 bytes each.
     """

@@ -16,6 +16,9 @@ def fill(method: str, *names: str, by: list[str] | None = None) -> b.Json:
     return {"op": "fill", "columns": list(names), "fill_method": method, "by": by}
 
 
+MODE_OF_ONE = b.agg("mode", b.FIRMWARE, where=b.fn("eq", b.DEVICE, b.lit("b")))
+"""Of one key: between keys that report at one time their hashes decide, of which the oracle knows nothing."""
+
 MANY = {
     "temp": b.agg("mean", b.TEMP),
     "devices": b.agg("count_distinct", b.DEVICE),
@@ -37,7 +40,7 @@ ACROSS_GRAPHS: dict[str, b.Json] = {
         fill("linear", "temp", by=["status", "ok"]),
     ),
     "filled_across_keys": b.graph(
-        across("1h", ["status"], empty=True, n=b.agg("max", b.N), text=b.agg("mode", b.FIRMWARE), **MANY),
+        across("1h", ["status"], empty=True, n=b.agg("max", b.N), text=MODE_OF_ONE, **MANY),
         fill("last", "n", "text", by=["status"]),
         b.group(b.BY_STATUS, n=b.agg("max", b.col("n")), texts=b.agg("count_distinct", b.col("text"))),
     ),
