@@ -29,7 +29,8 @@ def mode(value: Operand, *, where: Operand | None = None) -> Agg:
     """The most frequent value; null over no values.
 
     Of several the one that was reported first by time, then by the hash of the key; of those that a key reported first
-    at one time, and in a table, whose rows have no time, the least. Its memory grows with the number of distinct values.
+    at one time, and in a table, whose rows have no time, the least. Its memory grows with the number of distinct
+    values.
     """
     return _agg("mode", value, where=where)
 
