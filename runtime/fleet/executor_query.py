@@ -50,7 +50,7 @@ def answered_by(
     total = sum(f.bytes for f in prepared.files)
     bar = progress.start(f"query {prepared.names}", total, "bytes")
     coordinator = Coordinator(tasks, time.monotonic(), RULES, _PACE, allow_partial=allow_partial)
-    replies: queue.SimpleQueue[tuple[int, Future[bytes]]] = queue.SimpleQueue()
+    replies: queue.Queue[tuple[int, Future[bytes]]] = queue.Queue()
     under_way: dict[int, tuple[Task, Future[bytes]]] = {}
     failed: dict[str, DataflowError] = {}
     cause: BaseException | None = None

@@ -134,7 +134,8 @@ def answers(
     invoke = fleet.relay if count and fleet.relay is not None else fleet.invoke
     digests, dialect = (extra or {}).get("digests"), _Dialect()
     extra = relay_fields(fleet, count, allow_partial, stop, extra or {}) if count else extra
-    replies: queue.SimpleQueue[tuple[int, Outcome | BaseException]] = queue.SimpleQueue()
+    # Not a SimpleQueue: with a tiny timeout, its `get` may wait for ever (CPython 3.11 and 3.12).
+    replies: queue.Queue[tuple[int, Outcome | BaseException]] = queue.Queue()
 
     def asked(start: Start, version: int) -> Outcome:
         path = f"spill/{query}/{start.task.id}-{start.attempt}"

@@ -41,6 +41,8 @@ def violations(source: str, name: str) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "builtins":
             if node.attr in CALLS:
                 yield node.lineno, node.attr
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) == "queue.SimpleQueue":
+            yield node.lineno, "queue.SimpleQueue, which waits for ever at tiny timeouts before Python 3.13: use Queue"
         elif isinstance(node, ast.Call):
             if ast.unparse(node.func) == "np.unique" and not node.keywords:
                 yield node.lineno, "np.unique without options: use operators.distinct_values.distinct, which says why"
@@ -87,6 +89,7 @@ def test_nothing_that_executes_data(name: str) -> None:
         "import numpy as np\nnp.load('x', allow_pickle=flag)",
         "import importlib\nimportlib.import_module('pickle')",
         "np.unique(x)",
+        "import queue\nreplies: queue.SimpleQueue[int] = queue.SimpleQueue()",
     ],
 )
 def test_the_lint_sees(source: str) -> None:
