@@ -56,6 +56,8 @@ def attack(report: Report, budget: int, seed: int) -> None:
     with several, tempfile.TemporaryDirectory(prefix="antfold-payloads-") as name, Store(name, create=True) as store:
         _fill(store)
         right = [store.query(m, progress=False, workers=4).to_dict()["rows"] for m in METRICS]
+        for asked in (_fleet(_untouched()), _Inline(_untouched())):
+            assert right == [_rows(store, m, asked) for m in METRICS], "messages that nobody changed give other rows"
         spare = [_recorded(store, m, None) for m in METRICS], [_recorded(store, m, "1970-01-04") for m in METRICS]
         for number in range(budget):
             kind = KINDS[number % len(KINDS)]
@@ -63,12 +65,12 @@ def attack(report: Report, budget: int, seed: int) -> None:
             others = spare[1][which] if kind == "of another range" else spare[0][_PAIRED[which]]
             made = _Messages(kind, rng, others)
             by_fleet = rng.random() < 0.5
-            asked: Any = _fleet(made) if by_fleet else _Inline(made)
+            asked = _fleet(made) if by_fleet else _Inline(made)
             what = f"metric {which} by {'a fleet' if by_fleet else 'an executor'}: {kind}"
             report.count(kind)
             try:
                 with at_most(SECONDS):
-                    found = store.query(METRICS[which], executor=asked, workers=4, progress=False).to_dict()["rows"]
+                    found = _rows(store, METRICS[which], asked)
             except DataflowError:
                 continue
             except (Hangs, Exception) as error:
@@ -80,6 +82,10 @@ def attack(report: Report, budget: int, seed: int) -> None:
                     report.tried["forged and believed"] += 1
                 else:
                     report.failures.append(f"{what} ({made.said}): {right[which]} is right, {found} came")
+
+
+def _rows(store: Store, metric: Any, executor: Executor | Fleet) -> Any:
+    return store.query(metric, executor=executor, workers=4, progress=False).to_dict()["rows"]
 
 
 class _Messages:
@@ -120,6 +126,12 @@ class _Messages:
         return self.left == -1
 
 
+def _untouched() -> _Messages:
+    made = _Messages("", random.Random(0), [])
+    made.left = 1 << 30
+    return made
+
+
 class _Inline(Executor):
     """Runs what it is given at once, over messages that are changed."""
 
@@ -138,7 +150,7 @@ class _Inline(Executor):
 def _fleet(made: _Messages) -> Fleet:
     def invoke(payload: bytes) -> Reply:
         try:
-            answered = answer(json.loads(made.answered(payload)))
+            answered = answer(json.loads(made.sent(payload)))
         except Exception as error:  # as Lambda reports an uncaught error
             text = json.dumps({"errorType": type(error).__name__, "errorMessage": str(error)})
             return Reply(200, text.encode(), "Unhandled")
@@ -150,8 +162,7 @@ def _fleet(made: _Messages) -> Fleet:
 
 
 def _recorded(store: Store, metric: Any, until: str | None) -> list[bytes]:
-    made = _Messages("", random.Random(0), [])
-    made.left = 1 << 30
+    made = _untouched()
     store.query(metric, executor=_Inline(made), workers=4, progress=False, until=until)
     return made.seen
 
