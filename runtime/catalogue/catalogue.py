@@ -30,8 +30,8 @@ from runtime.errors import StoreError
 
 T = TypeVar("T")
 
-_RECENT = 50_000
-"""Files of the snapshots that are kept, of some 300 bytes each."""
+_RECENT = 20_000
+"""Files of the snapshots that are kept: some 1.5 kB each, once their entries were read."""
 
 
 class Catalogue(Protocol):

@@ -124,8 +124,8 @@ class ReadSteps:
             # Files that begin before the range may reach into it.
             days = max(asked - totals.reach, totals.first // DAY), days[1]
         sealed, whole = head is not None and head.sealed, since is None and until is None
-        name = (self.stream, last.seq, last.hash, asked, days, whole)
-        known = self.recent.get(name) if self.recent is not None and sealed else None
+        version, name = (last.seq, last.hash), (asked, days, whole)
+        known = self.recent.get(self.stream, version, name) if self.recent is not None and sealed else None
         if known is not None:
             return known
         schema = yield from self.steps.schema_at(last)
@@ -162,7 +162,7 @@ class ReadSteps:
             dismissed=totals.dismissed,
         )
         if self.recent is not None and sealed:
-            self.recent.put(name, found, len(files))
+            self.recent.put(self.stream, version, name, found, len(files))
         return found
 
     def as_of(self, found: DayFiles, mark: int) -> DayFiles:

@@ -22,18 +22,23 @@ DAY = 86_400_000_000
 START = 19_800
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12)), max_size=30))
-def test_the_newest_that_fit_are_kept(puts: list[tuple[int, int]]) -> None:
-    recent, order = Recent[tuple[int, int]](10), list[tuple[int, int]]()
-    for name, weight in puts:
-        recent.put(name, (name, weight), weight)
-        order = [(name, weight), *(pair for pair in order if pair[0] != name)]
-        kept: list[tuple[int, int]] = []
-        while order and sum(w for _, w in kept) + order[0][1] <= 10:
+PUTS = st.tuples(st.sampled_from("ab"), st.integers(0, 2), st.integers(0, 3), st.integers(0, 12))
+
+
+@given(st.lists(PUTS, max_size=30))
+def test_the_newest_that_fit_are_kept(puts: list[tuple[str, int, int, int]]) -> None:
+    """Of each subject only one version, the one that was put last."""
+    recent, order = Recent[tuple[str, int, int, int]](10), list[tuple[str, int, int, int]]()
+    for put in puts:
+        subject, version, name, weight = put
+        recent.put(subject, version, name, put, weight)
+        order = [put, *(o for o in order if o[:3] != put[:3] and (o[0] != subject or o[1] == version))]
+        kept: list[tuple[str, int, int, int]] = []
+        while order and sum(w for *_, w in kept) + order[0][3] <= 10:
             kept.append(order.pop(0))
         order = kept
-        assert [n for n in range(6) if recent.get(n) is not None] == sorted(n for n, _ in kept)
-        assert all(recent.get(n) == (n, w) for n, w in kept)
+        found = [recent.get(s, v, n) for s in "ab" for v in range(3) for n in range(4)]
+        assert [f for f in found if f is not None] == sorted(kept)
 
 
 def put(store: Store, day: int, salt: int) -> None:
