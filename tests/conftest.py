@@ -49,12 +49,12 @@ _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 os.environ["ANTFOLD_BACKGROUND"] = "0"
 
 settings.register_profile(
-    "ci", derandomize=True, max_examples=15, deadline=None, print_blob=True, suppress_health_check=_SLOW
+    "ci", derandomize=True, max_examples=30, deadline=None, print_blob=True, suppress_health_check=_SLOW
 )
 settings.register_profile(
     "fast", derandomize=True, max_examples=8, deadline=None, print_blob=True, suppress_health_check=_SLOW
 )
-settings.register_profile("dev", max_examples=20, deadline=None, print_blob=True, suppress_health_check=_SLOW)
+settings.register_profile("dev", max_examples=40, deadline=None, print_blob=True, suppress_health_check=_SLOW)
 settings.register_profile("nightly", max_examples=3000, deadline=None, print_blob=True, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 

@@ -68,12 +68,12 @@ def max(value: Operand, *, where: Operand | None = None) -> Agg:
 
 
 def first(value: Operand, *, where: Operand | None = None) -> Agg:
-    """The earliest non-null value; within one time and key, the first to arrive."""
+    """The earliest non-null value; within one time, by the hash of the key; within one key, the first to arrive."""
     return _agg("first", value, where=where)
 
 
 def last(value: Operand, *, where: Operand | None = None) -> Agg:
-    """The latest non-null value; within one time and key, the last to arrive."""
+    """The latest non-null value; within one time, by the hash of the key; within one key, the last to arrive."""
     return _agg("last", value, where=where)
 
 

@@ -37,7 +37,7 @@ KEYS = ["a", "b", "c", "ö"]
 POLICIES = st.sampled_from([(p, i) for p in ("keep", "exact", "latest") for i in (None, "n")])
 NEAR = st.sampled_from([0, 0, 0, 1, -1, GAP, HOUR, DAY // 2])
 LENGTHS = st.sampled_from([1, GAP, HOUR, DAY, 3 * DAY])
-WITHOUT_CLOCK = [name for name in CARRIED if "'time'" not in str(METRICS[name])]
+OF_CLOCK = frozenset(name for name in CARRIED if "'time'" in str(METRICS[name]))
 """The oracle evaluates ``time()`` at every quarter of an hour of an interval: for months of them it takes minutes."""
 
 
@@ -90,12 +90,13 @@ def test_the_oracle_agrees(data: st.DataObject) -> None:
         for _ in range(3):
             times = sorted({p[TIME] for p in arrived} | {BASE})
             since = data.draw(st.sampled_from(times)) + data.draw(NEAR)
-            names = CARRIED if BASE - times[0] < 10 * DAY else WITHOUT_CLOCK
-            asked.append((data.draw(st.sampled_from(names)), since, since + data.draw(LENGTHS)))
+            asked.append((data.draw(st.sampled_from(CARRIED)), since, since + data.draw(LENGTHS)))
 
         def check(arrived: list[Point]) -> None:
             for name, since, until in asked:
                 event(f"used: {both(store, name, since, until, data.draw(st.sampled_from([1, 2])))}")
+                if name in OF_CLOCK and BASE - min(p[TIME] for p in arrived) > 10 * DAY:
+                    continue
                 options: dict[str, Any] = {"key": KEY, "time": TIME, "types": TYPES, "duplicates": policy, "id": id}
                 graph = METRICS[name]
                 try:
