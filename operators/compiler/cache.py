@@ -137,6 +137,7 @@ def _reached(folder: Path) -> dict[str, str]:
     path = cache_folder() / f"reach-{state[:40]}.json"
     with contextlib.suppress(OSError):
         return dict(json.loads(sealed.read(path)))
+    _compile_beside()  # these sources are new here, and so are most loops
     found = {"": reach.digest_of(_COMPILER, ROOT), **reach.digests([folder], ROOT)}
     with contextlib.suppress(OSError):
         sealed.write(path, json.dumps(found).encode())
@@ -330,7 +331,7 @@ def compiled(
         if has_linker():
             _say_that_it_compiles()
             if library or _slow_one() is not None:
-                background.start()
+                _compile_beside()
             with contextlib.suppress(OSError), background.building(path, meanwhile=build_slow_one):
                 with contextlib.suppress(OSError):
                     return shared_object.Native(path, signature)  # made meanwhile by another process
@@ -354,6 +355,14 @@ def compiled(
             return jitted(make(), signature, keep)
         finally:
             numba.config.CACHE_DIR = before
+
+
+def _compile_beside() -> None:
+    """Start a process that compiles the library loops that are missing, if kernels are compiled to files here."""
+    from operators.compiler.link import has_linker
+
+    if mode() == "native" and has_linker():
+        background.start()
 
 
 _said = False

@@ -34,10 +34,14 @@ def prebuild(folder: Path, target: Target, packages: Sequence[str] = ("operators
     return sorted(made)
 
 
-def compile_missing(packages: Sequence[str] = ("operators", "runtime")) -> None:
-    """Compile the loops of ``packages`` that are not in the user's cache, those first that take longest."""
+def compile_missing(modules: Sequence[str] = (), packages: Sequence[str] = ("operators", "runtime")) -> None:
+    """Compile the loops of ``packages`` that are not in the user's cache: those first that take longest, then those of
+    the named ``modules``, the last ones first, which are nearest to what is being done."""
+    import numba  # noqa: F401 (meanwhile the process that started this one reads the sources, for both)
+
+    place = {name: number for number, name in enumerate(modules, 1)}
     missing = [loop for loop in _loops(packages) if not cache.is_kept(loop.name, loop.digest)]
-    for loop in sorted(missing, key=lambda loop: not loop.slow):
+    for loop in sorted(missing, key=lambda loop: (not loop.slow, -place.get(loop.plain.__module__, 0))):
         with contextlib.suppress(Exception):  # the process that needs the loop shows the error
             _ = loop.compiled
 

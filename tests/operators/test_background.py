@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from operators.compiler import background, cache
+from operators.compiler import background, cache, library
 from operators.compiler.loops import Loop
 
 
@@ -118,3 +118,31 @@ def test_files_of_the_current_folder_are_not_run(tmp_path: Path, monkeypatch: py
     (process,) = background._running
     assert process.wait(60) == 0
     assert Path(found.read_text()) == Path(background.__file__).parents[1] / "__init__.py"
+
+
+def test_loops_of_imported_modules_come_before_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(cache, "is_kept", lambda name, digest: False)
+    monkeypatch.setattr(Loop, "compiled", property(lambda loop: compiled.append(loop.plain.__module__)))
+    named = ["operators.kernels.hash_tables", "runtime.pointfile.hashing"]
+    library.compile_missing(named)
+    slow = [loop.plain.__module__ for loop in library.slow_loops()]
+    assert sorted(compiled[: len(slow)]) == sorted(slow) != []
+    places = [named.index(module) if module in named else -1 for module in compiled[len(slow) :]]
+    assert places == sorted(places, reverse=True)
+    assert set(places) == {1, 0, -1}
+
+
+def test_new_sources_start_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[bool] = []
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(background, "start", lambda: started.append(True))
+    for _ in range(2):  # the second time they are known
+        cache._reached.cache_clear()
+        cache.reached(cache.OPERATORS)
+        assert started == [True]
+    monkeypatch.setenv(cache.MODE_VARIABLE, "numba")
+    (tmp_path / "kernels").rename(tmp_path / "before")
+    cache._reached.cache_clear()
+    cache.reached(cache.OPERATORS)
+    assert started == [True]
