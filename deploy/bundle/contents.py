@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGES = ("dataflow", "operators", "runtime", "deploy")
 
-WHEELS = ("google-re2", "numpy", "orjson", "tzdata", "zstandard")
+WHEELS = ("google-re2", "isal", "numpy", "orjson", "tzdata", "zstandard")
 """Bundled in the versions installed here. Lambda has boto3; numba is only needed to compile."""
 
 # Of ours: what only a person runs.
@@ -21,7 +21,7 @@ _OURS_LEFT_OUT = re.compile(
 _WHEELS_LEFT_OUT = re.compile(
     r"/(tests|include|_pyinstaller|f2py|testing|doc|_examples)/|^numpy/(random|fft|polynomial|conftest)"
     r"|\.(pyi|pxd|pyx|h|c|a|typed|ini|build)$|_tests\.[^/]*\.so$|/_simd\.[^/]*\.so$"
-    r"|^zstandard/backend_cffi"  # but not _cffi: our loops call its functions
+    r"|^isal/isa-l/(?!LICENSE)|^zstandard/backend_cffi"  # but not _cffi: our loops call its functions
     r"|\.dist-info/(?!METADATA$|licenses?/|LICENSE)"
 )
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import zlib
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import zstandard
+from isal import isal_zlib
 
 from runtime.ingest.inputs.byte_stream import CHUNK
+
+DeflateError = cast(type[Exception], isal_zlib.error)
+"""Damaged deflate data (the library's types say that it is an instance)."""
 
 _READ = 1 << 20
 _STEP = 1 << 16
@@ -51,7 +54,7 @@ class Deflated:
     """Deflate data: a gzip member or, with ``wbits`` -15, without header and checksum."""
 
     def __init__(self, wbits: int = 31) -> None:
-        self._z = zlib.decompressobj(wbits=wbits)
+        self._z = isal_zlib.decompressobj(wbits=wbits)  # four times as fast as zlib
         self._full = False
 
     def feed(self, data: bytes) -> bytes:
@@ -67,7 +70,7 @@ class Deflated:
 
     @property
     def hungry(self) -> bool:
-        """See Unit; when the output was cut, zlib may hold more of it without any input left."""
+        """See Unit; when the output was cut, there may be more of it without any input left."""
         return not self._full
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import lzma
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ import zstandard
 
 from runtime.errors import IngestError
 from runtime.ingest.inputs.byte_stream import Hashed
-from runtime.ingest.inputs.packed.packed_units import Deflated, Unit, Zstd, bzip2_unit, xz_unit
+from runtime.ingest.inputs.packed.packed_units import Deflated, DeflateError, Unit, Zstd, bzip2_unit, xz_unit
 
 _AGAIN = "Fetch it again; nothing of it was ingested."
 
@@ -113,7 +112,7 @@ def unpacked(data: bytes, source: Hashed, name: str, packing: Packing, single: b
                     )
             try:
                 out = z.feed(data)
-            except (zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, ValueError, EOFError) as error:
+            except (DeflateError, zstandard.ZstdError, lzma.LZMAError, OSError, ValueError, EOFError) as error:
                 raise _damage(name, what, source.bytes - len(data), error) from error
             data = z.waiting
             if out:
