@@ -159,8 +159,10 @@ class KinesisFeed:
                 return None
             return {LEFT: True} if shard.is_closed else {AT: state.now}
 
-        self._starts = self._begun.with_new(listed, self._shards, first)
-        self._follow(self._starts)
+        # One that is followed from here on may have ended before, by what is committed of it: then others can begin.
+        while (found := self._begun.with_new(listed, self._shards, first)) != self._starts:
+            self._starts = found
+            self._follow(found)
         self._shards = {id: shard for id, shard in self._shards.items() if id in self._starts}
         self._looked = self._clock()
 

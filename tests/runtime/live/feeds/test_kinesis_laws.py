@@ -195,6 +195,8 @@ SCENARIOS = [
     [("put", 0), ("look", 0), ("other", 0), ("put", 0), ("other", 0), ("put", 0), ("look", 1), ("put", 0), ("look", 1)],
     [("put", 4), ("look", 0), ("put", 4), ("killed", 2)],
     [*[("put", 4)] * 7, ("split", 0), ("put", 1), ("look", 0)],
+    # A shard without records has ended, which is all that is committed: another process begins those that follow it.
+    [("split", 0), ("put", 1), ("look", 0)],
 ]  # fmt: skip
 """Each step of a process is its last once; and what only the order of some events shows."""
 
