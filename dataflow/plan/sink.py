@@ -257,6 +257,12 @@ def columns_in(held: Iterable[tuple[str, Typed]]) -> tuple[str, ...]:
     return tuple(sorted({str(n.option("name")) for _, t in held for n in t.walk() if n.fn in _COLUMNS}))
 
 
+def by_name(columns: NamedTyped) -> NamedTyped:
+    """The columns in the order in which a kernel writes them: not that of the stream's columns, which is the order of
+    their first values, so one kernel serves all streams with these columns."""
+    return tuple(sorted(columns, key=lambda column: column[0]))
+
+
 def with_held(what: str, held: NamedTyped) -> str:
     """A description with the held columns."""
     return f"{what}, held columns: {', '.join(n for n, _ in held) or 'none'}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.writer import I8, U1, SourceWriter, value_array
-from dataflow.plan.sink import NamedTyped, Sink
+from dataflow.plan.sink import NamedTyped, Sink, by_name
 from dataflow.sinks.passed_rows import RunsEmitter
 from dataflow.typed.nodes import Typed
 
@@ -33,11 +33,12 @@ class AheadEmitter(RunsEmitter):
     def __init__(self, w: SourceWriter, sink: Ahead) -> None:
         super().__init__(w)
         self.sink = sink
+        self.columns = by_name(sink.columns)
         self.at_end = self.most = max(v.rows for v in sink.later)
         w.arg("z_seen", I8, "slot", "z_seen")
         w.arg("z_time", I8, "slot", "z_time", self.most)
         self.written = [
-            *((f"c{j}", name, e) for j, (name, e) in enumerate(sink.columns)),
+            *((f"c{j}", name, e) for j, (name, e) in enumerate(self.columns)),
             *((f"n{j}", v.name, v.of) for j, v in enumerate(sink.later)),
         ]
         for own, name, e in self.written:
@@ -75,7 +76,7 @@ class AheadEmitter(RunsEmitter):
         with w.block(f"if seen >= {self.most}:"):
             self._write()
         w.put("z_time[place] = t")
-        for j, (_, e) in enumerate(self.sink.columns):
+        for j, (_, e) in enumerate(self.columns):
             v, k = x.emit(e)
             w.put(f"z_c{j}_v[place] = {v}\nz_c{j}_k[place] = {k}")
         for j in range(len(self.sink.later)):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import I8, OUT_ROWS, OUT_RUNS, U1, SourceWriter, value_array
-from dataflow.plan.sink import NamedTyped, Sink
+from dataflow.plan.sink import NamedTyped, Sink, by_name
 from dataflow.typed.nodes import Typed
 
 
@@ -44,7 +44,7 @@ class RunsEmitter(SinkEmitter):
         """The row's time and these columns, as output row ``on``."""
         w = self.w
         w.put("o_time[on] = t")
-        for j, (name, e) in enumerate(columns):
+        for j, (name, e) in enumerate(by_name(columns)):
             v, k = x.emit(e)
             w.arg(f"oc{j}_v", value_array(e.type), "out", name)
             w.arg(f"oc{j}_k", U1, "out_valid", name)

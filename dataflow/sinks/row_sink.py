@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import OUT_ROWS, SourceWriter, value_array
-from dataflow.plan.sink import Memory, NamedTyped, Sink
+from dataflow.plan.sink import Memory, NamedTyped, Sink, by_name
 from dataflow.typed.nodes import Typed
 
 
@@ -27,7 +27,7 @@ class RowsEmitter(SinkEmitter):
         if self.sink.in_range:
             w.put("if t >= since:")
             w.depth += 1
-        for j, (name, e) in enumerate(self.sink.columns):
+        for j, (name, e) in enumerate(by_name(self.sink.columns)):
             v, k = x.emit(e)
             out = w.arg(f"o{j}_v", value_array(e.type), "out", name)
             ok = w.arg(f"o{j}_k", "u1[::1]", "out_valid", name)
