@@ -144,9 +144,9 @@ def ingest(
     if len(failed) == 1 and len(found) == 1:
         raise failed[0]
     if failed:
-        raise SourcesFailed(
-            f"{len(failed)} of {len(found)} inputs were not ingested (the others were): {failed[0]}", report
-        )
+        some = f"{len(failed)} of {len(found)} inputs were not ingested (the others were)"
+        what = some if len(failed) < len(found) else f"none of the {len(found)} inputs was ingested"
+        raise SourcesFailed(f"{what}: {failed[0]}", report)
     return report
 
 

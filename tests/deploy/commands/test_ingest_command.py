@@ -31,3 +31,8 @@ def test_the_report_is_printed_even_if_one_of_the_files_cannot_be_taken(
     assert "readme.txt: failed: " in said.out
     assert "none.csv: failed: " in said.out
     assert "2 of 3 inputs were not ingested (the others were): " in said.err
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text("x,y\n1,2\n")
+    arguments[2:3] = [str(tmp_path / "one.csv"), str(tmp_path / "two.csv")]
+    assert main(["ingest", *arguments]) == 1
+    assert "none of the 2 inputs was ingested: " in capsys.readouterr().err
