@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _LONGEST = 100
 _MOST = 20_000
@@ -48,9 +48,13 @@ def listed(known: Iterable[object], most: int = 20) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
-def no_attribute(owner: str, name: str, known: Iterable[str]) -> AttributeError:
-    """The error for an attribute that ``owner`` (as named in messages) does not have, with a suggestion."""
+def no_attribute(
+    owner: str, name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None
+) -> AttributeError:
+    """The error for an attribute that ``owner`` (as named in messages) does not have, with a suggestion; ``elsewhere``:
+    what to do about names of other libraries."""
     public = sorted(n for n in known if not n.startswith("_"))
-    hint = "" if name.startswith("_") else meant(name, public).strip()
+    written = (elsewhere or {}).get(name)
+    hint = written or ("" if name.startswith("_") else meant(name, public).strip())
     # obj=None, so that Python does not add a suggestion of its own.
     return AttributeError(f"{owner} has no {name!r}" + (f"; {hint}" if hint else ""), name=name, obj=None)

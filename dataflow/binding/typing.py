@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -178,7 +179,10 @@ class Expressions:
             raise self.fail(f"{e.fn} cannot take {result}")
         ordered_text = e.fn in ("lt", "le", "gt", "ge", "between") and Type.STRING in {a.type for a in args}
         if ordered_text and (args[0].type is not Type.STRING or any(a.fn != "lit" for a in args[1:])):
-            raise self.fail(f"{e.fn} compares a string column only with string constants")
+            raise self.fail(
+                f"{e.fn} compares a string column only with string constants: texts of different columns have no "
+                "order, but == and != compare them"
+            )
         if "zone" in spec.options:
             check_zone(str(e.option("zone")), self.where)
         if e.fn in STATEFUL:
@@ -287,8 +291,10 @@ class Expressions:
         try:
             return self.known(moment(text))
         except ValueError:
+            by_calendar = re.fullmatch(r"[-+]?[0-9]+(mo|y)", text)
+            hint = " (a number of months or years is not of one length: add days)" if by_calendar else ""
             raise self.fail(
-                f"{text!r} is not a time; write for example '2024-03-01' or '2024-03-01T12:00:00Z'"
+                f"{text!r} is not a time; write for example '2024-03-01' or '2024-03-01T12:00:00Z'{hint}"
             ) from None
 
     def membership(self, e: Expr, value: Typed) -> Typed:

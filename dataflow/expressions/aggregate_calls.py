@@ -12,10 +12,12 @@ from dataflow.expressions.node import CALL_TEXTS, Node, is_usual, operand, optio
 from dataflow.expressions.over_calls import Columns, Descending, columns_of, ordered, over_options
 from dataflow.expressions.whole_options import whole_option
 from dataflow.times.durations import parse_duration, parse_every
+from dataflow.values import elsewhere
 from dataflow.values.mistaken import shown, without_call
 from dataflow.values.settings import Setting, setting_name
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
+from operators.nearest import no_attribute
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,8 +80,10 @@ class Agg:
     if not TYPE_CHECKING:  # for type checkers these are errors already
 
         def __getattr__(self, name: str) -> NoReturn:
-            hint = f"; name it in agg(...): agg(n={self!r})" if name in ("alias", "name") else ""
-            raise AttributeError(f"an aggregate has no {name!r}{hint}", name=name, obj=None)
+            if name in ("alias", "name"):
+                hint = f"name it in agg(...): agg(n={self!r})"
+                raise AttributeError(f"an aggregate has no {name!r}; {hint}", name=name, obj=None)
+            raise no_attribute("an aggregate", name, dir(type(self)), elsewhere.AGGREGATE)
 
         def _computed(self, *_: object) -> NoReturn:
             raise DataflowError(

@@ -18,6 +18,7 @@ from dataflow.expressions.methods.text_methods import TextMethods
 from dataflow.expressions.methods.time_methods import TimeMethods
 from dataflow.expressions.node import operand
 from dataflow.times.durations import parse_duration
+from dataflow.values import elsewhere
 from dataflow.values.constants import Literal, constant, plain
 from dataflow.values.mistaken import listed_values, shown, without_call
 from dataflow.values.settings import Setting, checked_setting, setting_name
@@ -51,7 +52,7 @@ class Expr(NumberMethods, RealMethods, TextMethods, TimeMethods, LookingMethods,
     if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
 
         def __getattr__(self, name: str) -> NoReturn:
-            raise no_attribute("an expression", name, dir(type(self)))
+            raise no_attribute("an expression", name, dir(type(self)), elsewhere.EXPRESSION)
 
     def __iter__(self) -> NoReturn:
         raise DataflowError("an expression cannot be iterated over; use is_in([...]) instead of in")

@@ -113,7 +113,10 @@ def in_order(
 ) -> dict[str, object]:
     """The options of function ``of``, which needs an order."""
     if order is None:
-        raise DataflowError(f"{of} needs order=, the columns that order the rows of a finished table")
+        raise DataflowError(
+            f"{of} needs order=, the columns that order the rows of a finished table (so do per= and descending=); "
+            "the rows of a key are in the order of time, and within= begins anew"
+        )
     return dict(over_options(of, **{**ordered(per, order, descending, of, kind), "n": n}))
 
 

@@ -39,6 +39,7 @@ from dataflow.steps.keyed.sequence import USUAL_SEQUENCE
 from dataflow.steps.keyed.subpaths import USUAL_PATH
 from dataflow.steps.keyed.windows import buckets_of
 from dataflow.times.durations import parse_duration, placed_every
+from dataflow.values import elsewhere
 from dataflow.values.mistaken import not_aggregate, shown, text_of, without_call
 from dataflow.values.settings import Setting
 from operators.aggregates import SIGNATURES
@@ -46,12 +47,6 @@ from operators.errors import DataflowError
 from operators.nearest import no_attribute
 
 Length = str | timedelta
-
-_ELSEWHERE = {
-    "head": ".limit(n)", "order_by": ".sort(...)", "where": ".filter(...)",
-    "with_empty_buckets": "it between group_by(...) and agg(...): .group_by(...).with_empty_buckets().agg(...)",
-}  # fmt: skip
-"""What to write for methods of other libraries, or of groupings, that a stream does not have."""
 
 
 def _aggs(aggs: dict[str, Agg], where: str) -> NamedAggs:
@@ -91,9 +86,7 @@ class Stream(Sequences, Funnels, FinishedTables, FilledSeries, StreamJoins):
             if name in SIGNATURES:
                 write = f"on a stream write .agg(...), like .agg(n=df.{name}(...))"
                 raise AttributeError(write, name=name, obj=None)
-            if name in _ELSEWHERE:
-                raise AttributeError(f"a stream has no {name!r}; write {_ELSEWHERE[name]}", name=name, obj=None)
-            raise no_attribute("a stream", name, dir(type(self)))
+            raise no_attribute("a stream", name, dir(type(self)), elsewhere.STREAM)
 
     def filter(self, where: Operand) -> Stream:
         """Keep the rows where the condition is true (not those where it is null)."""
@@ -312,7 +305,7 @@ class Grouped:
             if name in SIGNATURES:
                 write = f"after group_by write .agg(...), like .agg(n=df.{name}(...))"
                 raise AttributeError(write, name=name, obj=None)
-            raise no_attribute("group_by(...)", name, dir(type(self)))
+            raise no_attribute("group_by(...)", name, dir(type(self)), elsewhere.GROUPS)
 
     def agg(self, *unnamed: object, **aggs: Agg) -> Stream:
         """One row per group: the group columns and the named aggregates."""

@@ -124,7 +124,10 @@ class _Parser:
         if found is None:
             rest = self._text[self._at :].lstrip()
             self._start = len(self._text) - len(rest)
-            hint = "; repetitions are {n}, {n,} or {n,m}" if rest[0] == "{" else ""
+            hint = {
+                "{": "; repetitions are {n}, {n,} or {n,m}",
+                "[": "; for rows of which a condition does not hold give it a name of its own, as in N=~(...)",
+            }.get(rest[0], "")
             raise self._fail(f"{rest[0]!r} has no meaning here{hint}")
         self._at = found.end()
         self._start = found.end() - len(found.group().lstrip())

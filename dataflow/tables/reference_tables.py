@@ -266,7 +266,8 @@ def indexed(
     """
     kind, cells = table.column(key, where)
     if kind not in (Type.STRING, Type.INT):
-        raise DataflowError(f"{where}: the key {key!r} of a reference table is a string or int64, got {kind}")
+        hint = "; a number of days or months is one, and valid_from= is a time" if kind is Type.TIME else ""
+        raise DataflowError(f"{where}: the key {key!r} of a reference table is a string or int64, got {kind}{hint}")
     if None in cells:
         raise DataflowError(f"{where}: the key {key!r} is null in row {cells.index(None) + 1} of the reference table")
     if valid_from is not None and valid_from == valid_to:

@@ -56,7 +56,8 @@ def parse_duration(value: str | timedelta, where: str, least: int = 1) -> int:
         micros = sum(int(n) * _UNITS[u] for n, u in _PART.findall(value))
     else:
         given = without_call(value) or (
-            f"{shown(value)} is not a duration; {_meant(value)} e.g. '90s', '5m', '1h30m', '7d' (units us ms s m h d w)"
+            f"{shown(value)} is not a duration; {_positive(value) or _meant(value)} e.g. '90s', '5m', '1h30m', '7d' "
+            "(units us ms s m h d w)"
         )
         raise DataflowError(f"{where}: {given}")
     if not least <= micros <= _LIMIT:
@@ -87,6 +88,12 @@ def as_text(value: object) -> object:
         return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).isoformat()
     except OverflowError:
         raise ValueError(value) from None
+
+
+def _positive(value: object) -> str:
+    """What to do about a sign in front of a duration; empty if it has none."""
+    is_signed = isinstance(value, str) and value[:1] in ("-", "+") and is_duration(value[1:])
+    return f"leave the sign out: '{str(value)[1:]}'. Write" if is_signed else ""
 
 
 def _meant(value: object) -> str:

@@ -108,5 +108,7 @@ class TextMethods(Methods):
 def _type(name: str, where: str) -> str:
     if not isinstance(name, str) or name not in CASTS:
         hint = "; write decimal(places)" if isinstance(name, str) and name.startswith("decimal") else ""
+        if name in ("string", "str", "text", "varchar"):
+            hint = "; numbers do not become texts: group_by takes several columns, of any types"
         raise DataflowError(f"{where} takes a type, one of {', '.join(CASTS)}, got {shown(name)}{hint}")
     return str(name)

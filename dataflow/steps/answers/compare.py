@@ -26,6 +26,7 @@ from dataflow.tables.answer_tables import AnswerTable, answer_in
 from dataflow.times.durations import parse_duration, written_duration
 from dataflow.typed.clock import CLOCK_PARTS, asks_clock
 from dataflow.values.settings import Setting
+from operators.errors import DataflowError
 from operators.types import Type
 
 _OWN_TIMES = ("start", "end", "cohort", "entry")
@@ -41,6 +42,11 @@ def _shift_in(reader: Reader, value: Any, where: str) -> int:
 def shift_of(value: object, where: str = "compare(shift)") -> int:
     """Microseconds of a length of time with a sign (``"-7d"``); DataflowError for anything else."""
     sign: int = 1
+    if isinstance(value, str) and value.endswith(("mo", "y")) and value.strip("+-moy").isdecimal():
+        raise DataflowError(
+            f"{where}: {value!r} is not of one length; shift by days ('-364d'), or take the value of an earlier "
+            "bucket: group_by(month=df.time().truncate('1mo')), then df.col('n').previous(1, order='month')"
+        )
     if isinstance(value, str):
         sign, value = (-1 if value.startswith("-") else 1), value.removeprefix("-").removeprefix("+")
     elif isinstance(value, timedelta) and value < timedelta(0):
