@@ -55,7 +55,8 @@ class FilledSeries(Chain):
         if fill not in METHODS:
             raise DataflowError(f"window(fill) is 'linear', 'last' or a value, like df.lit({fill!r}); got {fill!r}")
         if fill == "last" and by is None:
-            return self._computed(names, [col(name).last() for name in names])
+            # Not last() alone: of a window that `since` cuts it has the value of the whole window.
+            return self._computed(names, [col(name).fill_null(col(name).last()) for name in names])
         return self.fill(*names, method="last" if fill == "last" else "linear", by=by)
 
     def _computed(self, names: Sequence[str], new: Sequence[Expr]) -> Self:

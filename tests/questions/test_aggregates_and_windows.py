@@ -112,6 +112,21 @@ def test_a_line_begins_before_the_range(tmp_path: Path) -> None:
     assert last["v"] == [20, 30, 30, 10, 10]
 
 
+@pytest.mark.parametrize("fill", [0.0, "last", "linear"])
+def test_a_window_that_is_cut_keeps_its_value(tmp_path: Path, fill: Any) -> None:
+    """The window from 0 to 10 is cut at 5: what the range has of it is not null, so it is not filled."""
+    store = stored(tmp_path, by_minute(a={2: 20.0, 7: 1.0, 22: 40.0}))
+    metric, cut, end = P.window("10m", fill=fill, v=df.sum("v")).select("v"), BASE + 5 * MINUTE, BASE + 30 * MINUTE
+    found = asked(store, metric, since=cut, until=end)["v"]
+    assert (found[0], found[2]) == (1.0, 40.0)
+    days = P.window("1d", fill=fill, v=df.sum("v")).select("v")
+    parts = [asked(store, days, since=a, until=b)["v"] for a, b in ((BASE, cut), (cut, end))]
+    assert [sum(v) for v in parts] == [20.0, 41.0]
+    # Windows of which the range has nothing are filled with what came before, as in the whole range.
+    whole = asked(store, metric, since=BASE, until=end)["v"]
+    assert found[1] == whole[1] == {0.0: 0.0, "last": 21.0, "linear": 30.5}[fill]
+
+
 @pytest.fixture
 def alarms(tmp_path: Path) -> Store:
     """20 alarms of 4 tags of one site, 40 s apart."""

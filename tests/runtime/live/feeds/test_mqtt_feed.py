@@ -334,7 +334,7 @@ def history(folder: Path, events: list[str], duplicates: str) -> tuple[list[int]
                     lost += 1
                 watching.feed.close()
                 watching = Watching(store, folder / "f", broker, **options)
-        for _ in range(3):
+        for _ in range(3 + count // 3):  # a session has three messages at a time
             watching.look()
         assert all(not session.waiting for session in broker.sessions.values())
         return numbers_in(store), count, lost
