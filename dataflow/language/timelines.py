@@ -15,6 +15,7 @@ from dataflow.steps import (
     Heartbeat,
     Join,
     JoinMetric,
+    JoinPeriods,
     KeyBy,
     SideBySide,
     Source,
@@ -70,13 +71,15 @@ class Chain:
 
         ``table`` may be another metric: its answer over the same range and parameters is the table. Then ``on`` may be
         several columns, ``["site", "day"]``; a null equals nothing. Columns of the answer that rows have already are an
-        error, unless there is a ``suffix`` for them, and so are two rows of it with the same values in ``on``.
+        error, unless there is a ``suffix`` for them, and so are two rows of it with the same values in ``on``. With
+        ``valid_from`` or ``valid_to`` its rows are periods, as of a reference table: ``on`` is one column then, and a
+        ``duration`` of the answer is left out. Rows before the range, at which later steps may look back, find none.
         """
         if how not in ("left", "inner"):
             raise DataflowError(f"join: how is 'left' or 'inner', got {shown(how)}")
         if isinstance(table, Chain):
             if valid_from is not None or valid_to is not None:
-                raise DataflowError("join: valid_from and valid_to are for reference tables, not for metrics")
+                return self._then(_periods_of(table, on, key, how, valid_from, valid_to, suffix))
             return self._then(JoinMetric(metric_steps("join", table), _compared(on, key), how, _suffix("join", suffix)))
         if suffix is not None:
             raise DataflowError("join: suffix is for metrics; rename the column of a reference table")
@@ -264,6 +267,32 @@ def join(first: C, *others: Chain, on: str | Sequence[str], how: str = "full", s
     for other in others:
         out = out._then(SideBySide(metric_steps("df.join", other), tuple(listed), how, _suffix("df.join", suffix)))
     return out
+
+
+def _periods_of(
+    metric: Chain,
+    on: str | Expr | Sequence[str | Expr],
+    key: str | Sequence[str] | None,
+    how: str,
+    valid_from: str | None,
+    valid_to: str | None,
+    suffix: str | None,
+) -> JoinPeriods:
+    """The step that joins the answer of ``metric`` by its periods."""
+    if suffix is not None:
+        raise DataflowError(
+            "join: suffix is for metrics without valid_from and valid_to; rename the column in the metric"
+        )
+    if not isinstance(on, str | Expr) or not isinstance(key, str | None):
+        raise DataflowError(f"join: with valid_from or valid_to it is on one column, got on={shown(on)}")
+    for option, name in (("key", key), ("valid_from", valid_from), ("valid_to", valid_to)):
+        if name is not None:
+            text_of(name, f"join({option})")
+    if key is None:
+        if not isinstance(on, str):
+            raise DataflowError("join: name the answer's column that the expression is looked up in (key=)")
+        key = on
+    return JoinPeriods(metric_steps("join", metric), one_column(on, "join"), key, how, valid_from, valid_to)
 
 
 def _windows(

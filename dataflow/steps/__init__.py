@@ -2,6 +2,7 @@
 
 from dataflow.steps.answers.compare import Compare, ComparedAnswer
 from dataflow.steps.answers.join_answer import JoinAnswer, JoinMetric
+from dataflow.steps.answers.join_periods import JoinPeriods
 from dataflow.steps.answers.key_by import KeyBy
 from dataflow.steps.answers.side_by_side import BesideAnswer, SideBySide
 from dataflow.steps.concurrent import Concurrent
@@ -34,7 +35,7 @@ from dataflow.steps.windows_across import WindowAcross
 __all__ = [
     "Activity", "BesideAnswer", "Cohorts", "ColumnStep", "Compare", "ComparedAnswer", "Concurrent", "Dedupe",
     "During", "Fill", "Filter", "Funnel", "FunnelTable", "GroupBy", "Heartbeat", "Held", "Join", "JoinAnswer",
-    "JoinAsof", "JoinMetric", "KeyBy", "Limit", "Match", "Pivot", "Select", "Sessionize", "SideBySide", "Sort",
-    "Source", "StateDuration", "Streams", "Subpaths", "Timeline", "Top", "Track", "Transitions", "Union",
-    "ValueSequence", "Window", "WindowAcross", "WithColumns",
+    "JoinAsof", "JoinMetric", "JoinPeriods", "KeyBy", "Limit", "Match", "Pivot", "Select", "Sessionize",
+    "SideBySide", "Sort", "Source", "StateDuration", "Streams", "Subpaths", "Timeline", "Top", "Track",
+    "Transitions", "Union", "ValueSequence", "Window", "WindowAcross", "WithColumns",
 ]  # fmt: skip

@@ -82,7 +82,8 @@ class JoinAsof(Step, op="join_asof"):
         if self.on is not None and self.on != mine.key:
             raise b.fail(
                 f"it joins by the key, which is {mine.key!r}; to join by {self.on!r}, ingest both streams with that "
-                "key, or join an answer: .join(metric, on=...)"
+                "key, or join what was so at each time: .join(df.stream(...).state_duration('x'), "
+                f"on={self.on!r}, valid_from='start', valid_to='end')"
             )
         number = next(b.sites)
         values = other.columns()

@@ -15,6 +15,11 @@ def _join(metric: list[b.Json], on: list[b.Json], how: str = "left", **options: 
     return {"op": "join_metric", "metric": [_STREAM, *metric], "on": on, "how": how, **options}
 
 
+def _periods(metric: list[b.Json], on: b.Json, key: str, how: str = "left", **bounds: str | None) -> b.Json:
+    limits = {n: v for n, v in {"valid_from": "start", "valid_to": "end", **bounds}.items() if v is not None}
+    return {"op": "join_periods", "metric": [_STREAM, *metric], "on": on, "key": key, "how": how, **limits}
+
+
 def _beside(metric: list[b.Json], *on: str, how: str = "full", **options: str) -> b.Json:
     return {"op": "side_by_side", "metric": [_STREAM, *metric], "on": list(on), "how": how, **options}
 
@@ -38,6 +43,22 @@ ANSWER_GRAPHS: dict[str, b.Json] = {
         b.states(b.STATUS),
         _join([_BY_STATUS], b.BY_STATUS),
         b.group(b.named(most=b.col("most")), time=b.agg("duration"), device=b.agg("count_distinct", b.DEVICE)),
+    ),
+    "points_in_periods": b.graph(
+        _periods([b.states(b.STATUS, "was")], b.DEVICE, "device"),
+        b.group(b.named(was=b.col("was"), status=b.STATUS), rows=b.ROWS),
+    ),
+    "periods_of_another_column": b.graph(
+        _periods(
+            [b.group(b.named(status=b.STATUS), first=b.agg("min", b.fn("time")), most=b.agg("max", b.N))],
+            b.STATUS, "status", how="inner", valid_from="first", valid_to=None,
+        ),
+        b.group(b.BY_DEVICE, most=b.agg("sum", b.col("most")), rows=b.ROWS),
+    ),
+    "intervals_in_periods": b.graph(
+        b.states(b.OK),
+        _periods([b.states(b.STATUS, "was")], b.DEVICE, "device"),
+        b.group(b.named(was=b.col("was")), time=b.agg("duration"), pieces=b.agg("count")),
     ),
     "answers_side_by_side": b.graph(*_UP_TIME, _beside(_PIECES, "device")),
     "answers_of_one": b.graph(*_UP_TIME, _beside(_PIECES, "device", how="left")),

@@ -52,6 +52,68 @@ def test_of_equal_times_the_last_by_commit_as_it_is(store: Store) -> None:
     assert store.query(reports, progress=False)["price"] == [11]
 
 
+def test_the_price_in_force_of_an_item_of_the_order(store: Store) -> None:
+    """Prices are a stream by item, orders by customer: the price of the item when it was ordered."""
+    prices = [("pen", 0, 10), ("ink", 0, 7), ("pen", 4 * HOUR, 11), ("ink", 6 * HOUR, None), ("ink", 8 * HOUR, 8)]
+    ingest(store, "prices", prices, "price")
+    orders = [("x", HOUR, "pen", 2), ("y", 4 * HOUR, "pen", 1), ("x", 7 * HOUR, "ink", 1), ("z", 5 * HOUR, None, 1),
+              ("z", 9 * HOUR, "ink", 3), ("z", 9 * HOUR, "cap", 3)]  # fmt: skip
+    ingest(store, "orders", orders, "item", "n")
+    of = df.stream("prices").state_duration("price")
+    joined = df.stream("orders").join(of, on="item", key="key", valid_from="start", valid_to="end")
+    found = store.query(joined, progress=False)
+    rows = zip(*(found[name] for name in ("key", "item", "n", "price")), strict=True)
+    assert sorted(rows, key=str) == [
+        ("x", "ink", 1, 7),
+        ("x", "pen", 2, 10),
+        ("y", "pen", 1, 11),
+        ("z", "cap", 3, None),
+        ("z", "ink", 3, 8),
+        ("z", None, 1, None),
+    ]
+    late = store.query(joined.agg(paid=df.sum(df.col("n") * df.col("price"))), since=START + 5 * HOUR, progress=False)
+    assert list(late) == [(7 + 24,)]  # a price from before the range is in force
+
+
+def test_the_state_of_a_machine_at_each_reading(store: Store) -> None:
+    """Sensors and machines are streams with keys of their own; intervals of the sensors are cut where it changes."""
+    ingest(
+        store, "machines", [("m1", 0, "off"), ("m1", 2 * HOUR, "on"), ("m2", 0, "on"), ("m2", 3 * HOUR, "off")], "mode"
+    )
+    readings = [
+        ("s1", 0, "m1", 1.0),
+        ("s1", 2 * HOUR, "m1", 5.0),
+        ("s2", 3 * HOUR, "m2", 3.0),
+        ("s1", 4 * HOUR, "m1", 5.0),
+    ]
+    ingest(store, "sensors", readings, "machine", "x")
+    modes = df.stream("machines").state_duration("mode")
+    options = {"on": "machine", "key": "key", "valid_from": "start", "valid_to": "end"}
+    by_mode = df.stream("sensors").join(modes, **options).group_by("mode").agg(n=df.count(), most=df.max("x"))
+    assert list(store.query(by_mode, progress=False)) == [("off", 2, 3.0), ("on", 2, 5.0)]
+    time = df.stream("sensors").state_duration("x").join(modes, **options).group_by("mode").agg(t=df.duration())
+    # s1 from 0 to 4 h, s2 from 3 h to the last point of all; one microsecond of the last points belongs to the range.
+    assert list(store.query(time, progress=False)) == [("off", 2 * HOUR + HOUR + 1), ("on", 2 * HOUR + 1)]
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda of: {"valid_from": "price", "valid_to": "end"}, "'price' of the answer is int64; .* are times"),
+        (lambda of: {"valid_from": "begin"}, "the answer has no column 'begin'"),
+        (lambda of: {"valid_from": "start", "key": "item"}, "the answer has no column 'item'"),
+        (lambda of: {"valid_to": "end"}, "rows 1 and 2 of the reference table are both valid for key 'pen'"),
+    ],
+)
+def test_periods_that_are_none(store: Store, make: Any, error: str) -> None:
+    ingest(store, "prices", [("pen", 0, 10), ("pen", HOUR, 11)], "price")
+    ingest(store, "orders", [("x", HOUR, "pen")], "item")
+    of = df.stream("prices").state_duration("price")
+    joined = df.stream("orders").join(of, on="item", **{"key": "key", **make(of)})
+    with pytest.raises(df.DataflowError, match=error):
+        store.query(joined, progress=False)
+
+
 def test_refunds_against_payments_by_day(store: Store) -> None:
     ingest(store, "payments", [("x", 0, 100), ("x", 25 * HOUR, 40), ("y", HOUR, 60)], "amount")
     ingest(store, "refunds", [("x", 26 * HOUR, 30)], "amount")

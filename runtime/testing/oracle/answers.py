@@ -22,6 +22,7 @@ from runtime.testing.oracle.other_metrics import (
     columns_of_metric,
     join_metric,
     side_by_side,
+    with_periods,
     without_hidden,
 )
 from runtime.testing.oracle.other_rows import grouped_by, pivot, top, with_columns_beside
@@ -124,6 +125,8 @@ def _answer(steps: Sequence[Json], tables: Mapping[str, Table], scope: Scope) ->
             own = replace(scope, held=held, grouped_by=grouped_by(list(steps[:i]), key, scope.time))
             if step["op"] == "join_metric":
                 table = join_metric(step, table, params, asked)
+            elif step["op"] == "join_periods":
+                table = _apply(with_periods(step, asked), table, own)
             elif step["op"] == "side_by_side":
                 table = side_by_side(step, Table("plain", _visible(table, since), table.types), asked)
             else:

@@ -34,6 +34,15 @@ def join_metric(step: Json, table: Table, params: Mapping[str, Value], ask: Ask)
     return Table(table.kind, joined(table.rows), table.types | _types(answer, names), joined(table.whole))
 
 
+def with_periods(step: Json, ask: Ask) -> Json:
+    """The join with a reference table that a join by the periods of an answer is: of rows that have a key."""
+    answer, parts = ask(step["metric"]), {name: step.get(name) for name in ("key", "valid_from", "valid_to")}
+    rows = [row.values for row in answer.rows if row.values[step["key"]] is not None]
+    names = [n for n in answer.types if n != "duration" or n in parts.values()]
+    columns = [{"name": n, "type": answer.types[n], "values": [row[n] for row in rows]} for n in names]
+    return {"op": "join", "windows": {"table": {"columns": columns}, **parts}, "on": step["on"], "how": step["how"]}
+
+
 def side_by_side(step: Json, table: Table, ask: Ask) -> Table:
     """Two finished tables: the rows of the first, each with the second's, then what only the second has."""
     answer, on = ask(step["metric"]), step["on"]
