@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.writer import I8, U1, TextFunction, value_array
-from dataflow.expressions.functions import Function, takes
+from dataflow.expressions.functions import Function, hash_rule, takes
 from dataflow.typed.nodes import Typed
 from dataflow.typed.text_trees import level_of
 from operators.types import Type
@@ -21,6 +21,7 @@ OF_WORDS: Mapping[str, Function] = {
     "replace": Function(1, takes(Type.STRING, Type.STRING), ("new", "old")),
     "ends_with": Function(1, takes(Type.STRING, Type.BOOL), ("suffix",)),
     "like": Function(1, takes(Type.STRING, Type.BOOL), ("pattern",)),
+    "hash": Function(1, hash_rule),
     "extract": Function(1, takes(Type.STRING, Type.STRING), ("pattern",)),
     "number": Function(1, takes(Type.STRING, Type.FLOAT), ("decimal", "thousands")),
     "parse_time": Function(1, takes(Type.STRING, Type.TIME), ("format", "zone")),
@@ -32,6 +33,8 @@ OF_WORDS: Mapping[str, Function] = {
 def word_source(x: Emitter, e: Typed) -> Value:
     """A function of one text; null where it has no value for the word."""
     v, k = x.emit(e.args[0])
+    if e.args[0].type is Type.INT:
+        return x.name(f"hash_of_integer({v})", k)
     values, valid = word_table(x, e)
     known, _ = x.name(f"{valid}[{v}] != 0" if k == "True" else f"{valid}[{v}] != 0 if {k} else False", "True")
     found = f"{values}[{v}] if {known} else {'0.0' if e.type is Type.FLOAT else 'np.int64(0)'}"

@@ -201,6 +201,12 @@ def takes(argument: Type, result: Type) -> Rule:
     return lambda kinds: result if kinds[0] in (argument, NULL) else f"{kinds[0]}, where {argument} is expected"
 
 
+def hash_rule(kinds: Sequence[Kind]) -> Type | str:
+    """A number, of a text or an integer."""
+    (a,) = kinds
+    return Type.INT if a in (Type.STRING, Type.INT, NULL) else f"{a}, where string or int64 is expected"
+
+
 def membership_rule(kinds: Sequence[Kind]) -> Type | str:
     """A condition; the values are checked against the argument elsewhere."""
     return Type.BOOL

@@ -55,7 +55,7 @@ _HELPERS = {
         "float_floor_div", "counter_step", "noted",
     ),
     "operators.kernels.bins": ("hash_word", "bin_between"),
-    "operators.kernels.bits": ("float_bits", "float_order", "order_float"),
+    "operators.kernels.bits": ("float_bits", "float_order", "hash_of_integer", "order_float"),
     "operators.kernels.times.calendar": (
         "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "offset_place", "hour_of", "minute_of",
         "second_of", "weekday_of", "in_years", "shifted", "shifted_back",

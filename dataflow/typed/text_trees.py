@@ -11,7 +11,7 @@ MOST_LEVELS = 64
 ONE_TEXT = frozenset(
     {
         "lower", "upper", "strip", "length", "substring", "split", "replace", "ends_with", "like", "number",
-        "parse_time", "extract", "affix", "read",
+        "parse_time", "extract", "hash", "affix", "read",
     }
 )  # fmt: skip
 """Functions of one text; the last two only validation makes: a text between two constants, and a cast."""

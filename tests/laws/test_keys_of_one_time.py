@@ -9,20 +9,9 @@ from hypothesis import strategies as st
 
 import dataflow as df
 from runtime import Store
+from runtime.testing.oracle.oracle_texts import key_hash
 
-MASK = (1 << 64) - 1
 KEYS = st.lists(st.text("abcö0", min_size=1, max_size=4), min_size=2, max_size=8, unique=True)
-
-
-def signed_hash(key: str) -> int:
-    """FNV-1a over ``antfold1`` and the key's UTF-8, then fmix64; as a signed integer."""
-    found = 0xCBF29CE484222325
-    for byte in b"antfold1" + key.encode():
-        found = (found ^ byte) * 0x100000001B3 & MASK
-    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-        found = (found ^ found >> 33) * factor & MASK
-    found ^= found >> 33
-    return found - (1 << 64 if found >> 63 else 0)
 
 
 @example([f"k{i}" for i in range(8)])
@@ -40,6 +29,6 @@ def test_keys_of_one_time_are_in_the_order_of_their_hashes(keys: list[str]) -> N
     with TemporaryDirectory() as folder, Store(folder, create=True) as store:
         store.ingest("s", points, key="k", time="t", unit="s", progress=False)
         (row,) = store.query(metric, progress=False).to_dict()["rows"]
-    order = sorted(keys, key=signed_hash)
+    order = sorted(keys, key=key_hash)
     first, last = order[0], order[-1]
     assert row == [first, last, first, first, first, order]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import dataflow as df
 from operators.errors import DataflowError, InexactCast
 from runtime import Store
+from runtime.pointfile.hashing import hash_bytes
 from runtime.query.stages.word_functions import word_function
 from runtime.testing.oracle.oracle_texts import first_fit
 
@@ -225,3 +226,26 @@ def test_a_function_is_called_once_per_word(tmp_path: Path, monkeypatch: pytest.
     metric = POINTS.group_by(u=U.replace("a", "aa")).agg(n=df.count())
     assert [*store.query(metric, workers=1)] == [("aa0", 1002), ("aa1", 999), ("aa2", 999)]
     assert sorted(calls) == ["a0", "a1", "a2"]
+
+
+def test_a_sample_of_the_users(tmp_path: Path) -> None:
+    """The hash is that of POINTFILE.md, for texts and integers; a tenth of the users are in a sample of a tenth."""
+    users = [f"u{i}" for i in range(2_000)] + [None]
+    with Store(tmp_path, create=True) as store:
+        columns = {"k": ["a"] * 2_001, "t": list(range(2_001)), "user": users, "id": [*range(-1_000, 1_000), None]}
+        store.ingest("s", columns, key="k", time="t", unit="s", progress=False)
+        points, user, id = df.stream("s"), df.col("user"), df.col("id")
+        found = store.query(points.select("user", "id", h=user.hash(), n=id.hash()), progress=False)
+        for name, of in (("h", user), ("n", id)):
+            metric = points.filter(of.hash() % 10 < 1).agg(n=df.count())
+            assert df.from_json(metric.to_json()).to_json() == metric.to_json()
+            ((count,),) = store.query(metric, progress=False)
+            assert 140 < count < 260, name
+            assert found[name][-1] is None
+        for value in ("u0", "u17", "u1999"):
+            hashed = hash_bytes(value.encode())
+            assert found["h"][users.index(value)] % 2**64 == hashed
+        for value in (-1_000, -1, 0, 999):
+            assert found["n"][value + 1_000] % 2**64 == hash_bytes(value.to_bytes(8, "little", signed=True))
+        with pytest.raises(df.DataflowError, match="hash cannot take time, where string or int64 is expected"):
+            store.query(points.select(h=df.time().hash()), progress=False)

@@ -13,6 +13,7 @@ from dataflow.expressions.text_patterns import compiled
 from dataflow.times.durations import moment
 from operators.kernels.times.calendar import END, FIRST
 from operators.kernels.times.dates import BAD_TIME
+from runtime.pointfile.hashing import hash_bytes
 
 WordFunction = Callable[[str], Any]
 """The value of a text; None if it has none."""
@@ -34,6 +35,8 @@ def word_function(fn: str, options: Mapping[str, Any]) -> WordFunction:
             return str.strip
         case "length":
             return len
+        case "hash":
+            return _hash
         case "substring":
             start, count = options["start"], options.get("count")
             end = None if count is None else start + count
@@ -62,6 +65,11 @@ def lower(text: str) -> str:
     """The text in lower case. A final sigma is one like any other: which letters come before it depends on the version
     of Unicode, and so on that of Python."""
     return text.lower() if "\u03a3" not in text else "".join(map(str.lower, text))
+
+
+def _hash(text: str) -> int:
+    found = hash_bytes(text.encode())
+    return found - (1 << 64) if found >> 63 else found
 
 
 def _piece(pieces: list[str], index: int) -> str | None:

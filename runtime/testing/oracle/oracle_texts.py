@@ -105,11 +105,22 @@ def counterpart(value: Any, kind: str) -> Any:
     return float(value) if Fraction(float(value)) == value else None
 
 
+def key_hash(value: str | int) -> int:
+    """FNV-1a of ``antfold1`` and the value's bytes, then fmix64, as a signed integer."""
+    found = 0xCBF29CE484222325
+    for byte in b"antfold1" + (value.encode() if isinstance(value, str) else value.to_bytes(8, "little", signed=True)):
+        found = (found ^ byte) * 0x100000001B3 % 2**64
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53, 1):
+        found = (found ^ found // 2**33) * factor % 2**64
+    return found - 2**64 if found >= 2**63 else found
+
+
 TEXTS: dict[str, Callable[[str, Json], Any]] = {
     "lower": lambda text, _: "".join(c.lower() for c in text),
     "upper": lambda text, _: text.upper(),
     "strip": lambda text, _: text.strip(),
     "length": lambda text, _: len(text),
+    "hash": lambda value, _: key_hash(value),
     "substring": lambda text, e: "".join(
         islice(text, e["start"], None if e.get("count") is None else e["start"] + e["count"])
     ),
@@ -122,5 +133,12 @@ TEXTS: dict[str, Callable[[str, Json], Any]] = {
     "parse_time": lambda text, e: written_time(text, e["format"], e["zone"]),
 }
 
-TEXT_TYPES = {"length": "int64", "ends_with": "bool", "like": "bool", "number": "float64", "parse_time": "time"}
+TEXT_TYPES = {
+    "length": "int64",
+    "hash": "int64",
+    "ends_with": "bool",
+    "like": "bool",
+    "number": "float64",
+    "parse_time": "time",
+}
 """The types of those that do not make a text."""
