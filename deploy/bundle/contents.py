@@ -19,9 +19,10 @@ _OURS_LEFT_OUT = re.compile(
 
 # Of wheels: tests, headers, type stubs, build files, documentation, and modules that only tests import.
 _WHEELS_LEFT_OUT = re.compile(
-    r"/(tests|include|_pyinstaller|f2py|testing|doc|_examples)/|^numpy/(random|fft|polynomial|conftest)"
+    r"/(tests|include|_pyinstaller|f2py|testing|doc|_examples)/|^numpy/(random|fft|polynomial|conftest|distutils|ma/)"
     r"|\.(pyi|pxd|pyx|h|c|a|typed|ini|build)$|_tests\.[^/]*\.so$|/_simd\.[^/]*\.so$"
-    r"|^isal/isa-l/(?!LICENSE)|^zstandard/backend_cffi"  # but not _cffi: our loops call its functions
+    r"|^isal/(isa-l/(?!LICENSE)|igzip(_threaded)?\.)"
+    r"|^zstandard/backend_cffi"  # but not _cffi: our loops call its functions
     r"|\.dist-info/(?!METADATA$|licenses?/|LICENSE)"
 )
 
