@@ -121,7 +121,9 @@ def _of_one_kind(a: Type, sign: str, b: Type) -> Type | str:
     """The type of two numbers, or of two lengths of time."""
     both = common((a, b))
     good = isinstance(both, Type) and a.is_numeric and b.is_numeric
-    return both if good else f"{a} {sign} {b}{without_unit((a, b))}"
+    texts = Type.STRING in (a, b) and sign == "+"
+    hint = "; only texts are put together: group_by and dedupe take numbers as they are" if texts else ""
+    return both if good else f"{a} {sign} {b}{hint or without_unit((a, b))}"
 
 
 def number_rule(kinds: Sequence[Kind]) -> Type | str:
@@ -175,7 +177,9 @@ def comparison_rule(kinds: Sequence[Kind]) -> Type | str:
 def logic_rule(kinds: Sequence[Kind]) -> Type | str:
     """A condition of conditions."""
     bad = [k for k in kinds if k not in (Type.BOOL, NULL)]
-    return f"{bad[0]}, where a condition is expected" if bad else Type.BOOL
+    bits = bad and bad[0] is Type.INT
+    hint = "; of a bit: df.col('word') // 8 % 2 == 1" if bits else ""
+    return f"{bad[0]}, where a condition is expected{hint}" if bad else Type.BOOL
 
 
 def same_rule(kinds: Sequence[Kind]) -> Type | str:

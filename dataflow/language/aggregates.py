@@ -42,7 +42,8 @@ def _agg(fn: str, *args: Operand, where: Operand | None = None, **options: objec
 
 
 def count(value: Operand | None = None, *, where: Operand | None = None) -> Agg:
-    """The number of rows, or of rows in which ``value`` is not null."""
+    """The number of rows, or of rows in which ``value`` is not null: those in which a condition holds are
+    ``count(where=condition)``."""
     return _agg("count", where=where) if value is None else _agg("count", value, where=where)
 
 
@@ -216,7 +217,8 @@ def increase(counter: Operand, *, where: Operand | None = None) -> Agg:
 
 
 def rate(counter: Operand, *, where: Operand | None = None) -> Agg:
-    """``increase`` per second of the time between its samples; null if there is none."""
+    """``increase`` per second of the time between its samples; null if there is none. Of several keys the sum of steps
+    by the sum of times, not the sum of rates."""
     return _agg("rate", counter, where=where)
 
 

@@ -30,7 +30,10 @@ class Dedupe(Step, op="dedupe"):
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step."""
         if shape.kind == "table" or not shape.keyed:
-            raise b.fail("it needs the rows of each key in time order; it cannot follow group_by, sort or limit")
+            raise b.fail(
+                "it needs the rows of each key in time order; it cannot follow group_by, sort or limit, nor "
+                "window(by=), concurrent or at_least, whose rows have no key"
+            )
         value = b.typed(self.of, shape)
         if value.type is None:
             raise b.fail("the values are always null; there is nothing that could repeat")

@@ -15,6 +15,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from dataflow.expressions.node import value_text
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.reading import Reader
 from operators.errors import DataflowError
@@ -245,7 +246,7 @@ class AnswerIndex:
         order = np.argsort(number, kind="stable")
         if (twice := np.flatnonzero(np.diff(number[order]) == 0)).size:
             row = int(rows[order[twice[0]]])
-            said = ", ".join(f"{c.name} = {c.cell(row)!r}" for c in columns)
+            said = ", ".join(f"{c.name} = {value_text(str(c.type), c.cell(row))}" for c in columns)
             raise DataflowError(
                 f"{where}: the answer has several rows with {said}; join on all the columns that it is grouped by, or "
                 "group it by those of on= only"

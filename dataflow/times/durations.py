@@ -224,7 +224,10 @@ def _placed(every: Every, week_start: str | None, offset: str | None, where: str
         return replace(every, week_start=WEEKDAYS.index(week_start or "mon"))
     late = parse_duration(offset, f"{where}(offset)")
     if not (every.days or every.months):
-        raise DataflowError(f"{where}: only days and longer buckets can have an offset, not {every.plain_text!r}")
+        raise DataflowError(
+            f"{where}: only days and longer buckets can have an offset, not {every.plain_text!r}; shift the time: "
+            f"group_by(start=(df.time() - {offset!r}).truncate({every.plain_text!r}) + {offset!r})"
+        )
     if late >= (every.micros or every.months * 28 * _UNITS["d"]):
         raise DataflowError(
             f"{where}: the offset {offset!r} is not shorter than a bucket of {every.plain_text!r}"

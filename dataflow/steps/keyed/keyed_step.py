@@ -41,7 +41,10 @@ class KeyedStep(Step):
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step."""
         if shape.kind == "table" or not shape.keyed:
-            raise b.fail("it needs the points of each key in time order; it cannot follow group_by, sort or limit")
+            raise b.fail(
+                "it needs the points of each key in time order; it cannot follow group_by, sort or limit, nor "
+                "window(by=), concurrent or at_least, whose rows have no key"
+            )
         if shape.kind == "intervals" and asks_clock(self):
             raise b.fail(
                 "its rows are intervals, on which df.time() is the clock at every instant; put the expression into a "
