@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from runtime.fleet import Fleet
     from runtime.published import Published
     from runtime.published.incremental import Answered, Savings
+    from runtime.published.worth_saving import WorthSaving
 
 
 @dataclass
@@ -39,7 +40,8 @@ class QueryRun:
     """How a query runs: ``store`` is asked, by ``run_by`` (None: threads of this process) and ``workers``, if given.
 
     ``url`` is the store's for workers of a fleet. ``left`` is what the query may still cost, in dollars; None without
-    limit. ``query`` is the digest of a query of which partial states are kept, ``published`` a published one.
+    limit. ``query`` is the digest of a query of which partial states are kept, ``published`` a published one; ``worth``
+    says which states, of a query that is asked again and again.
     """
 
     store: OpenStore
@@ -51,6 +53,7 @@ class QueryRun:
     left: float | None = None
     query: str | None = None
     published: Published | None = None
+    worth: WorthSaving | None = None
 
     def of_published(self, named: Published, keeps: bool) -> QueryRun:
         """The same for a published query, of which partial states are kept, or not."""
@@ -59,10 +62,12 @@ class QueryRun:
     def keeping(self, request: Request) -> QueryRun:
         """The same for a query that is asked again and again: its partial states are kept like those of a published
         one, and go an hour after the last was written."""
+        from runtime.published.worth_saving import WorthSaving
+
         if self.query is not None:
-            return self
+            return replace(self, worth=WorthSaving())
         graph = json.dumps(to_dict(request.steps), sort_keys=True, default=str)
-        return replace(self, query=digest(b"followed", graph.encode()))
+        return replace(self, query=digest(b"followed", graph.encode()), worth=WorthSaving())
 
     def result(self, request: Request) -> Result:
         """The answer."""
@@ -127,7 +132,9 @@ class QueryRun:
             from runtime.published.incremental import Cached
 
             store = self.store
-            return Cached(prepared, store.objects, self.query, answer, store.url, self._count, here).result()
+            return Cached(
+                prepared, store.objects, self.query, answer, store.url, self._count, here, self.worth
+            ).result()
         tasks = make_tasks(prepared, self.store.url, self._count)
         # Groups that a failed task has written to disk could not be separated from those of others.
         with spilling(prepared.plan, len(tasks), here and not partial) as spill:

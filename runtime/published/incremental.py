@@ -30,6 +30,7 @@ from runtime.objects import ObjectStore
 from runtime.published.day_states import SPAN, Days, covers, days_of, first_days, last_day, packed, together
 from runtime.published.definition import antfold_version, values_of
 from runtime.published.state_cache import LARGEST_STATE, Shelf, contents, named_in_cache
+from runtime.published.worth_saving import WorthSaving
 from runtime.query.merge.conclude import conclude
 from runtime.query.plan.make_tasks import make_tasks
 from runtime.query.plan.prepare import Prepared
@@ -113,12 +114,13 @@ class CachedRun:
 @dataclass(frozen=True)
 class Cached(CachedRun):
     """Runs a published query: ``url`` is the store's URL for workers; ``here`` says whether tasks run in this process,
-    where checkpoints can be taken."""
+    where checkpoints can be taken; ``worth`` is kept by who asks again and again."""
 
     answer: Answer
     url: str
     workers: int
     here: bool
+    worth: WorthSaving | None = None
 
     def result(self) -> Result:
         """The result."""
@@ -191,10 +193,13 @@ class Cached(CachedRun):
         groups, chain, usable, shelf = self._groups()
         starts: list[Checkpoint] = []
         shards: list[tuple[int, int]] = []
+        begun = ""
         for n in range(usable, 0, -1):
             if chain[n - 1] in shelf and (found := _taken(shelf.get(chain[n - 1]), groups[:n])):
-                shards, starts = [s for s, _ in found], [c for _, c in found]
+                shards, starts, begun = [s for s, _ in found], [c for _, c in found], chain[n - 1]
                 break
+        if self.worth is not None:
+            self.worth.begun_with(shelf.family, begun)
         if starts:
             with suppress(FormatError):
                 result = self._run_on(groups, chain, usable, shelf, shards, starts)
@@ -218,6 +223,11 @@ class Cached(CachedRun):
         done = starts[0].groups if starts else 0
         ends = [max(map(last_day, g)) for g in groups[:usable]]
         at = _worth_keeping(ends, done)
+        if self.worth is not None and at[-1:] == [len(ends)]:
+            if self.worth.is_due(shelf.family):
+                self.worth.saved(shelf.family, chain[len(ends) - 1])
+            else:
+                at.pop()
         most = LARGEST_STATE // len(tasks)
         saving = {t.id: Checkpoints(starts[j] if starts else None, at, most) for j, t in enumerate(tasks)}
         partials, failed = self.answer(tasks, [f for g in groups[done:] for f in g], saving)

@@ -108,8 +108,10 @@ class Shelf:
     def __init__(self, objects: ObjectStore, query: str, family: str) -> None:
         self._objects = objects
         self._query = f"cache/{query}/"
-        self._family = f"{self._query}{family}/"
-        self._found = {k.content: k for k in self._listed(self._family)}
+        self.family = f"{self._query}{family}/"
+        """Where they are."""
+
+        self._found = {k.content: k for k in self._listed(self.family)}
 
     def __contains__(self, content: str) -> bool:
         return content in self._found
@@ -145,7 +147,7 @@ class Shelf:
 
     def put(self, first: int, day: int, content: str, state: bytes) -> None:
         """Cache a state of rows of these days, if it is not too large and the store allows it."""
-        path = f"{self._family}{first + _NUMBER}-{day + _NUMBER}-{content}"
+        path = f"{self.family}{first + _NUMBER}-{day + _NUMBER}-{content}"
         state = _head(path) + state
         if len(state) > LARGEST_STATE:
             return
@@ -164,7 +166,7 @@ class Shelf:
     def tidy(self, thin: bool) -> None:
         """Delete superseded objects (``thin``: more and more for older days), and the oldest beyond the limits."""
         listed = self._listed(self._query)
-        mine = [k for k in listed if k.path.startswith(self._family)]
+        mine = [k for k in listed if k.path.startswith(self.family)]
         gone = superseded(mine, thin)
         past = set(gone)
         gone += overfull([k for k in listed if k not in past])

@@ -29,6 +29,9 @@ from runtime.query.task.coverage import Coverage
 _MANY = 4
 """Keys in several files are merged separately if they are fewer than one in this many; else all keys are merged."""
 
+_PIECES = 8
+"""Pieces of a chunk that are passed on as they are: each costs some 10 microseconds. More are copied into one."""
+
 _TOGETHER = 1 << 18
 """Rows decoded in one call, unless a block has more: the GIL changes hands once per call."""
 
@@ -392,13 +395,23 @@ def _entries(array: NDArray[Any], rows: int) -> NDArray[Any]:
 
 
 def _without(chunk: RowBatch, marked: NDArray[np.bool_]) -> Iterator[RowBatch]:
-    """The chunk without the runs of marked keys, in as many pieces as remain."""
+    """The chunk without the runs of marked keys, in the pieces that remain; if these are many, as a copy in one."""
     gone = marked[chunk.run_slot]
     if not gone.any():
         yield chunk
         return
-    ends = np.cumsum(chunk.run_len)
     edges = np.flatnonzero(np.diff(gone.astype(np.int8), prepend=np.int8(1), append=np.int8(1)))
+    if len(edges) > 2 * _PIECES:
+        kept = np.repeat(~gone, chunk.run_len)
+
+        def some(array: NDArray[Any]) -> NDArray[Any]:
+            return array[kept] if len(array) > 1 else array
+
+        all_columns = {n: (some(v), some(k)) for n, (v, k) in chunk.columns.items()}
+        slots, lengths = chunk.run_slot[~gone], chunk.run_len[~gone]
+        yield RowBatch(slots, lengths, some(chunk.time), all_columns, int(lengths.sum()), some(chunk.bridged))
+        return
+    ends = np.cumsum(chunk.run_len)
     for a, b in edges.reshape(-1, 2).tolist():
         lo, hi = int(ends[a - 1]) if a else 0, int(ends[b - 1])
         columns = {

@@ -180,13 +180,14 @@ def test_whole_answers(store: Store) -> None:
 
 def test_what_another_thread_ingests_is_seen(store: Store) -> None:
     put(store, 5)
-    found = []
+    found, other = [], threading.Thread(target=put, args=(store, 6))
     for change in store.follow(BY_HOUR, every="5ms", until_idle="10s"):
         found.append((change.pane, change.new))
         if len(found) == 1:
-            threading.Thread(target=put, args=(store, 6)).start()
+            other.start()
         else:
             break
+    other.join()  # its commit was seen before it had returned
     assert [new["n"] for _, new in found if new is not None] == [1, 2]
 
 

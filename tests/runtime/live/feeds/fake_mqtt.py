@@ -45,6 +45,8 @@ class Broker:
     is_away: bool = False
     connects_with: int = 0
     subscribes_with: int = 1
+    cut_after: int | None = None
+    """After how many messages all connections end."""
 
     def publish(self, topic: str, payload: str | bytes, qos: int = 1) -> None:
         data = payload.encode() if isinstance(payload, str) else payload
@@ -119,6 +121,12 @@ class Client:
                 due.append(SimpleNamespace(topic=topic, payload=payload, qos=1, mid=mid, dup=dup))
         for message in due:
             self.on_message(self, None, message)
+            if self.broker.cut_after is not None:
+                self.broker.cut_after -= 1
+                if self.broker.cut_after <= 0:
+                    self.broker.cut_after = None
+                    self.broker.drop()
+                    break
         return 0
 
     def ack(self, mid: int, qos: int) -> int:

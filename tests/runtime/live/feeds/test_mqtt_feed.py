@@ -303,7 +303,9 @@ def test_messages_are_json_unless_said_otherwise() -> None:
 
 
 EVENTS = st.lists(
-    st.sampled_from(["publish", "publish", "publish", "look", "look", "restart", "killed", "dropped", "between"]),
+    st.sampled_from(
+        ["publish", "publish", "publish", "look", "look", "restart", "killed", "dropped", "between", "cut"]
+    ),
     max_size=25,
 )
 
@@ -323,6 +325,10 @@ def history(folder: Path, events: list[str], duplicates: str) -> tuple[list[int]
                 watching.look()
             elif event == "dropped":
                 broker.drop()
+            elif event == "cut":  # while messages come
+                broker.cut_after = 2
+                watching.look()
+                broker.cut_after = None
             elif event == "between":  # the connection goes between a commit and its acknowledgement
                 _after_commit(watching, broker.drop)
                 lost += {"restart", "killed"} & set(
@@ -334,7 +340,7 @@ def history(folder: Path, events: list[str], duplicates: str) -> tuple[list[int]
                     lost += 1
                 watching.feed.close()
                 watching = Watching(store, folder / "f", broker, **options)
-        for _ in range(3 + count // 3):  # a session has three messages at a time
+        for _ in range(3 + count):  # a session has three messages at a time, and connections are made anew
             watching.look()
         assert all(not session.waiting for session in broker.sessions.values())
         return numbers_in(store), count, lost

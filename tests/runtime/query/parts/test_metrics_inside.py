@@ -91,7 +91,7 @@ def test_null_is_a_group_of_both_answers_and_the_first_may_have_more_rows(store:
     assert ask(store, df.join(fine, coarse, on="site")) == [
         (None, "c", 4, 4), ("x", "a", 3, 3), ("y", "b", 3, 8), ("y", "d", 5, 8)
     ]  # fmt: skip
-    with pytest.raises(df.DataflowError, match=r"df\.join.*several rows with site = 'y'; join on all the columns"):
+    with pytest.raises(df.DataflowError, match=r'df\.join.*several rows with site = "y"; join on all the columns'):
         store.query(df.join(coarse, fine, on="site"), progress=False)
 
 
@@ -201,7 +201,7 @@ def test_metrics_inside_metrics_inside_metrics(store: Store) -> None:
             S.join(S.group_by("k").agg(n=df.count()), on="k"),
             r"already a column 'n'; rename it in the metric, or set su",
         ),
-        (S.join(S.group_by("site", "k").agg(x=df.count()), on="site"), r"several rows with site = 'y'"),
+        (S.join(S.group_by("site", "k").agg(x=df.count()), on="site"), r'several rows with site = "y"'),
         (
             S.join(S.group_by("sit").agg(x=df.count()), on="site"),
             r"step 2 \(join\), in its metric: step 2 \(group_by\)",
