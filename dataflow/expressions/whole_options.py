@@ -44,6 +44,6 @@ def whole_option(fn: str, name: str, value: Any, where: str = "") -> Any:
     value = plain(value)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         if fn == "previous" and isinstance(value, str):
-            wanted += "; for a length of time take an aggregate of it: df.first('x').trailing('1h')"
+            wanted += "; the first value within a length of time is df.first('x').trailing('1h')"
         raise DataflowError(f"{wanted.format(where=where or f'{fn}({name})')}, got {shown(value)}")
     return value

@@ -45,7 +45,7 @@ class Join(Step, op="join"):
         index = indexed(w.table, w.key, w.valid_from, w.valid_to, b.where)
         for name, _ in index.attributes:
             if name in shape.env or name in ("start", "end", "duration"):
-                raise b.fail(f"there is already a column {name!r}; rename the one of the reference table")
+                raise b.fail(f"there is already a column {name!r}; rename the one of the table, or of the metric")
         if index.timed and shape.kind == "table":
             raise b.fail("rows have no time after group_by; join before it")
         stages, shape, columns = cut_by(b, shape, [self.on])

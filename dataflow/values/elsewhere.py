@@ -60,8 +60,8 @@ STREAM: Mapping[str, str] = MappingProxyType(
         "rolling": "write an aggregate with .trailing('1h') in with_columns",
         "union": "write df.union(a, b)",
         "merge": "write .join(table, on=...), .join_asof(...) or df.join(a, b, on=...)",
-        "explode": "arrays become rows when they are read: dataflow ingest --records NAME",
-        "unnest": "arrays become rows when they are read: dataflow ingest --records NAME",
+        "explode": "arrays become rows when they are read: dataflow ingest --records PATH",
+        "unnest": "arrays become rows when they are read: dataflow ingest --records PATH",
         "show": "write store.query(metric)",
     }
 )

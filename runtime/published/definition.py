@@ -153,7 +153,7 @@ def path_of(name: str, number: int) -> str:
 
 def checked_name(name: str) -> str:
     """The name itself if it is valid; QueryError otherwise."""
-    if not _NAME.fullmatch(name) or name.endswith((".py", ".json")):
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith((".py", ".json")):
         raise QueryError(
             f"{name!r} cannot be the name of a query: use letters, digits, '_', '-' and '.', at most 100, and no "
             "ending of a file (.py, .json)"

@@ -199,7 +199,7 @@ class Cached(CachedRun):
                 shards, starts, begun = [s for s, _ in found], [c for _, c in found], chain[n - 1]
                 break
         if self.worth is not None:
-            self.worth.begun_with(shelf.family, begun)
+            self.worth.begun_with(shelf.folder, begun)
         if starts:
             with suppress(FormatError):
                 result = self._run_on(groups, chain, usable, shelf, shards, starts)
@@ -224,8 +224,8 @@ class Cached(CachedRun):
         ends = [max(map(last_day, g)) for g in groups[:usable]]
         at = _worth_keeping(ends, done)
         if self.worth is not None and at[-1:] == [len(ends)]:
-            if self.worth.is_due(shelf.family):
-                self.worth.saved(shelf.family, chain[len(ends) - 1])
+            if self.worth.is_due(shelf.folder):
+                self.worth.saved(shelf.folder, chain[len(ends) - 1])
             else:
                 at.pop()
         most = LARGEST_STATE // len(tasks)

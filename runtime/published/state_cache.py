@@ -108,10 +108,10 @@ class Shelf:
     def __init__(self, objects: ObjectStore, query: str, family: str) -> None:
         self._objects = objects
         self._query = f"cache/{query}/"
-        self.family = f"{self._query}{family}/"
-        """Where they are."""
+        self.folder = f"{self._query}{family}/"
+        """The prefix of their paths."""
 
-        self._found = {k.content: k for k in self._listed(self.family)}
+        self._found = {k.content: k for k in self._listed(self.folder)}
 
     def __contains__(self, content: str) -> bool:
         return content in self._found
@@ -147,7 +147,7 @@ class Shelf:
 
     def put(self, first: int, day: int, content: str, state: bytes) -> None:
         """Cache a state of rows of these days, if it is not too large and the store allows it."""
-        path = f"{self.family}{first + _NUMBER}-{day + _NUMBER}-{content}"
+        path = f"{self.folder}{first + _NUMBER}-{day + _NUMBER}-{content}"
         state = _head(path) + state
         if len(state) > LARGEST_STATE:
             return
@@ -166,7 +166,7 @@ class Shelf:
     def tidy(self, thin: bool) -> None:
         """Delete superseded objects (``thin``: more and more for older days), and the oldest beyond the limits."""
         listed = self._listed(self._query)
-        mine = [k for k in listed if k.path.startswith(self.family)]
+        mine = [k for k in listed if k.path.startswith(self.folder)]
         gone = superseded(mine, thin)
         past = set(gone)
         gone += overfull([k for k in listed if k not in past])

@@ -121,12 +121,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written = json.loads(subprocess.run([*run, code + call], stdout=subprocess.PIPE, check=True).stdout)
         found = json.loads(follower.communicate()[0])
     delays, cores = found["delays"], os.cpu_count()
+    longest = max(delays, default=0.0)
     cuts = statistics.quantiles(delays, n=100, method="inclusive") if len(delays) > 1 else [0.0] * 99
     print(
         f"{options.metric}: {options.devices:,} devices, {written['batches'] * options.rate / written['seconds']:,.0f} "
         f"points a second for {written['seconds']:.0f} s in {written['batches']} commits, {options.late:.0%} late"
     )
-    print(f"from commit to change: median {cuts[49]:.2f} s, 99 % within {cuts[98]:.2f} s, at most {max(delays):.2f} s")
+    print(f"from commit to change: median {cuts[49]:.2f} s, 99 % within {cuts[98]:.2f} s, at most {longest:.2f} s")
     for name, cost in (("follower", found), ("ingest", written)):
         share = cost["cpu"] / cost["seconds"] / (cores or 1)
         print(f"{name}: {cost['cpu']:.1f} s of CPU ({share:.0%} of {cores} cores), {cost['rss']:.0f} MB")

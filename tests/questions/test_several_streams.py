@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,23 @@ def test_the_state_of_a_machine_at_each_reading(store: Store) -> None:
     time = df.stream("sensors").state_duration("x").join(modes, **options).group_by("mode").agg(t=df.duration())
     # s1 from 0 to 4 h, s2 from 3 h to the last point of all; one microsecond of the last points belongs to the range.
     assert list(store.query(time, progress=False)) == [("off", 2 * HOUR + HOUR + 1), ("on", 2 * HOUR + 1)]
+
+
+def test_periods_bring_columns_of_every_type(store: Store) -> None:
+    ingest(store, "work", [("m", 0, 1, "x"), ("m", 3 * HOUR, 4, "y")], "n", "job")
+    ingest(store, "orders", [("o", 4 * HOUR, "m"), ("o", -HOUR, "m")], "machine")
+    n, time = df.col("n"), df.time()
+    spans = (
+        df.stream("work")
+        .group_by("key")
+        .agg(first=df.min(time), last=df.max(time), n=df.max(n), mean=df.mean(n), high=df.any_true(n > 3))
+    )
+    spans = spans.with_columns(span=df.col("last") - df.col("first"), exact=n.decimal(2))
+    joined = df.stream("orders").join(spans, on="machine", key="key", valid_from="first", how="inner")
+    names = ("last", "n", "mean", "high", "span", "exact")
+    found = store.query(joined.select(*names), progress=False)
+    (row,) = zip(*(found[name] for name in names), strict=True)
+    assert row == (START + 3 * HOUR, 4, 2.5, True, 3 * HOUR, Decimal("4.00"))
 
 
 @pytest.mark.parametrize(

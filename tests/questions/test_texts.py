@@ -249,3 +249,17 @@ def test_a_sample_of_the_users(tmp_path: Path) -> None:
             assert found["n"][value + 1_000] % 2**64 == hash_bytes(value.to_bytes(8, "little", signed=True))
         with pytest.raises(df.DataflowError, match="hash cannot take time, where string or int64 is expected"):
             store.query(points.select(h=df.time().hash()), progress=False)
+
+
+def test_a_hash_of_the_clock_cuts_intervals(tmp_path: Path) -> None:
+    with Store(tmp_path, create=True) as store:
+        points = {"k": ["a", "a"], "t": [0, 20 * 3_600], "v": ["x", "y"]}
+        store.ingest("s", points, key="k", time="t", unit="s", progress=False)
+        states, hour = df.stream("s").state_duration("v"), df.time().hour()
+        odd = dict(store.query(states.group_by(h=hour.hash() % 2).agg(t=df.duration()), progress=False))
+        hours = store.query(states.group_by(h=hour).agg(t=df.duration()), progress=False)
+        expected = {0: 0, 1: 0}
+        for h, time in hours:
+            expected[hash_bytes(h.to_bytes(8, "little")) % 2] += time
+        assert odd == expected
+        assert min(expected.values()) > 0

@@ -39,7 +39,10 @@ def test_each_name_says_what_to_write(owner: str) -> None:
         (lambda: S.group_by("x").agg(n=df.count()).compare("-1mo"), "'-1mo' is not of one length; shift by days"),
         (lambda: df.col("x").previous(per="a"), r"needs order=, the columns .* \(so do per= and descending=\)"),
         (lambda: df.col("x").cast("string"), "numbers do not become texts: group_by takes several columns"),
-        (lambda: df.col("x").previous("1h"), r"for a length of time .* df.first\('x'\).trailing\('1h'\), got '1h'"),
+        (
+            lambda: df.col("x").previous("1h"),
+            r"the first value within a length of time is df.first\('x'\).trailing\('1h'\), got '1h'",
+        ),
         (lambda: S.window("10m", offset="3m", n=df.count()), r"\(df.time\(\) - '3m'\).truncate\('10m'\) \+ '3m'\)$"),
         (lambda: S.match("A [^B]* C", A=df.lit(True), C=df.lit(True)), r"'\[' has no meaning here; for rows of which"),
     ],

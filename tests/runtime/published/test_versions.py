@@ -137,6 +137,7 @@ def test_a_query_by_its_name(store: Store) -> None:
         (lambda s: s.query("hot", params={"above": "high"}), "'above' is of type float64, which 'high' is not"),
         (lambda s: s.query("needs"), "needs a value for its parameter 'above'"),
         (lambda s: s.queries("cold"), "there is no published query 'cold'"),
+        (lambda s: s.publish("hot", HOT), "cannot be the name of a query"),
         (lambda s: s.publish(HOT, "a/b"), "cannot be the name of a query"),
         (lambda s: s.publish(HOT, "hot.py"), "cannot be the name of a query"),
         (lambda s: s.publish(HOT, "hot@1"), "cannot be the name of a query"),
