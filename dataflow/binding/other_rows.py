@@ -14,11 +14,11 @@ from dataflow.expressions.functions import LOOKING
 from dataflow.plan.stages import Deferred
 from dataflow.typed.hidden_columns import WINDOW
 
-_ADD = {"trailing": add_trailing, "next": add_later}
+_ADD = {"trailing": add_trailing, "leading": add_trailing, "next": add_later}
 
 
 def add_values(b: Expressions, shape: Shape, step: object, again: bool = False) -> tuple[list[Deferred], Shape]:
-    """The stages of the trailing windows and of the later rows in the expressions of ``step``, the innermost first, and
+    """The stages of the windows and of the later rows in the expressions of ``step``, the innermost first, and
     the rows with them.
 
     ``b.other_rows`` has their columns until the next call, unless that is for other expressions of the same step
@@ -29,8 +29,8 @@ def add_values(b: Expressions, shape: Shape, step: object, again: bool = False) 
         shape = replace(shape, env={n: t for n, t in shape.env.items() if not n.startswith(WINDOW)})
     stages: list[Deferred] = []
     while found := {repr(e): e for e in _asked_in(step) if repr(e) not in b.other_rows and not _waits(b, e)}:
-        for fn, add in _ADD.items():
-            if same := [e for e in found.values() if e.fn == fn]:
+        for add in dict.fromkeys(_ADD.values()):
+            if same := [e for e in found.values() if _ADD[e.fn] is add]:
                 added, shape = add(b, shape, same)
                 stages += added
     return stages, shape

@@ -1,4 +1,4 @@
-"""Binds aggregates over trailing windows: stages that put them into hidden columns."""
+"""Binds aggregates over trailing and leading windows: stages that put them into hidden columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import agg_in
 from dataflow.expressions.aggregate_signatures import signature_of
 from dataflow.expressions.expr import Expr
-from dataflow.plan.sink import NamedTyped
+from dataflow.plan.sink import MovingWindow, NamedTyped
 from dataflow.plan.stages import Deferred
 from dataflow.sinks.trailing_sink import Trailing, WindowAgg
 from dataflow.typed.aggregates_bound import BoundAgg
@@ -27,7 +27,12 @@ _OF_LENGTHS = ("duration", "known")
 def add_trailing(b: Expressions, shape: Shape, found: Sequence[Expr]) -> tuple[list[Deferred], Shape]:
     """The stages of these windows, and the rows with their columns."""
     if shape.kind == "table" or not shape.keyed:
-        raise b.fail("trailing needs the rows of a key in time order; use it before group_by")
+        raise b.fail(f"{found[0].fn} needs the rows of a key in time order; use it before group_by")
+    if shape.kind != "points" and any(e.fn == "leading" for e in found):
+        raise b.fail(
+            f"leading takes later points, and here the rows are {shape.kind}; put it into a column with with_columns "
+            "before them, or look back with trailing"
+        )
     bound = [_bound(b, shape, e, f"{WINDOW}{next(b.sites)}") for e in found]
     rows = OwnStage(b, shape, [t for a in bound for t in a.agg.expressions()])
     windows = tuple(replace(a, agg=_with_arguments(a.agg, rows)) for a in bound)
@@ -47,13 +52,13 @@ def _bound(b: Expressions, shape: Shape, e: Expr, name: str) -> WindowAgg:
     """The aggregate of a window, as the hidden column ``name``."""
     agg = agg_in(e)
     form = signature_of(agg.fn)
-    no = f"{agg.fn}(...).trailing"
+    no = f"{agg.fn}(...).{e.fn}"
     if agg.fn == "duration" or (form is not None and form.of_intervals):
         raise b.fail(
             f"{no}: {agg.fn} measures how long rows last, and a window would have to cut them; put the lengths into a "
             "column and take their sum: df.sum('duration').trailing(...)"
         )
-    found = b.aggregate("trailing", agg, shape)
+    found = b.aggregate(e.fn, agg, shape)
     if isinstance(found.aggregate, Aggregate) and any(i in _OF_LENGTHS for i in found.aggregate.inputs):
         raise b.fail(f"{no}: {agg.fn} measures how long rows last, and a window would have to cut them")
     if any(is_moving(t) for t in found.expressions()):
@@ -64,7 +69,7 @@ def _bound(b: Expressions, shape: Shape, e: Expr, name: str) -> WindowAgg:
     length, rows = e.option("length"), e.option("rows")
     assert length is None or isinstance(length, int)
     assert rows is None or isinstance(rows, int)
-    return WindowAgg(replace(found, name=name), length, rows)
+    return WindowAgg(replace(found, name=name), MovingWindow(length, rows, e.fn == "leading"))
 
 
 def _with_arguments(a: BoundAgg, rows: OwnStage) -> BoundAgg:

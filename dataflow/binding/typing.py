@@ -95,7 +95,7 @@ class Expressions:
         self.sites = itertools.count()
         self.sparse: list[Sparse] = []
         self.other_rows: dict[str, Typed] = {}
-        """The columns of the trailing windows and later rows in the current step, by their text."""
+        """The columns of the windows and later rows in the current step, by their text."""
 
         self.where = ""
 

@@ -66,16 +66,27 @@ class Agg:
         With ``rows=n``, over the last n rows in their order, this one among them. Like all that looks back it sees the
         rows that reach it, those before the range too: a filter in front of it drops rows from the windows.
         """
+        return self._windowed("trailing", length, rows)
+
+    def leading(self, length: str | timedelta | None = None, *, rows: int | None = None) -> Expr:
+        """This aggregate at each point, over the points of its key from there on: an expression.
+
+        With a ``length`` of time, like ``"7d"``, over the points in [t, t + length), where t is the point's time: all
+        points at t are in it, also those that come before in order, and those at t + length are not. With ``rows=n``,
+        over the next n points in their order, this one among them. Like ``next`` it sees the points that reach it, and
+        those after the range as far as they are there.
+        """
+        return self._windowed("leading", length, rows)
+
+    def _windowed(self, fn: str, length: str | timedelta | None, rows: int | None) -> Expr:
         if (length is None) == (rows is None):
-            raise DataflowError(
-                "trailing takes a length of time or a number of rows: .trailing('1h'), .trailing(rows=3)"
-            )
+            raise DataflowError(f"{fn} takes a length of time or a number of rows: .{fn}('1h'), .{fn}(rows=3)")
         if any(name == "hold" for name, _ in self.options):
-            raise DataflowError(f"{self!r} makes intervals of its own, by hold=; it cannot be over trailing windows")
+            raise DataflowError(f"{self!r} makes intervals of its own, by hold=; it cannot be over {fn} windows")
         if rows is not None:
-            rows = whole_option("trailing", "rows", rows)
-        micros = None if length is None else parse_duration(length, "trailing(length)")
-        return trailing_of(self, micros, rows)
+            rows = whole_option(fn, "rows", rows)
+        micros = None if length is None else parse_duration(length, f"{fn}(length)")
+        return windowed(fn, self, micros, rows)
 
     if not TYPE_CHECKING:  # for type checkers these are errors already
 
@@ -96,30 +107,34 @@ class Agg:
         __and__ = __rand__ = __or__ = __ror__ = __invert__ = _computed
 
 
-def trailing_of(agg: Agg, length: int | None, rows: int | None) -> Expr:
-    """The aggregate over trailing windows, as an expression. Its arguments are those of the aggregate, then the
+WINDOWED = ("trailing", "leading")
+"""Functions that are an aggregate over windows that move with the rows."""
+
+
+def windowed(fn: str, agg: Agg, length: int | None, rows: int | None) -> Expr:
+    """The aggregate over such windows, as an expression. Its arguments are those of the aggregate, then the
     condition if there is one; the rest are options."""
     args = agg.args if agg.where is None else (*agg.args, agg.where)
     given = {"agg": agg.fn, "length": length, "options": agg.options, "rows": rows, "where": agg.where is not None}
-    return Expr("trailing", args, tuple(given.items()))
+    return Expr(fn, args, tuple(given.items()))
 
 
 def agg_in(e: Expr) -> Agg:
-    """The aggregate of a ``trailing_of``."""
+    """The aggregate of a ``windowed``."""
     options = e.option("options")
     assert isinstance(options, tuple)
     args, where = (e.args[:-1], e.args[-1]) if e.option("where") else (e.args, None)
     return Agg(str(e.option("agg")), args, where, options)
 
 
-def _trailing_text(e: Node) -> str:
+def _windowed_text(e: Node) -> str:
     assert isinstance(e, Expr)
     length, rows = e.option("length"), e.option("rows")
     given = f"rows={option_text('rows', rows)}" if length is None else option_text("hold", length)
-    return f"{agg_in(e)!r}.trailing({given})"
+    return f"{agg_in(e)!r}.{e.fn}({given})"
 
 
-CALL_TEXTS["trailing"] = _trailing_text
+CALL_TEXTS |= dict.fromkeys(WINDOWED, _windowed_text)
 
 Named = tuple[tuple[str, Expr], ...]
 NamedAggs = tuple[tuple[str, Agg], ...]

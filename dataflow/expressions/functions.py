@@ -241,7 +241,8 @@ validation puts a column in its place."""
 
 FUNCTIONS["next"] = Function(1, same_rule, defaults={"rows": 1}, more=("within",))
 
-LOOKING = ("trailing", "next")
+LOOKING = ("trailing", "leading", "next")
+AHEAD = ("leading", "next")
 """What is worked out in a stage of its own, before the step in which it is written."""
 
 

@@ -11,7 +11,7 @@ from operators.errors import DataflowError
 from operators.types import MAX_PLACES, MAX_PREVIOUS, MAX_ROUND, MAX_TEXT, MIN_ROUND
 
 MOST_ROWS = 10_000_000
-"""The most rows of a trailing window that is given in rows."""
+"""The most rows of a trailing or leading window that is given in rows."""
 
 _ROWS = 2**31 - 1
 _POSITION = "{where} is a position in a text"
@@ -25,6 +25,7 @@ _RANGES: dict[tuple[str, str], tuple[int, int, str]] = {
     ("substring", "count"): (0, MAX_TEXT, _POSITION),
     ("split", "index"): (-MAX_TEXT, MAX_TEXT, _POSITION),
     ("trailing", "rows"): (1, MOST_ROWS, f"trailing(rows=) takes 1 to {MOST_ROWS:,} rows"),
+    ("leading", "rows"): (1, MOST_ROWS, f"leading(rows=) takes 1 to {MOST_ROWS:,} rows"),
     ("over", "n"): (1, _ROWS, "{where} takes a number from 1"),
     ("over", "rows"): (1, _ROWS, "{where} takes a number from 1"),
 }

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from dataflow.expressions.aggregate_calls import (
+    WINDOWED,
     Agg,
     Named,
     NamedAggs,
     distinct_names,
-    trailing_of,
+    windowed,
 )
 from dataflow.expressions.aggregate_signatures import options_of, signature_of
 from dataflow.expressions.expr import Expr
@@ -159,8 +160,8 @@ class Reader:
         if "over" in value:
             return self._over(value, where, depth)
         fn = value.get("fn")
-        if fn == "trailing":
-            return self._trailing(value, where, depth)
+        if fn in WINDOWED:
+            return self._windowed(fn, value, where, depth)
         spec = FUNCTIONS.get(fn) if isinstance(fn, str) else None
         if spec is None:
             raise JsonFormError(
@@ -253,8 +254,8 @@ class Reader:
         except DataflowError as error:
             raise JsonFormError(f"{where}: {error}") from None
 
-    def _trailing(self, value: Mapping[str, Any], where: str, depth: int) -> Expr:
-        """An aggregate over trailing windows."""
+    def _windowed(self, fn: str, value: Mapping[str, Any], where: str, depth: int) -> Expr:
+        """An aggregate over trailing or leading windows."""
         d = self.fields(value, where, ["fn", "agg", "length", "rows"])
         if (d["length"] is None) == (d["rows"] is None):
             raise JsonFormError(f"{where}: expected a length or a number of rows, the other null")
@@ -262,8 +263,8 @@ class Reader:
         length: Any = self.micros(d["length"], f"{where}.length", optional=True) if parameter is None else parameter
         rows: Any = self.setting(d["rows"], f"{where}.rows")
         if rows is None and d["rows"] is not None:
-            rows = _whole_option("trailing", "rows", d["rows"], f"{where}.rows")
-        return trailing_of(self.agg(d["agg"], f"{where}.agg", depth + 1), length, rows)
+            rows = _whole_option(fn, "rows", d["rows"], f"{where}.rows")
+        return windowed(fn, self.agg(d["agg"], f"{where}.agg", depth + 1), length, rows)
 
     def agg(self, value: object, where: str, depth: int = 0) -> Agg:
         """An aggregate."""

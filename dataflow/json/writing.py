@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, agg_in
+from dataflow.expressions.aggregate_calls import WINDOWED, Agg, Named, NamedAggs, agg_in
 from dataflow.expressions.expr import Expr
 from dataflow.json.errors import JsonFormError
 
@@ -23,7 +23,7 @@ def expr_out(e: Expr) -> dict[str, Any]:
         return found | ({"choices": option_out(options["choices"])} if "choices" in options else {})
     if e.fn == "over":
         return _over_out(options, e)
-    if e.fn == "trailing":
+    if e.fn in WINDOWED:
         return {
             "fn": e.fn,
             "agg": agg_out(agg_in(e)),

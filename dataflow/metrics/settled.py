@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from dataflow.binding.parameters import converted, defaults_in, params_in
 from dataflow.binding.typing import GraphError
-from dataflow.expressions.aggregate_calls import Agg, agg_in, trailing_of
+from dataflow.expressions.aggregate_calls import WINDOWED, Agg, agg_in, windowed
 from dataflow.expressions.aggregate_signatures import option_written, options_of, signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import RANGE
@@ -150,14 +150,14 @@ class _Values:
 
     def of_expr(self, e: Expr) -> Expr:
         """An expression with the values of the options of its functions."""
-        if e.fn == "trailing":
+        if e.fn in WINDOWED:
             agg, before = agg_in(e), [(name, e.option(name)) for name in ("length", "rows")]
             inside = self.of_agg(agg)
             after = [self._option(e.fn, name, v) if isinstance(v, Setting) else v for name, v in before]
             if inside is agg and all(a is b for a, (_, b) in zip(after, before, strict=True)):
                 return e
             length, rows = cast(list[int | None], after)
-            return trailing_of(inside, length, rows)
+            return windowed(e.fn, inside, length, rows)
         args = self.of_part(e.args)
         values = dict(e.options).get("values")
         if e.fn == "is_in" and isinstance(values, Setting):

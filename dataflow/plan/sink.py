@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, NamedTuple, Protocol, TypeAlias
 
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import SourceWriter
@@ -90,15 +90,24 @@ class LastingState(Protocol):
         """Maximum microseconds for which a report lasts."""
 
 
+class MovingWindow(NamedTuple):
+    """The rows of a key that a row's aggregates are of: those of the last ``length`` microseconds, or else the last
+    ``rows`` ones; ``ahead``: of the next, beginning with the row itself."""
+
+    length: int | None
+    rows: int | None
+    ahead: bool = False
+
+
 class MovingWindows(Protocol):
-    """A sink whose rows have aggregates of the rows before them."""
+    """A sink whose rows have aggregates of the rows before them, or after them."""
 
     @property
     def aggs_of_windows(self) -> tuple[BoundAgg, ...]:
         """The aggregates, in the order of their numbers."""
 
-    def different_windows(self) -> list[tuple[int | None, int | None]]:
-        """The windows, each once: the length in microseconds, or else the number of rows."""
+    def different_windows(self) -> list[MovingWindow]:
+        """The windows, each once."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +163,6 @@ class Sink(ABC):
     keeps_rows: ClassVar[bool] = False
     """Whether the rows that it writes are those that it takes, in the range or not as they were."""
 
-    looks_ahead: ClassVar[bool] = False
-    """Whether it needs the rows after the range, too; it writes them for the next stage to drop."""
-
     closes: ClassVar[bool] = True
     """If it follows keys: whether it writes at the end of the range."""
 
@@ -208,6 +214,11 @@ class Sink(ABC):
         return None
 
     @property
+    def looks_ahead(self) -> bool:
+        """Whether it needs the rows after the range, too; it writes them for the next stage to drop."""
+        return False
+
+    @property
     def aggregates(self) -> tuple[BoundAgg, ...]:
         """The aggregates that it folds rows into."""
         return ()
@@ -240,7 +251,7 @@ class Sink(ABC):
         return None
 
     def trailing(self) -> MovingWindows | None:
-        """Itself, if its rows have aggregates of the rows before them."""
+        """Itself, if its rows have aggregates of the rows before or after them."""
         return None
 
     def lasting(self) -> LastingState | None:

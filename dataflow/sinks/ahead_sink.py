@@ -109,7 +109,6 @@ class Ahead(Sink):
 
     follows_keys = True
     keeps_rows = True
-    looks_ahead = True
     has_length = False
     gathers = False
     writes_every_row = True
@@ -126,6 +125,11 @@ class Ahead(Sink):
     def emitter(self, w: SourceWriter) -> AheadEmitter:
         """See Sink."""
         return AheadEmitter(w, self)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """See Sink."""
+        return True
 
     def describe(self) -> str:
         """See Sink."""

@@ -1,4 +1,5 @@
-"""The sink of trailing windows: each row with aggregates of its key's rows up to its time.
+"""The sink of windows that move with the rows: each row with aggregates of its key's rows up to its time, or from
+then on.
 
 The rows of a batch are runs of one key each, of which the first ones may be rows that were written before and are still
 in a window (``runtime.query.stages.trailing_rows``). A run is worked out from its own rows alone, so a kernel that
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.writer import I8, U1, SourceWriter
-from dataflow.plan.sink import NamedTyped, Reach, Sink
+from dataflow.plan.sink import MovingWindow, NamedTyped, Reach, Sink
 from dataflow.sinks.folding import rooms
 from dataflow.sinks.passed_rows import RunsEmitter
 from dataflow.sinks.window_folds import AnewFold, WindowFold, fold_of, row_of_batch
@@ -25,21 +26,16 @@ from dataflow.typed.nodes import Typed
 
 @dataclass(frozen=True)
 class WindowAgg:
-    """An aggregate over the rows of the last ``length`` microseconds, or over the last ``rows`` ones."""
+    """An aggregate over the rows of a window."""
 
     agg: BoundAgg
-    length: int | None
-    rows: int | None
-
-    @property
-    def window(self) -> tuple[int | None, int | None]:
-        """The window alone."""
-        return self.length, self.rows
+    window: MovingWindow
 
     def describe(self) -> str:
         """In words."""
-        over = f"{self.rows} rows" if self.length is None else written_duration(self.length)
-        return f"{self.agg.aggregate.name} of the last {over}"
+        length, rows, ahead = self.window
+        over = f"{rows} rows" if length is None else written_duration(length)
+        return f"{self.agg.aggregate.name} of the {'next' if ahead else 'last'} {over}"
 
 
 class TrailingEmitter(RunsEmitter):
@@ -70,8 +66,8 @@ class TrailingEmitter(RunsEmitter):
 
     def constants(self, x: Emitter) -> None:
         """Load the lengths of the windows into locals, once."""
-        for n, (length, rows) in enumerate(self.windows):
-            self.w.put(f"size{n} = {x.integer(length or rows or 0)}")
+        for n, window in enumerate(self.windows):
+            self.w.put(f"size{n} = {x.integer(window.length or window.rows or 0)}")
 
     def load(self) -> None:
         """Begin the run with empty windows."""
@@ -115,18 +111,22 @@ class TrailingEmitter(RunsEmitter):
                 self.write(x, sink.columns)
             w.put("on += 1")
 
-    def _move(self, x: Emitter, n: int, window: tuple[int | None, int | None]) -> None:
+    def _move(self, x: Emitter, n: int, window: MovingWindow) -> None:
         """Move window ``n`` to the row ``at``."""
         w, folds = self.w, [f for f in self.folds if f.window == n]
-        length, _ = window
-        enters = f"time[hi{n}] <= until_now" if length is not None else f"hi{n} <= at"
+        of_time = window.length is not None
+        if window.ahead:
+            enters = f"time[hi{n}] < until_now + size{n}" if of_time else f"hi{n} < at + size{n}"
+            leaves = f"time[lo{n}] < until_now" if of_time else f"lo{n} < at"
+        else:
+            enters = f"time[hi{n}] <= until_now" if of_time else f"hi{n} <= at"
+            leaves = f"time[lo{n}] <= until_now - size{n}" if of_time else f"in{n} > size{n}"
         with w.block(f"while hi{n} < stop and {enters}:"):
             with self._counted(x, f"hi{n}"):
                 w.put(f"in{n} += 1")
                 for f in folds:
                     f.enter(x)
             w.put(f"hi{n} += 1")
-        leaves = f"time[lo{n}] <= until_now - size{n}" if length is not None else f"in{n} > size{n}"
         with w.block(f"while lo{n} < hi{n} and {leaves}:"):
             with self._counted(x, f"lo{n}"):
                 w.put(f"in{n} -= 1")
@@ -159,11 +159,11 @@ class TrailingEmitter(RunsEmitter):
 
 @dataclass(frozen=True)
 class Trailing(Sink):
-    """Sink: rows with ``columns`` and with the aggregates ``windows`` of the rows of their key before them.
+    """Sink: rows with ``columns`` and with the aggregates ``windows`` of the rows of their key before or after them.
 
-    ``points``: whether the rows are points; ``own``: hidden columns that the runner reads. In a window of a length are
-    the rows of all times up to the row's own, also those of the same time that come after it; in one of a number of
-    rows, those up to it.
+    ``points``: whether the rows are points, as they are if a window looks ahead; ``own``: hidden columns that the
+    runner reads. In a window of a length are the rows of all times up to the row's own, or from there on, also those of
+    the same time that come after it or before it; in one of a number of rows, those up to it, or from it on.
     """
 
     columns: NamedTyped
@@ -190,7 +190,7 @@ class Trailing(Sink):
         """See Sink."""
         return TrailingEmitter(w, self)
 
-    def different_windows(self) -> list[tuple[int | None, int | None]]:
+    def different_windows(self) -> list[MovingWindow]:
         """The windows, each once."""
         return list(dict.fromkeys(a.window for a in self.windows))
 
@@ -214,9 +214,15 @@ class Trailing(Sink):
 
     def looks_back(self, first: bool) -> Reach:
         """See Sink: everything, where rows are counted."""
-        if any(a.length is None for a in self.windows):
+        back = [a.window for a in self.windows if not a.window.ahead]
+        if any(window.length is None for window in back):
             return None
-        return max((a.length or 0 for a in self.windows), default=0)
+        return max((window.length or 0 for window in back), default=0)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """See Sink."""
+        return any(a.window.ahead for a in self.windows)
 
     def needs_before(self, needed: Reach, first: bool) -> Reach:
         """See Sink."""

@@ -16,6 +16,7 @@ from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import Named, NamedAggs
 from dataflow.expressions.call_text import call
 from dataflow.expressions.expr import Expr
+from dataflow.expressions.functions import AHEAD
 from dataflow.expressions.node import option_text
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.fields import form_of, name_of
@@ -106,7 +107,7 @@ class Step(ABC):
     """Whether its rows depend on earlier points in ways not visible in its expressions."""
 
     takes_windows: ClassVar[bool] = True
-    """Whether the trailing windows and later rows in its expressions are worked out before it."""
+    """Whether the windows and later rows in its expressions are worked out before it."""
 
     cuts_by_table: ClassVar[bool] = False
     """Whether it cuts intervals at the edges of periods."""
@@ -267,8 +268,8 @@ class Step(ABC):
 
     @property
     def asks_later(self) -> bool:
-        """Whether what it makes of a row depends on later rows (``next``)."""
-        return any(e.fn == "next" for e in expressions_in(self))
+        """Whether what it makes of a row depends on later rows."""
+        return any(e.fn in AHEAD for e in expressions_in(self))
 
     @property
     def needed_columns(self) -> frozenset[str]:

@@ -15,10 +15,10 @@ before that part, the whole row, as it is without the range. Odd: not a row of t
 
 
 WINDOW = "$window"
-"""Prefix of the hidden columns with aggregates over trailing windows, or with values of later rows."""
+"""Prefix of the hidden columns with aggregates over moving windows, or with values of later rows."""
 
 ROW_FLAGS, DONE, COMPLETE = ADDED = "$row_flags", "$done", "$complete"
-"""Hidden columns of the rows that trailing windows are made of, which the runner adds: bits for a row that is in no
+"""Hidden columns of the rows that moving windows are made of, which the runner adds: bits for a row that is in no
 window (1), and for one that has the windows of the row before (2); and, with an entry per run, how many of its first
 rows were written before, and how many can be written now."""
 INPUT = "$input"

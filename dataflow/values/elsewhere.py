@@ -84,8 +84,7 @@ GROUPS: Mapping[str, str] = MappingProxyType(
 
 AGGREGATE: Mapping[str, str] = MappingProxyType(
     {
-        "following": "windows only look back; write df.col('x').next(n) for values of later points",
-        "leading": "windows only look back; write df.col('x').next(n) for values of later points",
+        "following": "write .leading('1h')",
         "rolling": "write .trailing('1h')",
         "filter": "write where= in the aggregate",
         "cumulative": "write .trailing('36500d')",

@@ -1,4 +1,4 @@
-"""Loops over the runs of rows that trailing windows are made of."""
+"""Loops over the runs of rows that moving windows are made of."""
 
 from __future__ import annotations
 
@@ -8,28 +8,34 @@ from numpy.typing import NDArray
 from operators.compiler.loops import I64, loop
 
 
-@loop("void(i8[::1], i8[::1], i8, i8, b1, i8[::1], i8[::1])")
+@loop("void(i8[::1], i8[::1], i8, i8, i8, i8, b1, i8[::1], i8[::1])")
 def bounds_of_runs(
     time: NDArray[np.int64],
     run_len: NDArray[np.int64],
     length: I64,
     rows: I64,
+    ahead: I64,
+    rows_ahead: I64,
     waits: bool,
     complete: NDArray[np.int64],
     kept: NDArray[np.int64],
 ) -> None:
-    """For each run of rows of one key, in order of time: how many rows are ``complete``, all but those at the last time
-    if others may come at that (``waits``); and how many of the last ones are ``kept``, since a later row may have them
-    in its window: those of the last ``length`` microseconds, those that are not complete, and ``rows`` before these."""
+    """For each run of rows of one key, in order of time: how many rows are ``complete``, all but those of the last
+    ``ahead`` microseconds and the last ``rows_ahead`` if others may come (``waits``); and how many of the last ones are
+    ``kept``, since a later row may have them in its window: those that are not complete, those of ``length``
+    microseconds before these, and ``rows`` before these."""
     start = np.int64(0)
     for r in range(run_len.shape[0]):
         end = start + run_len[r]
         last = time[end - 1]
         first = end
         if waits:
-            while first > start and time[first - 1] == last:
+            first = max(start, end - rows_ahead)
+            while first > start and time[first - 1] > last - ahead:
                 first -= 1
         complete[r] = first - start
+        if first < end:
+            last = time[first]
         first = max(start, first - rows)
         while first > start and time[first - 1] > last - length:
             first -= 1

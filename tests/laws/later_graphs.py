@@ -1,4 +1,4 @@
-"""Metrics that take values of later points."""
+"""Metrics that take values of later points, or aggregates over them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,54 @@ from tests.laws.trailing_graphs import FEW, over
 def later(of: b.Json, *within: b.Json, rows: int = 1) -> b.Json:
     return b.fn("next", of, *within, **({} if rows == 1 else {"rows": rows}))
 
+
+def ahead(aggregate: b.Json, length: int | None = None, rows: int | None = None) -> b.Json:
+    return {"fn": "leading", "agg": aggregate, "length": length, "rows": rows}
+
+
+LEADING_GRAPHS: dict[str, b.Json] = {
+    "leading_sums": b.graph(
+        b.extend(
+            total=ahead(b.agg("sum", b.TEMP), GAP),
+            units=ahead(b.agg("sum", FEW), HOUR),
+            ups=ahead(b.agg("count", b.N, where=b.UP), HOUR),
+            low=ahead(b.agg("min", b.TEMP, where=b.OK), GAP),
+            soon=ahead(b.agg("first", b.NOW, where=b.fn("eq", b.STATUS, b.lit("down"))), HOUR),
+            some=ahead(b.agg("any_true", b.OK), GAP),
+        ),
+    ),
+    "leading_rows": b.graph(
+        b.extend(
+            mean=ahead(b.agg("mean", b.TEMP), rows=3),
+            high=ahead(b.agg("max", b.N), rows=2),
+            last=ahead(b.agg("last", b.STATUS), rows=4),
+            before=over(b.agg("sum", FEW), rows=2),
+        ),
+    ),
+    "leading_and_trailing": b.graph(
+        b.where(b.fn("is_not_null", b.N)),
+        b.where(b.fn("ge", ahead(b.agg("count"), GAP), b.lit(2))),
+        b.extend(
+            median=ahead(b.agg("median", b.TEMP), HOUR),
+            before=over(b.agg("sum", FEW), HOUR),
+            after=ahead(b.agg("sum", FEW), HOUR),
+            few=over(b.agg("max", b.N), rows=2),
+            then=ahead(b.agg("max", over(b.agg("count"), GAP)), rows=3),
+        ),
+        b.group(
+            b.named(device=b.DEVICE, rises=b.fn("lt", b.col("before"), b.col("after"))),
+            n=b.ROWS,
+            most=b.agg("max", b.col("median")),
+            few=b.agg("sum", b.fn("mod", b.fn("add", b.col("few"), b.col("then")), b.lit(7))),
+            kinds=b.agg("max", ahead(b.agg("count_distinct", b.FIRMWARE), rows=3)),
+            was=b.agg("max", b.fn("previous", ahead(b.agg("sum", FEW), GAP))),
+        ),
+    ),
+    "sessions_of_leading": b.graph(
+        b.extend(soon=ahead(b.agg("count", where=b.UP), HOUR)),
+        b.sessions(n=b.agg("sum", b.col("soon")), least=b.agg("min", b.col("soon"))),
+    ),
+}
 
 LATER_GRAPHS: dict[str, b.Json] = {
     "later_points": b.graph(
@@ -43,4 +91,5 @@ LATER_GRAPHS: dict[str, b.Json] = {
         b.sessions(n=b.agg("sum", b.fn("mod", b.col("most"), b.lit(7))), late=b.agg("last", later(b.STATUS))),
         b.extend(was=b.fn("previous", b.col("n"))),
     ),
+    **LEADING_GRAPHS,
 }

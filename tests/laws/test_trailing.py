@@ -1,7 +1,7 @@
-"""Aggregates over trailing windows against the oracle's brute force, in batches of all sizes.
+"""Aggregates over trailing and leading windows against the oracle's brute force, in batches of all sizes.
 
 That every split gives the same bits is part of ``test_kernels`` (tasks, chunks), ``test_engine`` (sources) and
-``test_checkpoint`` (kept states) for the graphs in ``TRAILING_GRAPHS``. Here batches are as small as they can be, so
+``test_checkpoint`` (kept states) for the same graphs. Here batches are as small as they can be, so
 rows wait, are kept and are passed on again wherever that may be wrong.
 """
 
@@ -18,6 +18,7 @@ from runtime.testing.oracle import answer
 from runtime.testing.oracle.strategies import GAP, HOUR, KEY, TIME, TYPES, Case, cases
 from tests.laws import builders as b
 from tests.laws.agreement import agrees, typed
+from tests.laws.later_graphs import LEADING_GRAPHS
 from tests.laws.memory import run_in_memory
 from tests.laws.trailing_graphs import OTHER_TRAILING_GRAPHS, TRAILING_GRAPHS, over
 
@@ -25,7 +26,7 @@ fewer = settings(max_examples=max(10, settings().max_examples // 3))
 SIZES = st.sampled_from([1, 1, 2, 5, 1 << 16])
 
 
-@pytest.mark.parametrize("name", TRAILING_GRAPHS)
+@pytest.mark.parametrize("name", {**TRAILING_GRAPHS, **LEADING_GRAPHS})
 @fewer
 @given(case=cases(), tasks=st.integers(1, 3), rows=st.integers(0, 5), size=SIZES)
 def test_batches_of_all_sizes(name: str, case: Case, tasks: int, rows: int, size: int) -> None:
@@ -76,15 +77,30 @@ def test_rows_that_wait_have_their_windows_before_them() -> None:
 
 @given(
     times=st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=8).map(sorted), min_size=1, max_size=4),
-    length=st.integers(0, 4), rows=st.integers(1, 5), waits=st.booleans(),
+    length=st.integers(0, 4), rows=st.integers(1, 5), ahead=st.integers(0, 4), rows_ahead=st.integers(0, 3),
+    waits=st.booleans(),
 )  # fmt: skip
-def test_no_row_is_let_go_that_a_window_needs(times: list[list[int]], length: int, rows: int, waits: bool) -> None:
+def test_no_row_is_let_go_that_a_window_needs(
+    times: list[list[int]], length: int, rows: int, ahead: int, rows_ahead: int, waits: bool
+) -> None:
     """Windows of rows that wait, and of one that comes next, at the last time or later."""
+    ahead = max(ahead, min(length, 1))
     complete, kept = np.empty(len(times), np.int64), np.empty(len(times), np.int64)
     lengths = np.array([len(run) for run in times])
-    bounds_of_runs(np.concatenate([np.array(run) for run in times]), lengths, length, rows, waits, complete, kept)
+    bounds_of_runs(
+        np.concatenate([np.array(run) for run in times]),
+        lengths,
+        length,
+        rows,
+        ahead,
+        rows_ahead,
+        waits,
+        complete,
+        kept,
+    )
     for run, done, left in zip(times, complete.tolist(), kept.tolist(), strict=True):
-        assert done == (sum(t < run[-1] for t in run) if waits else len(run))
+        known = [n + rows_ahead < len(run) and t + ahead <= run[-1] for n, t in enumerate(run)]
+        assert done == (sum(known) if waits else len(run))
         for at in range(done, len(run) + 1):
             now = run[at] if at < len(run) else run[-1]
             needed = {n for n in range(at) if run[n] > now - length} | set(range(max(0, at - rows), at))

@@ -73,3 +73,37 @@ def test_calls_of_a_key_within_a_minute(ask: Ask) -> None:
     points = [("k", m, 1) for m in (0, 0.5, 0.75, 1.5, 2.5)]
     rows = ask(points, P.filter(df.count().trailing("1m") > 2).select(minute=(df.time() - START) / "1m"))
     assert [row[1] for row in rows] == [0.75]
+
+
+def test_orders_of_the_30_days_after_each_touch(tmp_path: Path) -> None:
+    """An order counts for every touch that it follows soon enough, whichever came first in the stream."""
+    store = Store(tmp_path / "store")
+    day = [START + timedelta(days=d) for d in range(60)]
+    touches = {
+        "user": ["a", "a", "b", "a"],
+        "ts": [day[0], day[10], day[3], day[50]],
+        "channel": ["ad", "mail", "ad", "ad"],
+    }
+    orders = {"user": ["a", "a", "a", "b"], "ts": [day[0], day[12], day[30], day[33]], "amount": [1, 20, 300, 4000]}
+    store.ingest("touches", touches, key="user", time="ts", progress=False)
+    store.ingest("orders", orders, key="user", time="ts", progress=False)
+    of = df.union(df.stream("touches"), df.stream("orders")).with_columns(
+        n=df.count("amount").leading("30d"),
+        revenue=df.sum("amount").leading("30d"),
+        after=df.first(df.time(), where=df.col("amount") > 1).leading("30d") - df.time(),
+        two=df.sum("amount").leading(rows=2),
+    )
+    touch = of.filter(df.col("channel").is_not_null())
+    rows = store.query(touch.select("n", "revenue", "after", "two"), until=day[59])
+    one = 86_400_000_000
+    # Those of one time are in one another's windows; day 30 is not in [0, 30), nor day 33 in [3, 33).
+    assert [row[1:5] for row in rows] == [
+        (2, 21, 12 * one, 1),
+        (2, 320, 2 * one, 20),
+        (0, None, None, None),
+        (0, None, None, 4000),
+    ]
+    by_channel = touch.group_by("channel").agg(revenue=df.sum("revenue"))
+    assert list(store.query(by_channel, until=day[59])) == [("ad", 21), ("mail", 320)]
+    # What comes after the range is seen, too.
+    assert list(store.query(by_channel, until=day[11])) == [("ad", 21), ("mail", 320)]

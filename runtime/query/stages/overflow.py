@@ -106,6 +106,6 @@ def located(error: GroupError, step: str, aggs: Sequence[BoundAgg], where: str) 
     a = aggs[error.aggregate]
     given = ", ".join(described(e) for e in (a.argument, a.other) if e is not None)
     call = f"{a.aggregate.name}({given})"
-    # Aggregates of trailing windows are hidden columns.
-    named = f"{call} of a trailing window" if a.name[:1] == "$" else f"{a.name} = {call}"
+    # Aggregates of moving windows are hidden columns.
+    named = f"{call} of a window" if a.name[:1] == "$" else f"{a.name} = {call}"
     return type(error)(f"{step}: {named}{where}: {error}")

@@ -1,9 +1,10 @@
-"""Runs a stage of trailing windows: gathers rows until a batch is worth it, and keeps those that are still in a window.
+"""Runs a stage of moving windows: gathers rows until a batch is worth it, and keeps those that are still in a window.
 
 The kernel works out each run of a batch from its own rows (``dataflow.sinks.trailing_sink``), so the rows of a key that
 a later row may have in its window are passed to it again, before the key's next ones. They are few compared to the rows
 of a batch: a batch has at least as many new rows as there are kept ones, so each row is passed on twice on average at
-most, however long the windows are. Rows at a key's last time wait: others may come at the same time.
+most, however long the windows are. Rows at a
+key's last time wait: others may come at the same time; and so do rows whose windows look ahead of the last one.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class Runs:
 
 
 class TrailingRunner:
-    """One stage of trailing windows in a task; see ``Runner``, whose place it takes."""
+    """One stage of moving windows in a task; see ``Runner``, whose place it takes."""
 
     groups = None
 
@@ -122,10 +123,14 @@ class TrailingRunner:
         self._inner = WindowsRunner(stage, kernel, context, number, place=place)
         windows = stage.sink.trailing()
         assert windows is not None
-        each = windows.different_windows()
-        self._length = max((length or 0 for length, _ in each), default=0)
+        back = [window for window in windows.different_windows() if not window.ahead]
+        ahead = [window for window in windows.different_windows() if window.ahead]
+        self._length = max((window.length or 0 for window in back), default=0)
         # Of each key two rows may be in no window, and the part of a row looks at the whole row before it.
-        self._rows = max((rows for _, rows in each if rows is not None), default=0) + 2
+        self._rows = max((window.rows or 0 for window in back), default=0) + 2
+        # Of the rows of a time all are in one another's windows.
+        self._ahead = max([min(self._length, 1), *(window.length or 0 for window in ahead)])
+        self._rows_ahead = max([0, *((window.rows or 1) - 1 for window in ahead)])
         self._names = [n for n, _ in stage.inputs if n not in ADDED]
         self._kept: Runs | None = None
         self._chunks: list[RowBatch] = []
@@ -159,8 +164,8 @@ class TrailingRunner:
         self._chunks, self._new = [], 0
         batch, runs = rows.batch, len(rows.batch.run_len)
         complete, kept = np.empty(runs, np.int64), np.empty(runs, np.int64)
-        waits = self._length > 0 and not last
-        bounds_of_runs(batch.time, batch.run_len, self._length, self._rows, waits, complete, kept)
+        sizes = self._length, self._rows, self._ahead, self._rows_ahead
+        bounds_of_runs(batch.time, batch.run_len, *sizes, not last, complete, kept)
         columns = {**batch.columns, DONE: (rows.done, VALID), COMPLETE: (complete, VALID)}
         flags = self._flags(batch)
         yield from self._inner.push(replace(batch, columns={**columns, ROW_FLAGS: (flags, VALID)}))

@@ -48,7 +48,7 @@ LASTING = {
 }
 ROW_BY_ROW = ("filter", "with_columns", "held", "select", "join", "during", "dedupe")
 NO_PARAMS: Mapping[str, Value] = {}
-EVALUATED["trailing"] = trailing, trailing_type
+EVALUATED |= dict.fromkeys(("trailing", "leading"), (trailing, trailing_type))
 EVALUATED["next"] = later, later_type
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from runtime.testing.oracle.expressions import evaluate, type_of
 from runtime.testing.oracle.rows import Json, Table, Value
 
+_LATER = ("next", "leading")
+
 
 def later(expr: Json, table: Table, params: dict[str, Value]) -> list[Value]:
     """The value so many rows later, null where that is another key's row, or ``within`` has changed up to there."""
@@ -36,7 +38,7 @@ def asks_later(part: Any) -> bool:
         return any(map(asks_later, part))
     if not isinstance(part, dict):
         return False
-    return part.get("fn") == "next" or any(asks_later(of) for name, of in part.items() if name != "metric")
+    return part.get("fn") in _LATER or any(asks_later(of) for name, of in part.items() if name != "metric")
 
 
 def last_that_asks(steps: Sequence[Json]) -> int:
@@ -53,7 +55,7 @@ def beside_later(step: Json, table: Table, params: Mapping[str, Value]) -> tuple
             return [replaced(item) for item in part]
         if not isinstance(part, dict):
             return part
-        if part.get("fn") != "next":
+        if part.get("fn") not in _LATER:
             return {name: of if name == "metric" else replaced(of) for name, of in part.items()}
         found.append(part)
         return {"col": f"$range later {len(found) - 1}"}

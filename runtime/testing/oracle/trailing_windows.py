@@ -1,4 +1,4 @@
-"""Aggregates over trailing windows, by brute force: for every row, the rows of its key that are in its window."""
+"""Aggregates over trailing and leading windows, by brute force: of every row, the rows of its key that are in it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from runtime.testing.oracle.rows import Json, Row, Table, Value
 
 def trailing(expr: Json, table: Table, params: dict[str, Value]) -> list[Value]:
     """The aggregate over the rows in (t - length, t], t being the row's time; or over the last rows up to it.
+    A leading one is over those in [t, t + length), or the next rows from it on.
 
     Rows before the range are in windows, too. Of a row that ``since`` cuts the whole is, and its part has the same
     window.
     """
     if table.kind == "plain":
-        raise ValueError("trailing needs the rows of a key in their order")
+        raise ValueError("a window needs the rows of a key in their order")
     entry = {"name": "", "agg": expr["agg"]}
     past = table.past
     (then,), (now,) = prepare([entry], past, params), prepare([entry], table, params)
@@ -42,9 +43,13 @@ def trailing(expr: Json, table: Table, params: dict[str, Value]) -> list[Value]:
 
 def _members(expr: Json, rows: list[Row], at: int, mine: list[int]) -> list[int]:
     """Of the rows ``mine`` of a key, those in the window of row ``at``."""
+    now = rows[at].time
+    if expr["fn"] == "leading":
+        if expr["rows"] is not None:
+            return [j for j in mine if j >= at][: expr["rows"]]
+        return [j for j in mine if now <= rows[j].time < now + expr["length"]]
     if expr["rows"] is not None:
         return [j for j in mine if j <= at][-expr["rows"] :]
-    now = rows[at].time
     return [j for j in mine if now - expr["length"] < rows[j].time <= now]
 
 

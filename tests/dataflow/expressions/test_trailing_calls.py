@@ -1,4 +1,4 @@
-"""``.trailing(...)``: its text, its JSON, and the errors of wrong uses."""
+"""``.trailing(...)`` and ``.leading(...)``: their text, their JSON, and the errors of wrong uses."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def test_text_and_json() -> None:
         a=SUM.trailing("1h"),
         b=df.quantile("x", 0.9, where=df.col("c") == "x").trailing(rows=np.int64(3)),
         c=df.max(df.count().trailing(timedelta(minutes=5))).trailing("90s") + 1,
+        d=df.max(df.count().trailing("1h")).leading("7d"),
+        e=SUM.leading(rows=2),
     )
     assert repr(metric) == (
         "(\n"
@@ -32,6 +34,8 @@ def test_text_and_json() -> None:
         '        a=df.sum("x").trailing("1h"),\n'
         '        b=df.quantile("x", q=0.9, where=df.col("c") == "x").trailing(rows=3),\n'
         '        c=df.max(df.count().trailing("5m")).trailing("90s") + 1,\n'
+        '        d=df.max(df.count().trailing("1h")).leading("1w"),\n'
+        '        e=df.sum("x").leading(rows=2),\n'
         "    )\n"
         ")"
     )
@@ -78,6 +82,9 @@ def test_json_nested_too_deep() -> None:
         (lambda: SUM.trailing(rows=0), r"trailing\(rows=\) takes 1 to 10,000,000 rows, got 0"),
         (lambda: SUM.trailing(rows=True), r"trailing\(rows=\) takes 1 to 10,000,000 rows, got True"),
         (lambda: SUM.trailing("-1h"), r"trailing\(length\): '-1h' is not a duration"),
+        (lambda: SUM.leading(), r"leading takes a length of time or a number of rows: .leading\('1h'\)"),
+        (lambda: SUM.leading(rows=0), r"leading\(rows=\) takes 1 to 10,000,000 rows, got 0"),
+        (lambda: SUM.leading("-1h"), r"leading\(length\): '-1h' is not a duration"),
         (lambda: df.integral("x", hold="1h").trailing("1h"), "makes intervals of its own, by hold="),
     ],
 )
@@ -96,6 +103,15 @@ HOUR = df.time().hour()
             P.agg(n=df.count()).with_columns(a=df.sum("n").trailing("1h")),
             r"step 3 \(with_columns\): trailing needs the rows of a key in time order; use it before group_by",
         ),
+        (
+            P.sessionize("1h").with_columns(a=df.count().leading("1h")),
+            "leading takes later points, and here the rows are s",
+        ),
+        (
+            P.agg(n=df.count()).with_columns(a=df.sum("n").leading("1h")),
+            "leading needs the rows of a key in time order",
+        ),
+        (P.with_columns(a=df.duration().leading("1h")), "put the lengths into a column and take their sum"),
         (P.with_columns(a=df.duration().trailing("1h")), "put the lengths into a column and take their sum"),
         (P.state_duration("c").filter(df.known_time().trailing("1h") > "1m"), "known_time measures how long rows last"),
         (P.with_columns(a=df.sum("c").trailing("1h")), "trailing: sum cannot take string"),
@@ -128,6 +144,8 @@ def test_what_a_plan_reads_and_says() -> None:
     assert history(P.filter(df.max(over).trailing("30m") > 1)) == 3_600_000_000 * 3 // 2
     assert history(P.filter(SUM.trailing(rows=2) > 1)) is None
     assert history(P.filter(over.previous() > 1)) is None
+    assert history(P.filter(SUM.leading("1h") > 1)) == 0
+    assert history(P.filter((over > 1) & (SUM.leading(rows=2) > 1))) == 3_600_000_000
     # Equal windows are one, and columns that nothing reads are not kept.
     plan = bind(P.filter((over > 1) & (over < 5)).agg(n=df.count()).steps, STREAM)
     assert [stage.describe() for stage in plan.stages] == [
@@ -135,3 +153,7 @@ def test_what_a_plan_reads_and_says() -> None:
         "step 3 (group_by): 1 row operations, groups by nothing, 1 aggregates",
     ]
     assert plan.columns == ("x",)
+    assert plan.ahead == 0
+    plan = bind(P.filter(over > 1).filter(SUM.leading(rows=2) > 1).agg(n=df.count()).steps, STREAM)
+    assert [stage.describe() for stage in plan.stages][2] == "step 3 (filter): rows with sum of the next 2 rows"
+    assert plan.ahead == 3
