@@ -81,10 +81,10 @@ class QueryRun:
         """The answer of a metric without others inside it, which may be a part of one."""
         # An answer that lacks rows would be a wrong table, not a partial result.
         partial = self.allow_partial and not is_part
-        if (column := other_key(request.steps)) is not None:
+        if (key := other_key(request.steps)) is not None:
             if self.run_by is not None:
                 raise QueryError(
-                    f"key_by({column!r}) sorts points in a folder of this machine: run it here, without executor="
+                    f"key_by({key.key!r}) sorts points in a folder of this machine: run it here, without executor="
                 )
             from runtime.points.keyed_points import by_other_key
 

@@ -186,6 +186,21 @@ def names(name: str) -> Any:
     return field_of(list, read, name=name)
 
 
+def name_or_names(name: str) -> Any:
+    """Distinct column names, as the field ``name``: one alone as a text, several as a list."""
+
+    def read(r: Reader, value: Any, where: str) -> Any:
+        if not isinstance(value, list):
+            return (r.text(value, where),)
+        found = tuple(r.text(n, f"{where}[{i}]") for i, n in enumerate(value))
+        if len(found) < 2:
+            raise JsonFormError(f"{where}: expected the name of a column, or a list of several")
+        check_distinct(found, where)
+        return found
+
+    return field_of(lambda found: found[0] if len(found) == 1 else list(found), read, name=name)
+
+
 def pairs(first: str, second: str) -> Any:
     """A list of pairs of texts, as objects with these fields; the first texts are distinct."""
 

@@ -16,29 +16,39 @@ from dataflow.times.durations import parse_duration, placed_every
 from dataflow.values.constants import plain
 from dataflow.values.mistaken import shown, text_of
 from operators.errors import DataflowError
+from operators.nearest import listed
 
 
 class Sequences(Chain):
     """Steps that follow the order of a key's rows."""
 
-    def key_by(self, column: str | Expr) -> Self:
+    def key_by(self, column: str | Expr, *more: str | Expr) -> Self:
         """The points by another key than that of the ingest: as if the stream had been ingested with ``column`` as its
         key. Directly after ``df.stream(...)``.
 
-        Points without a value in it are left out and counted in the proof. Duplicates were resolved under the stream's
-        own key, which is a column like others now. Points of one time and one new key are in a fixed order, by the
-        stream's own key: in which order they arrived, a stream does not keep across keys. A query writes the points and
-        columns that it needs into a temporary folder, by the new key, and runs there: on this machine's cores only.
+        With several columns there is a key for each combination of their values. It is a text, their values as a list
+        in JSON, in a column with their names: ``key_by("account", "merchant")`` has the key ``account/merchant``.
+
+        Points without a value in it, or in one of them, are left out and counted in the proof. Duplicates were resolved
+        under the stream's own key, which is a column like others now. Points of one time and one new key are in a fixed
+        order, by the stream's own key: in which order they arrived, a stream does not keep across keys. A query writes
+        the points and columns that it needs into a temporary folder, by the new key, and runs there: on this machine's
+        cores only.
         """
-        name = column.option("name") if isinstance(column, Expr) and column.fn == "col" else column
-        if not isinstance(name, str) or not name:
-            hint = "; a key is a column as it was ingested, not computed" if isinstance(column, Expr) else ""
-            raise DataflowError(f"key_by takes the name of a column, got {shown(column)}{hint}")
+        names = []
+        for given in (column, *more):
+            name = given.option("name") if isinstance(given, Expr) and given.fn == "col" else given
+            if not isinstance(name, str) or not name:
+                hint = "; a key is a column as it was ingested, not computed" if isinstance(given, Expr) else ""
+                raise DataflowError(f"key_by takes names of columns, got {shown(given)}{hint}")
+            names.append(str.__str__(name))
+        if len({*names}) < len(names):
+            raise DataflowError(f"key_by: {listed(sorted(names))}: each column once")
         if len([name for step in self.steps for name in step.streams()]) > 1:
             raise DataflowError(ALONE)
         if len(self.steps) != 1:
             raise DataflowError("key_by comes directly after df.stream(...)")
-        return self._then(KeyBy(str.__str__(name)))
+        return self._then(KeyBy(tuple(names)))
 
     def cohorts(
         self,

@@ -9,6 +9,7 @@ stream does not keep across keys.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.steps import Source
+from dataflow.steps import KeyBy, Source
 from dataflow.steps.base import Step
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema, new_attempt, set_hash
@@ -48,16 +49,16 @@ def by_other_key(
     store: OpenStore, snapshots: Snapshots, request: Request, workers: int, progress: Progress, allow_partial: bool
 ) -> Result:
     """The result of a metric that begins with ``key_by``, on threads of this process."""
-    source, column = request.steps[0], other_key(request.steps)
+    source, key = request.steps[0], other_key(request.steps)
     assert isinstance(source, Source)
-    assert column is not None
-    keyed = KeyedSnapshots(snapshots, source.name, column)
+    assert key is not None
+    keyed = KeyedSnapshots(snapshots, source.name, key)
     # Which columns it needs, and how far back, does not depend on the points.
     first = prepare_or_explain(keyed, request, store.open_file)
     _check_floor(first, request)
     whole = snapshots.snapshot(source.name)
     with TemporaryDirectory(prefix="antfold-key-by-") as folder:
-        made = _Rewrite(store, whole, first, column, progress)
+        made = _Rewrite(store, whole, first, key, progress)
         with OpenStore(folder, create=True) as beside:
             files = made.written(beside, request)
             prepared = prepare_or_explain(_Written(made.snapshot(files, request)), request, beside.open_file)
@@ -94,11 +95,12 @@ class _Written:
 class _Rewrite:
     """The points of a range with another key, written to files."""
 
-    def __init__(self, store: OpenStore, whole: Snapshot, plan: Prepared, column: str, progress: Progress) -> None:
+    def __init__(self, store: OpenStore, whole: Snapshot, plan: Prepared, key: KeyBy, progress: Progress) -> None:
         since = None if plan.history is None else plan.since - plan.history
-        self._whole, self._column, self._progress = whole, column, progress
-        self._columns = [n for n in (column, *plan.plan.columns) if n in whole.schema.columns]
-        self._with_own = whole.schema.key in plan.plan.columns
+        self._whole, self.key, self._progress = whole, key, progress
+        wanted = dict.fromkeys((*key.columns, *plan.plan.columns))
+        self._columns = [n for n in wanted if n in whole.schema.columns]
+        self._written = [n for n in plan.plan.columns if n in (*self._columns, whole.schema.key)]
         floor = None if whole.floor is None else whole.floor * DAY
         low = since if floor is None else max(floor, since or floor)
         self._low = None if low is None else min(low, plan.until)
@@ -112,11 +114,11 @@ class _Rewrite:
 
     def written(self, beside: OpenStore, request: Request) -> list[FileEntry]:
         """Write the points to the other store's folder."""
-        schema = keyed_schema(self._whole.schema, self._column)
-        target = WriteTarget(beside.objects, self._whole.stream, new_attempt(), self._column, schema.time, "keep", None)
+        schema = keyed_schema(self._whole.schema, self.key)
+        target = WriteTarget(beside.objects, self._whole.stream, new_attempt(), schema.key, schema.time, "keep", None)
         words: dict[str, InternedStrings] = {}
         total = sum(file.rows for file in self.scan.files)
-        bar = self._progress.start(f"{self._whole.stream} by {self._column}", total, "rows")
+        bar = self._progress.start(f"{self._whole.stream} by {schema.key}", total, "rows")
         try:
             with Writer(target, MEMORY_ROWS) as writer:
                 for points in self.scan.batches(self._columns):
@@ -138,20 +140,21 @@ class _Rewrite:
         last = self.last if request.until is None and request.span is None else whole.last_time
         none = whole.files.where(np.zeros(len(whole.files), np.bool_))
         return replace(
-            whole, schema=keyed_schema(whole.schema, self._column), files=none.with_added(files),
+            whole, schema=keyed_schema(whole.schema, self.key), files=none.with_added(files),
             first_time=self.first, last_time=None if self.first is None else last,
         )  # fmt: skip
 
     def _batch(self, points: Mapping[str, Column], words: dict[str, InternedStrings]) -> Batch:
         """The rows that have the key."""
-        schema, key = self._whole.schema, points[self._column]
-        kept = slice(None) if key.valid is None else np.flatnonzero(key.valid)
-        time = points[schema.time].values[kept].astype(np.int64, copy=False)
-        self.without_key += len(key) - len(time)
-        names = [*([schema.key] if self._with_own else []), *(n for n in self._columns if n != self._column)]
-        columns = {name: _values(points[name], kept, words, name) for name in names}
-        found = _values(key, kept, words, self._column)
-        return Batch(Values(found.type, found.values, None), time, columns)
+        keys = [points[name] for name in self.key.columns]
+        valid = _all_valid(keys)
+        kept = slice(None) if valid is None else np.flatnonzero(valid)
+        time = points[self._whole.schema.time].values[kept].astype(np.int64, copy=False)
+        self.without_key += len(keys[0]) - len(time)
+        columns = {name: _values(points[name], kept, words, name) for name in self._written}
+        found = [_values(key, kept, words, name) for key, name in zip(keys, self.key.columns, strict=True)]
+        key = found[0] if len(found) == 1 else _joined(found, words, self.key)
+        return Batch(Values(key.type, key.values, None), time, columns)
 
     def _note_times(self, time: NDArray[np.int64]) -> None:
         low, high = int(time.min()), int(time.max())
@@ -162,15 +165,36 @@ class _Rewrite:
         """The first time of a row with the key, which may lie before what is read: the stream begins there."""
         assert self._before is not None
         found: int | None = None
-        for points in self._before.batches([self._column]):
-            key, time = points[self._column], points[self._whole.schema.time].values
-            some = time if key.valid is None else time[key.valid]
+        for points in self._before.batches([n for n in self._columns if n in self.key.columns]):
+            valid, time = _all_valid([points[n] for n in self.key.columns]), points[self._whole.schema.time].values
+            some = time if valid is None else time[valid]
             if found is not None and len(time) and int(time.min()) // DAY > found // DAY:
                 break
             if len(some):
                 found = int(some.min()) if found is None else min(found, int(some.min()))
         if found is not None:
             self.first = found if self.first is None else min(self.first, found)
+
+
+def _all_valid(columns: Sequence[Column]) -> NDArray[np.bool_] | None:
+    """The rows with a value in all columns; None: all rows."""
+    given = [column.valid for column in columns if column.valid is not None]
+    return np.logical_and.reduce(given) if given else None
+
+
+def _joined(keys: Sequence[Values], words: dict[str, InternedStrings], by: KeyBy) -> Values:
+    """The values of several columns, none of them null, as one text for each combination."""
+    number, texts = np.zeros(len(keys[0].values), np.int64), []
+    for key in keys:
+        distinct, which = np.unique(key.values, return_inverse=True)
+        number = np.unique(number * len(distinct) + which, return_inverse=True)[1]
+    first = np.unique(number, return_index=True)[1]
+    for key, name in zip(keys, by.columns, strict=True):
+        values = key.values[first].tolist()
+        texts.append([words[name].text(v) for v in values] if key.type is Type.STRING else values)
+    joined = [json.dumps(row, ensure_ascii=False) for row in zip(*texts, strict=True)]
+    codes = words.setdefault(by.key, InternedStrings()).codes_of(joined)
+    return Values(Type.STRING, codes[number], None)
 
 
 def _values(column: Column, kept: Any, words: dict[str, InternedStrings], name: str) -> Values:
@@ -205,7 +229,7 @@ def _proved(result: Result, request: Request, made: _Rewrite) -> Result:
     rows = scan.counts.rows + scan.counts.outside + scan.counts.merged
     notes = list(proof.notes)
     if made.without_key:
-        notes.append(f"{made.without_key:,} rows without {other_key(request.steps)} were left out (key_by)")
+        notes.append(f"{made.without_key:,} rows without {made.key.key} were left out (key_by)")
     result.proof = replace(
         proof, files_planned=len(scan.files), files_merged=len(scan.files), files_hash_planned=files,
         files_hash_merged=files, rows_catalogued=sum(f.rows for f in scan.files), rows_scanned=rows,
@@ -227,6 +251,6 @@ class AskedByOtherKey:
     def explain(self, result: Result, row: int | Mapping[str, object], limit: int) -> Explanation:
         """No files hold these rows any more."""
         raise QueryError(
-            f"explain: the rows are by another key than the stream's (key_by {other_key(self.steps)!r}), in files that "
+            "explain: the rows are by another key than the stream's (key_by), in files that "
             "are gone; filter the stream for the values of the row"
         )

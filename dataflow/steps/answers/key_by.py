@@ -19,19 +19,24 @@ ALONE = (
 
 @dataclass(frozen=True, eq=False)
 class KeyBy(Step, op="key_by"):
-    """The points that have a value in ``column``, which is their key from here on."""
+    """The points that have a value in each of ``columns``, which are their key from here on."""
 
-    column: str = json.text()
+    columns: tuple[str, ...] = json.name_or_names("column")
 
     makes = POINTS
     has_length = False
 
     def calls(self) -> list[str]:
         """See Step."""
-        return [call("key_by", [quoted(self.column)])]
+        return [call("key_by", [*map(quoted, self.columns)])]
+
+    @property
+    def key(self) -> str:
+        """The name of the column with the key: that of the one column, or the names of several, joined."""
+        return "/".join(self.columns)
 
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step: plans are made for a stream that has this key (``runtime/query/plan/other_key.py``)."""
-        if b.stream.key == self.column and shape.kind == "points" and not shape.ops:
+        if b.stream.key == self.key and shape.kind == "points" and not shape.ops:
             return Bound(shape)
         raise b.fail("it comes directly after df.stream(...), whose points are read by another key")

@@ -152,7 +152,7 @@ def test_codes_outside_of_the_texts_are_refused() -> None:
         (lambda: df.join(TOTALS, OTHER, on="site", how="right"), "how is 'full', 'left' or 'inner'"),
         (lambda: df.join(TOTALS, OTHER, on=df.col("a")), "on takes a column or a list"),
         (lambda: df.join(TOTALS, df.table({"a": [1]}), on="a"), "df.join takes metrics"),
-        (lambda: S.key_by(3), "key_by takes the name of a column"),
+        (lambda: S.key_by(3), "key_by takes names of columns"),
         (lambda: TOTALS.compare("7"), "is not a duration"),
     ],
 )

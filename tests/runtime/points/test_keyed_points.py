@@ -114,6 +114,61 @@ def test_payments_by_order_in_other_metrics(store: Store) -> None:
     assert store.query(often.agg(n=df.count_distinct("order")), progress=False)["n"][0] > 1  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("span", [(None, None), (29, None), (2, 50)])
+def test_several_columns_are_one_key(store: Store, tmp_path: Path, span: tuple[int | None, ...]) -> None:
+    """Beside a store that was ingested by a text of both; numbers and texts, the stream's own key among them."""
+    since, until = (None if h is None else BEGIN + timedelta(hours=h) for h in span)
+    other = Store(tmp_path / "pairs", create=True)
+    for first in (0, 1):
+        found = columns(first, 1_500)
+        pairs = [
+            None if order is None else json.dumps([int(customer), order])
+            for customer, order in zip(found["customer"], found["order"], strict=True)
+        ]
+        kept = [i for i, pair in enumerate(pairs) if pair is not None]
+        points = {name: [values[i] for i in kept] for name, values in (found | {"customer/order": pairs}).items()}
+        other.ingest("a", points, key="customer/order", time="t", unit="us", progress=False)
+
+    def asked(points: df.Stream) -> dict[str, df.Stream]:
+        return {
+            "rows": points.select("amount", "customer", "order", before=df.col("amount").previous()),
+            "often": points.dedupe("status", within="12h").agg(n=df.count(), x=df.sum("amount")),
+            "pairs": points.sessionize("1d").group_by("customer/order").agg(n=df.count(), most=df.max("count")),
+        }
+
+    for name, metric in asked(df.stream("a").key_by("customer", "order")).items():
+        by_key = store.query(metric, since, until, progress=False)
+        ingested = other.query(asked(df.stream("a"))[name], since, until, progress=False)
+        assert list(by_key.columns) == list(ingested.columns)
+        assert by_key.proof.result == ingested.proof.result
+        assert len(by_key)
+        assert by_key.proof.rows_without_key
+        assert any("rows without customer/order were left out (key_by)" in note for note in by_key.notes)
+
+
+def test_several_columns_written_and_read(store: Store) -> None:
+    points = df.stream("a").key_by("customer", df.col("order"))
+    assert repr(points) == 'df.stream("a").key_by("customer", "order")'
+    assert json.loads(points.to_json())["steps"][1] == {"op": "key_by", "column": ["customer", "order"]}
+    assert df.from_json(points.to_json()).to_json() == points.to_json()
+    for wrong, message in (
+        (["order"], "expected the name of a column, or a list of several"),
+        (["order", "order"], "'order'"),
+        (["order", 1], "expected a text"),
+        (1, "expected a text"),
+    ):
+        graph = {"antfold": 1, "steps": [{"op": "stream", "name": "a"}, {"op": "key_by", "column": wrong}]}
+        with pytest.raises(df.DataflowError, match=message):
+            df.from_json(json.dumps(graph))
+    with pytest.raises(df.DataflowError, match="each column once"):
+        df.stream("a").key_by("order", "order")
+    with pytest.raises(df.DataflowError, match="key_by takes names of columns, got 3"):
+        df.stream("a").key_by("order", 3)  # type: ignore[arg-type]
+    for name, error in (("amount", "a key is text or an integer"), ("ordr", r"no column 'ordr'; did you mean 'order'")):
+        with pytest.raises(df.DataflowError, match=rf"step 2 \(key_by\): .*{error}"):
+            store.query(df.stream("a").key_by("customer", name), progress=False)
+
+
 def test_where_it_cannot_be(store: Store) -> None:
     points = df.stream("a").key_by("order")
     assert repr(df.from_json(points.to_json())) == repr(points) == 'df.stream("a").key_by("order")'
