@@ -69,7 +69,9 @@ def _bound(b: Expressions, shape: Shape, e: Expr, name: str) -> WindowAgg:
     length, rows = e.option("length"), e.option("rows")
     assert length is None or isinstance(length, int)
     assert rows is None or isinstance(rows, int)
-    return WindowAgg(replace(found, name=name), MovingWindow(length, rows, e.fn == "leading"))
+    offset = e.option("offset") or 0
+    assert isinstance(offset, int)
+    return WindowAgg(replace(found, name=name), MovingWindow(length, rows, e.fn == "leading", offset))
 
 
 def _with_arguments(a: BoundAgg, rows: OwnStage) -> BoundAgg:

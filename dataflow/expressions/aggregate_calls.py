@@ -58,35 +58,54 @@ class Agg:
         options = ordered(None, order, descending, "over", Expr, rows)
         return Expr("over", (), over_options(self, **{**options, "per": columns}))
 
-    def trailing(self, length: str | timedelta | None = None, *, rows: int | None = None) -> Expr:
+    def trailing(
+        self,
+        length: str | timedelta | None = None,
+        *,
+        rows: int | None = None,
+        offset: str | timedelta | None = None,
+    ) -> Expr:
         """This aggregate at each row, over the rows of its key up to there: an expression.
 
         With a ``length`` of time, like ``"1h"``, over the rows in (t - length, t], where t is the row's time: those at
         t - length are not in it, and all rows at t are, also those that come later in order, as with ``RANGE`` in SQL.
         With ``rows=n``, over the last n rows in their order, this one among them. Like all that looks back it sees the
         rows that reach it, those before the range too: a filter in front of it drops rows from the windows.
-        """
-        return self._windowed("trailing", length, rows)
 
-    def leading(self, length: str | timedelta | None = None, *, rows: int | None = None) -> Expr:
+        With an ``offset`` a window of a length is that much earlier: ``df.mean("x").trailing("1h", offset="7d")`` is
+        the mean of the same hour a week before, ``df.last("x").trailing("1d", offset="1h")`` the value an hour ago.
+        """
+        return self._windowed("trailing", length, rows, offset)
+
+    def leading(
+        self,
+        length: str | timedelta | None = None,
+        *,
+        rows: int | None = None,
+        offset: str | timedelta | None = None,
+    ) -> Expr:
         """This aggregate at each point, over the points of its key from there on: an expression.
 
         With a ``length`` of time, like ``"7d"``, over the points in [t, t + length), where t is the point's time: all
         points at t are in it, also those that come before in order, and those at t + length are not. With ``rows=n``,
         over the next n points in their order, this one among them. Like ``next`` it sees the points that reach it, and
-        those after the range as far as they are there.
+        those after the range as far as they are there. With an ``offset`` a window of a length is that much later.
         """
-        return self._windowed("leading", length, rows)
+        return self._windowed("leading", length, rows, offset)
 
-    def _windowed(self, fn: str, length: str | timedelta | None, rows: int | None) -> Expr:
+    def _windowed(
+        self, fn: str, length: str | timedelta | None, rows: int | None, offset: str | timedelta | None
+    ) -> Expr:
         if (length is None) == (rows is None):
             raise DataflowError(f"{fn} takes a length of time or a number of rows: .{fn}('1h'), .{fn}(rows=3)")
         if any(name == "hold" for name, _ in self.options):
             raise DataflowError(f"{self!r} makes intervals of its own, by hold=; it cannot be over {fn} windows")
         if rows is not None:
             rows = whole_option(fn, "rows", rows)
+        if length is None and offset is not None:
+            raise DataflowError(f"{fn}: offset= is for windows of a length of time: .{fn}('1h', offset='1d')")
         micros = None if length is None else parse_duration(length, f"{fn}(length)")
-        return windowed(fn, self, micros, rows)
+        return windowed(fn, self, micros, rows, None if offset is None else parse_duration(offset, f"{fn}(offset)"))
 
     if not TYPE_CHECKING:  # for type checkers these are errors already
 
@@ -111,12 +130,13 @@ WINDOWED = ("trailing", "leading")
 """Functions that are an aggregate over windows that move with the rows."""
 
 
-def windowed(fn: str, agg: Agg, length: int | None, rows: int | None) -> Expr:
+def windowed(fn: str, agg: Agg, length: int | None, rows: int | None, offset: int | None) -> Expr:
     """The aggregate over such windows, as an expression. Its arguments are those of the aggregate, then the
     condition if there is one; the rest are options."""
     args = agg.args if agg.where is None else (*agg.args, agg.where)
-    given = {"agg": agg.fn, "length": length, "options": agg.options, "rows": rows, "where": agg.where is not None}
-    return Expr(fn, args, tuple(given.items()))
+    away = {} if offset is None else {"offset": offset}
+    given = {"agg": agg.fn, "length": length, **away, "options": agg.options, "rows": rows}
+    return Expr(fn, args, (*given.items(), ("where", agg.where is not None)))
 
 
 def agg_in(e: Expr) -> Agg:
@@ -129,8 +149,10 @@ def agg_in(e: Expr) -> Agg:
 
 def _windowed_text(e: Node) -> str:
     assert isinstance(e, Expr)
-    length, rows = e.option("length"), e.option("rows")
+    length, rows, offset = e.option("length"), e.option("rows"), e.option("offset")
     given = f"rows={option_text('rows', rows)}" if length is None else option_text("hold", length)
+    if offset is not None:
+        given += f", offset={option_text('hold', offset)}"
     return f"{agg_in(e)!r}.{e.fn}({given})"
 
 

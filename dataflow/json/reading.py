@@ -256,15 +256,21 @@ class Reader:
 
     def _windowed(self, fn: str, value: Mapping[str, Any], where: str, depth: int) -> Expr:
         """An aggregate over trailing or leading windows."""
-        d = self.fields(value, where, ["fn", "agg", "length", "rows"])
+        d = self.fields(value, where, ["fn", "agg", "length", "rows"], ["offset"])
         if (d["length"] is None) == (d["rows"] is None):
             raise JsonFormError(f"{where}: expected a length or a number of rows, the other null")
-        parameter = self.setting(d["length"], f"{where}.length")
-        length: Any = self.micros(d["length"], f"{where}.length", optional=True) if parameter is None else parameter
+        if d["length"] is None and "offset" in d:
+            raise JsonFormError(f"{where}.offset: expected a length, too")
+        length = None if d["length"] is None else self._length(d["length"], f"{where}.length")
+        offset = self._length(d["offset"], f"{where}.offset") if "offset" in d else None
         rows: Any = self.setting(d["rows"], f"{where}.rows")
         if rows is None and d["rows"] is not None:
             rows = _whole_option(fn, "rows", d["rows"], f"{where}.rows")
-        return windowed(fn, self.agg(d["agg"], f"{where}.agg", depth + 1), length, rows)
+        return windowed(fn, self.agg(d["agg"], f"{where}.agg", depth + 1), length, rows, offset)
+
+    def _length(self, value: object, where: str) -> Any:
+        parameter = self.setting(value, where)
+        return self.micros(value, where) if parameter is None else parameter
 
     def agg(self, value: object, where: str, depth: int = 0) -> Agg:
         """An aggregate."""

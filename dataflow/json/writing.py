@@ -29,6 +29,7 @@ def expr_out(e: Expr) -> dict[str, Any]:
             "agg": agg_out(agg_in(e)),
             "length": option_out(options["length"]),
             "rows": option_out(options["rows"]),
+            **({"offset": option_out(options["offset"])} if "offset" in options else {}),
         }
     out: dict[str, Any] = {"fn": e.fn, "args": [expr_out(a) for a in e.args]}
     for name, value in options.items():

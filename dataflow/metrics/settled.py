@@ -151,13 +151,12 @@ class _Values:
     def of_expr(self, e: Expr) -> Expr:
         """An expression with the values of the options of its functions."""
         if e.fn in WINDOWED:
-            agg, before = agg_in(e), [(name, e.option(name)) for name in ("length", "rows")]
+            agg, before = agg_in(e), [(name, e.option(name)) for name in ("length", "rows", "offset")]
             inside = self.of_agg(agg)
             after = [self._option(e.fn, name, v) if isinstance(v, Setting) else v for name, v in before]
             if inside is agg and all(a is b for a, (_, b) in zip(after, before, strict=True)):
                 return e
-            length, rows = cast(list[int | None], after)
-            return windowed(e.fn, inside, length, rows)
+            return windowed(e.fn, inside, *cast(list[int | None], after))
         args = self.of_part(e.args)
         values = dict(e.options).get("values")
         if e.fn == "is_in" and isinstance(values, Setting):
@@ -174,7 +173,7 @@ class _Values:
             return self.value(e, lambda v: whole_option(fn, name, v))
         if fn == "extract":
             return self.value(e, pattern_of)
-        if name in ("hold", "half_life", "length"):
+        if name in ("hold", "half_life", "length", "offset"):
             return self.value(e, lambda v: parse_duration(v, where))
         if name == "every":
             return self.value(e, lambda v: parse_every(v, where).text)

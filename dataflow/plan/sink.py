@@ -92,11 +92,18 @@ class LastingState(Protocol):
 
 class MovingWindow(NamedTuple):
     """The rows of a key that a row's aggregates are of: those of the last ``length`` microseconds, or else the last
-    ``rows`` ones; ``ahead``: of the next, beginning with the row itself."""
+    ``rows`` ones; ``ahead``: of the next, beginning with the row itself. One with a length is ``offset`` microseconds
+    away from the row."""
 
     length: int | None
     rows: int | None
     ahead: bool = False
+    offset: int = 0
+
+    @property
+    def reach(self) -> int:
+        """How far its rows may be from the row, in microseconds."""
+        return (self.length or 0) + self.offset
 
 
 class MovingWindows(Protocol):

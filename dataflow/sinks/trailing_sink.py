@@ -33,9 +33,10 @@ class WindowAgg:
 
     def describe(self) -> str:
         """In words."""
-        length, rows, ahead = self.window
+        length, rows, ahead, offset = self.window
         over = f"{rows} rows" if length is None else written_duration(length)
-        return f"{self.agg.aggregate.name} of the {'next' if ahead else 'last'} {over}"
+        away = f", {written_duration(offset)} {'later' if ahead else 'before'}" if offset else ""
+        return f"{self.agg.aggregate.name} of the {'next' if ahead else 'last'} {over}{away}"
 
 
 class TrailingEmitter(RunsEmitter):
@@ -68,6 +69,8 @@ class TrailingEmitter(RunsEmitter):
         """Load the lengths of the windows into locals, once."""
         for n, window in enumerate(self.windows):
             self.w.put(f"size{n} = {x.integer(window.length or window.rows or 0)}")
+            if window.offset:
+                self.w.put(f"away{n} = {x.integer(window.offset)}")
 
     def load(self) -> None:
         """Begin the run with empty windows."""
@@ -114,13 +117,13 @@ class TrailingEmitter(RunsEmitter):
     def _move(self, x: Emitter, n: int, window: MovingWindow) -> None:
         """Move window ``n`` to the row ``at``."""
         w, folds = self.w, [f for f in self.folds if f.window == n]
-        of_time = window.length is not None
+        of_time, away = window.length is not None, f" {'+' if window.ahead else '-'} away{n}" if window.offset else ""
         if window.ahead:
-            enters = f"time[hi{n}] < until_now + size{n}" if of_time else f"hi{n} < at + size{n}"
-            leaves = f"time[lo{n}] < until_now" if of_time else f"lo{n} < at"
+            enters = f"time[hi{n}] < until_now{away} + size{n}" if of_time else f"hi{n} < at + size{n}"
+            leaves = f"time[lo{n}] < until_now{away}" if of_time else f"lo{n} < at"
         else:
-            enters = f"time[hi{n}] <= until_now" if of_time else f"hi{n} <= at"
-            leaves = f"time[lo{n}] <= until_now - size{n}" if of_time else f"in{n} > size{n}"
+            enters = f"time[hi{n}] <= until_now{away}" if of_time else f"hi{n} <= at"
+            leaves = f"time[lo{n}] <= until_now{away} - size{n}" if of_time else f"in{n} > size{n}"
         with w.block(f"while hi{n} < stop and {enters}:"):
             with self._counted(x, f"hi{n}"):
                 w.put(f"in{n} += 1")
@@ -217,7 +220,7 @@ class Trailing(Sink):
         back = [a.window for a in self.windows if not a.window.ahead]
         if any(window.length is None for window in back):
             return None
-        return max((window.length or 0 for window in back), default=0)
+        return max((window.reach for window in back), default=0)
 
     @property
     def looks_ahead(self) -> bool:

@@ -11,8 +11,8 @@ def later(of: b.Json, *within: b.Json, rows: int = 1) -> b.Json:
     return b.fn("next", of, *within, **({} if rows == 1 else {"rows": rows}))
 
 
-def ahead(aggregate: b.Json, length: int | None = None, rows: int | None = None) -> b.Json:
-    return {"fn": "leading", "agg": aggregate, "length": length, "rows": rows}
+def ahead(aggregate: b.Json, length: int | None = None, rows: int | None = None, offset: int | None = None) -> b.Json:
+    return over(aggregate, length, rows, offset) | {"fn": "leading"}
 
 
 LEADING_GRAPHS: dict[str, b.Json] = {
@@ -24,6 +24,9 @@ LEADING_GRAPHS: dict[str, b.Json] = {
             low=ahead(b.agg("min", b.TEMP, where=b.OK), GAP),
             soon=ahead(b.agg("first", b.NOW, where=b.fn("eq", b.STATUS, b.lit("down"))), HOUR),
             some=ahead(b.agg("any_true", b.OK), GAP),
+            value=ahead(b.agg("first", b.TEMP), 3 * HOUR, offset=GAP),
+            few=ahead(b.agg("sum", FEW), GAP, offset=HOUR),
+            others=ahead(b.agg("max", b.N), HOUR, offset=1),
         ),
     ),
     "leading_rows": b.graph(

@@ -6,8 +6,9 @@ from runtime.testing.oracle.strategies import GAP, HOUR
 from tests.laws import builders as b
 
 
-def over(aggregate: b.Json, length: int | None = None, rows: int | None = None) -> b.Json:
-    return {"fn": "trailing", "agg": aggregate, "length": length, "rows": rows}
+def over(aggregate: b.Json, length: int | None = None, rows: int | None = None, offset: int | None = None) -> b.Json:
+    away = {} if offset is None else {"offset": offset}
+    return {"fn": "trailing", "agg": aggregate, "length": length, "rows": rows, **away}
 
 
 FEW = b.fn("mod", b.N, b.lit(7))
@@ -33,6 +34,17 @@ TRAILING_GRAPHS: dict[str, b.Json] = {
             grown=over(b.agg("increase", FEW), HOUR),
             rising=over(b.agg("increase", b.TEMP), rows=3),
         ),
+    ),
+    "trailing_before": b.graph(
+        b.extend(
+            value=over(b.agg("last", b.TEMP), GAP, offset=HOUR),
+            mean=over(b.agg("mean", b.TEMP), GAP, offset=HOUR),
+            units=over(b.agg("sum", FEW), GAP, offset=1),
+            low=over(b.agg("min", b.N, where=b.OK), GAP, offset=GAP),
+            kinds=over(b.agg("count_distinct", b.FIRMWARE), GAP, offset=HOUR),
+        ),
+        b.sessions(n=b.agg("sum", b.fn("mod", b.col("low"), b.lit(7))), most=b.agg("max", b.col("value"))),
+        b.extend(was=over(b.agg("max", b.col("n")), 3 * HOUR, offset=GAP)),
     ),
     "trailing_behind_a_filter": b.graph(
         b.where(b.fn("is_not_null", b.N)),

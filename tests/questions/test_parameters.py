@@ -94,6 +94,9 @@ CASES: dict[str, tuple[df.Stream, dict[str, Any], df.Stream]] = {
     "windows up to each row": (
         S.select(m=df.sum("x").trailing(P("length", default="1h"))), {"length": "5m"},
         S.select(m=df.sum("x").trailing("5m"))),
+    "windows away from each row": (
+        S.select(m=df.sum("x").leading("1h", offset=P("away", default="1h"))), {"away": "5m"},
+        S.select(m=df.sum("x").leading("1h", offset="5m"))),
     "tolerance": (
         S.join_asof(df.stream("s").select(v=U), tolerance=P("age", default="1h")).agg(n=df.count("v")), {"age": "1s"},
         S.join_asof(df.stream("s").select(v=U), tolerance="1s").agg(n=df.count("v"))),

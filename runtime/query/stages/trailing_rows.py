@@ -125,11 +125,11 @@ class TrailingRunner:
         assert windows is not None
         back = [window for window in windows.different_windows() if not window.ahead]
         ahead = [window for window in windows.different_windows() if window.ahead]
-        self._length = max((window.length or 0 for window in back), default=0)
+        self._length = max((window.reach for window in back), default=0)
         # Of each key two rows may be in no window, and the part of a row looks at the whole row before it.
         self._rows = max((window.rows or 0 for window in back), default=0) + 2
         # Of the rows of a time all are in one another's windows.
-        self._ahead = max([min(self._length, 1), *(window.length or 0 for window in ahead)])
+        self._ahead = max([min(self._length, 1), *(window.reach for window in ahead)])
         self._rows_ahead = max([0, *((window.rows or 1) - 1 for window in ahead)])
         self._names = [n for n, _ in stage.inputs if n not in ADDED]
         self._kept: Runs | None = None

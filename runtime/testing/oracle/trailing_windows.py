@@ -43,14 +43,14 @@ def trailing(expr: Json, table: Table, params: dict[str, Value]) -> list[Value]:
 
 def _members(expr: Json, rows: list[Row], at: int, mine: list[int]) -> list[int]:
     """Of the rows ``mine`` of a key, those in the window of row ``at``."""
-    now = rows[at].time
+    now, away = rows[at].time, expr.get("offset", 0)
     if expr["fn"] == "leading":
         if expr["rows"] is not None:
             return [j for j in mine if j >= at][: expr["rows"]]
-        return [j for j in mine if now <= rows[j].time < now + expr["length"]]
+        return [j for j in mine if now <= rows[j].time - away < now + expr["length"]]
     if expr["rows"] is not None:
         return [j for j in mine if j <= at][-expr["rows"] :]
-    return [j for j in mine if now - expr["length"] < rows[j].time <= now]
+    return [j for j in mine if now - expr["length"] < rows[j].time + away <= now]
 
 
 def trailing_type(expr: Json, types: dict[str, str | None]) -> str | None:

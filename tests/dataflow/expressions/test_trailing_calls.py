@@ -26,6 +26,7 @@ def test_text_and_json() -> None:
         c=df.max(df.count().trailing(timedelta(minutes=5))).trailing("90s") + 1,
         d=df.max(df.count().trailing("1h")).leading("7d"),
         e=SUM.leading(rows=2),
+        f=SUM.trailing("1h", offset="7d") - SUM.leading("1h", offset=timedelta(seconds=1)),
     )
     assert repr(metric) == (
         "(\n"
@@ -36,6 +37,7 @@ def test_text_and_json() -> None:
         '        c=df.max(df.count().trailing("5m")).trailing("90s") + 1,\n'
         '        d=df.max(df.count().trailing("1h")).leading("1w"),\n'
         '        e=df.sum("x").leading(rows=2),\n'
+        '        f=df.sum("x").trailing("1h", offset="1w") - df.sum("x").leading("1h", offset="1s"),\n'
         "    )\n"
         ")"
     )
@@ -56,6 +58,8 @@ def test_text_and_json() -> None:
         ({"length": -1}, "length: expected positive microseconds"),
         ({"length": None, "rows": 0}, "takes 1 to 10,000,000 rows, got 0"),
         ({"agg": {"fn": "sum", "args": [], "where": None}}, "sum does not take 0 arguments"),
+        ({"offset": 0}, "offset: expected positive microseconds"),
+        ({"length": None, "rows": 3, "offset": 1}, "offset: expected a length, too"),
         ({"more": 1}, "unknown field 'more'"),
     ],
 )
@@ -82,6 +86,8 @@ def test_json_nested_too_deep() -> None:
         (lambda: SUM.trailing(rows=0), r"trailing\(rows=\) takes 1 to 10,000,000 rows, got 0"),
         (lambda: SUM.trailing(rows=True), r"trailing\(rows=\) takes 1 to 10,000,000 rows, got True"),
         (lambda: SUM.trailing("-1h"), r"trailing\(length\): '-1h' is not a duration"),
+        (lambda: SUM.trailing(rows=3, offset="1h"), r"trailing: offset= is for windows of a length of time"),
+        (lambda: SUM.leading("1h", offset="0s"), r"leading\(offset\): "),
         (lambda: SUM.leading(), r"leading takes a length of time or a number of rows: .leading\('1h'\)"),
         (lambda: SUM.leading(rows=0), r"leading\(rows=\) takes 1 to 10,000,000 rows, got 0"),
         (lambda: SUM.leading("-1h"), r"leading\(length\): '-1h' is not a duration"),
@@ -145,6 +151,7 @@ def test_what_a_plan_reads_and_says() -> None:
     assert history(P.filter(SUM.trailing(rows=2) > 1)) is None
     assert history(P.filter(over.previous() > 1)) is None
     assert history(P.filter(SUM.leading("1h") > 1)) == 0
+    assert history(P.filter(SUM.trailing("1h", offset="2h") > 1)) == 3 * 3_600_000_000
     assert history(P.filter((over > 1) & (SUM.leading(rows=2) > 1))) == 3_600_000_000
     # Equal windows are one, and columns that nothing reads are not kept.
     plan = bind(P.filter((over > 1) & (over < 5)).agg(n=df.count()).steps, STREAM)
