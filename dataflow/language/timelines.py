@@ -34,6 +34,7 @@ from dataflow.tables.table_periods import TablePeriods
 from dataflow.values.constants import plain
 from dataflow.values.mistaken import listed_values, shown, text_of, without_call
 from dataflow.values.settings import Setting, checked_setting
+from dataflow.values.shares import share_of
 from operators.errors import DataflowError
 
 
@@ -132,13 +133,14 @@ class Chain:
         """
         return self._then(Concurrent(expr(condition), named_columns(by, named, "concurrent"), None))
 
-    def at_least(self, k: int, condition: Operand, /, *by: str | Expr, **named: Operand) -> Self:
-        """When the condition holds for at least ``k`` keys of each group, or ``k`` sessions (see ``concurrent``).
+    def at_least(self, k: int | str, condition: Operand, /, *by: str | Expr, **named: Operand) -> Self:
+        """When the condition holds for at least ``k`` keys of each group, or ``k`` sessions (see ``concurrent``), or
+        for a share of them, ``"50%"``: of all that there are at that time, unknown ones included.
 
         Rows: the group columns, start, end, duration and the boolean ``state``, which is null (unknown time) where the
         keys whose condition is unknown could decide.
         """
-        return self._then(Concurrent(expr(condition), named_columns(by, named, "at_least"), _count(k)))
+        return self._then(Concurrent(expr(condition), named_columns(by, named, "at_least"), _count_or_share(k)))
 
     def __and__(self, other: Self) -> Self:
         return _assembled({"a": self, "b": other}, col("a") & col("b"), "state")
@@ -184,6 +186,18 @@ def at_least(k: int, of: Sequence[C], name: str = "state") -> C:
     possible = _sum([when(~e).then(0).otherwise(1) for e in states])
     state = when(true >= _count(k)).then(True).when(possible < k).then(False).otherwise(None)
     return _assembled({f"t{i + 1}": t for i, t in enumerate(listed)}, state, name)
+
+
+def _count_or_share(k: int | str) -> int | str:
+    if isinstance(k, str) and not isinstance(k, Setting) and share_of(k) is not None:
+        return str.__str__(k)
+    if isinstance(k, Setting):
+        checked_setting(k, _count_or_share)
+        return cast(int, k)
+    try:
+        return _count(cast(int, k))
+    except DataflowError as error:
+        raise DataflowError(f"{error}; for a share of the keys write '50%'") from None
 
 
 def _count(k: int) -> int:

@@ -137,16 +137,17 @@ class Take:
 class Sweep:
     """Turns a table of edges, ordered by ``by`` and ``$at``, into the intervals between them.
 
-    ``at_least`` None: with the numbers of keys; else with whether at least so many are active.
+    ``at_least`` None: with the numbers of keys; else with whether at least so many are active, or such a share of them.
     """
 
     by: tuple[str, ...]
-    at_least: int | None
+    at_least: int | str | None
 
     def describe(self) -> str:
         """In words."""
         k = self.at_least
-        return "numbers of keys at once, from edges" if k is None else f"times with at least {k} keys, from edges"
+        keys = f"{k} keys" if isinstance(k, int) else f"{k} of the keys"
+        return "numbers of keys at once, from edges" if k is None else f"times with at least {keys}, from edges"
 
 
 class TableFunction(ABC):

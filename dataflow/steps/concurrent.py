@@ -14,7 +14,7 @@ from dataflow.codegen.writer import I8, OUT_ROWS, U1, SourceWriter, value_array
 from dataflow.expressions.aggregate_calls import Agg, Named
 from dataflow.expressions.call_text import call, columns_text
 from dataflow.expressions.expr import Expr
-from dataflow.expressions.node import operand
+from dataflow.expressions.node import operand, quoted
 from dataflow.json import fields as json
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.reading import Reader
@@ -27,6 +27,7 @@ from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.clock import asks_clock
 from dataflow.typed.hidden_columns import END, KNOWN
 from dataflow.typed.nodes import Typed, column
+from dataflow.values.shares import share_of
 from operators.aggregates import REGISTRY
 from operators.types import Type
 
@@ -101,24 +102,34 @@ class Edges(Sink):
 COUNTS = ("active", "inactive", "unknown")
 
 
-def _number_in(reader: Reader, value: Any, where: str) -> int | None:
+def _number_in(reader: Reader, value: Any, where: str) -> int | str | None:
+    if isinstance(value, str):
+        if share_of(value) is None:
+            raise JsonFormError(f"{where}: expected a share like '50%', got {short(value)}")
+        return value
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31):
-        raise JsonFormError(f"{where}: expected a positive integer or null, got {short(value)}")
+        raise JsonFormError(f"{where}: expected a positive integer, a share like '50%' or null, got {short(value)}")
     return value
 
 
-def _number_of(value: Any, where: str, others: Mapping[str, Any]) -> int:
+def _number_of(value: Any, where: str, others: Mapping[str, Any]) -> int | str:
+    if isinstance(value, str) and share_of(value) is not None:
+        return value
     return Reader().whole(value, where, 1, 2**31 - 1)
+
+
+def _number_text(k: object) -> str:
+    return quoted(k) if isinstance(k, str) else str(k)
 
 
 @dataclass(frozen=True, eq=False)
 class Concurrent(Step, op="concurrent"):
     """Intervals of each group: the number of keys (or sessions) for which the condition holds, or whether it is
-    ``at_least`` k."""
+    ``at_least`` k, or such a share of them ("50%")."""
 
     condition: Expr = json.expression()
     by: Named = json.columns()
-    at_least: int | None = json.field_of(lambda k: k, _number_in, value=_number_of)
+    at_least: int | str | None = json.field_of(lambda k: k, _number_in, value=_number_of)
 
     makes = INTERVALS
     of_keys = False
@@ -141,7 +152,7 @@ class Concurrent(Step, op="concurrent"):
     def calls(self) -> list[str]:
         """See Step."""
         options = [operand(self.condition), *columns_text(self.by)]
-        return [call(self.method, options if self.at_least is None else [str(self.at_least), *options])]
+        return [call(self.method, options if self.at_least is None else [_number_text(self.at_least), *options])]
 
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step."""

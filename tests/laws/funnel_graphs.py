@@ -74,6 +74,11 @@ SESSIONS_AT_ONCE: dict[str, b.Json] = {
         {"op": "concurrent", "condition": b.fn("gt", b.col("ups"), b.lit(0)), "by": [], "at_least": None},
         b.group(b.named(day=b.truncate("1d", b.LONDON)), peak=b.agg("max", b.col("active")), time=b.agg("duration")),
     ),
+    "at_least_half_of_the_sessions": b.graph(
+        b.sessions(),
+        {"op": "concurrent", "condition": b.fn("gt", b.col("count"), b.lit(1)), "by": b.BY_FIRMWARE, "at_least": "50%"},
+        b.group([], time=b.agg("duration"), some=b.agg("share_of_time", b.col("state")), pieces=b.ROWS),
+    ),
     "at_least_two_sessions": b.graph(
         b.sessions(max_length=HOUR, split=b.UP),
         {"op": "concurrent", "condition": b.OK, "by": b.BY_FIRMWARE, "at_least": 2},

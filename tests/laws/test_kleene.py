@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -93,13 +94,15 @@ def at(rows: list[dict[str, Any]], minute: int) -> dict[str, Any] | None:
 
 @pytest.mark.parametrize("name", CONDITIONS)
 @settings(max_examples=max(12, settings().max_examples // 8))
-@given(reports(), st.integers(1, 3))
-def test_by_the_minute(name: str, points: list[dict[str, Any]], k: int) -> None:
+@given(reports(), st.integers(1, 3), st.sampled_from(["0.000001%", "33.3%", "50%", "66.666667%", "100%"]))
+def test_by_the_minute(name: str, points: list[dict[str, Any]], k: int, share: str) -> None:
     condition, truth = CONDITIONS[name]
     states = df.stream("s").state_duration("status", hold=f"{HOLD}m")
     minutes = by_minute(points, truth)
     numbers = asked(states.concurrent(condition), points)
     enough = asked(states.at_least(k, condition), points)
+    mostly = asked(states.at_least(share, condition), points)
+    part = Fraction(share.rstrip("%")) / 100
     for m, now in enumerate(minutes):
         row, state = at(numbers, m), at(enough, m)
         assert (row is None, state is None) == (not now, not now)
@@ -109,10 +112,39 @@ def test_by_the_minute(name: str, points: list[dict[str, Any]], k: int) -> None:
         assert (row["active"], row["inactive"], row["unknown"]) == counts
         active, _, unknown = counts
         assert state["state"] is (True if active >= k else False if active + unknown < k else None)
-    share = asked(states.at_least(k, condition).agg(x=df.share_of_time(df.col("state")), u=df.unknown_time()), points)
+        many, possible = active >= part * len(now), active + unknown >= part * len(now)
+        found = at(mostly, m)
+        assert found is not None
+        assert found["state"] is (True if many else None if possible else False)
+    shares = asked(states.at_least(k, condition).agg(x=df.share_of_time(df.col("state")), u=df.unknown_time()), points)
     known = [now for now in minutes if now and (now.count(True) >= k or now.count(True) + now.count(None) < k)]
     right = sum(now.count(True) >= k for now in known) / len(known) if known else None
-    assert share == [{"x": right, "u": (sum(map(bool, minutes)) - len(known)) * MINUTE}]
+    assert shares == [{"x": right, "u": (sum(map(bool, minutes)) - len(known)) * MINUTE}]
+
+
+def test_shares_are_exact() -> None:
+    """Of 30 keys three are 10 %, although 0.1 * 30 is more than three."""
+    points = [{KEY: f"k{n}", TIME: _at(0), "status": "up" if n < 3 else "down", "firmware": "1"} for n in range(30)]
+    states = df.stream("s").state_duration("status", hold="10m")
+    for share, state in (("10%", True), ("10.000001%", False), ("9.999999%", True)):
+        assert next(row["state"] for row in asked(states.at_least(share, UP), points)) is state
+
+
+@pytest.mark.parametrize("wrong", ["50", "0%", "101%", "50.5 %", "1.0000001%", "-5%", "%", 0.5, True])
+def test_wrong_numbers(wrong: Any) -> None:
+    states = df.stream("s").state_duration("status")
+    with pytest.raises(df.DataflowError, match=r"at_least takes a positive integer, got .*; for a share .* '50%'"):
+        states.at_least(wrong, UP)
+    graph = json.loads(states.at_least("50%", UP).to_json())
+    graph["steps"][-1]["at_least"] = wrong
+    with pytest.raises(df.DataflowError, match=r"at_least: expected .* '50%'"):
+        df.from_json(json.dumps(graph))
+
+
+def test_the_text_of_a_share() -> None:
+    metric = df.stream("s").state_duration("status").at_least("50%", UP, "site")
+    assert '.at_least("50%", df.col("status") == "up", "site")' in repr(metric)
+    assert df.from_json(metric.to_json()).to_json() == metric.to_json()
 
 
 def test_a_silent_key_of_another_site_decides_nothing() -> None:

@@ -1,4 +1,4 @@
-"""From edges to intervals: how many keys meet a condition at once, or whether at least k do."""
+"""From edges to intervals: how many keys meet a condition at once, or whether at least a number or share do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow.plan.stages import Sweep
+from dataflow.values.shares import share_of
 from operators.types import Type
 from runtime.query.stages.query_table import QueryTable, TableColumn
 
@@ -32,8 +33,8 @@ def swept(step: Sweep, table: QueryTable) -> QueryTable:
     known = counts["unknown"] == 0
     columns: dict[str, TableColumn] = {}
     if step.at_least is not None:
-        active = counts["active"] >= step.at_least
-        known = active | (counts["active"] + counts["unknown"] < step.at_least)
+        active = _are_enough(counts["active"], step.at_least, counts)
+        known = active | ~_are_enough(counts["active"] + counts["unknown"], step.at_least, counts)
         says = [active.astype(np.int64), known.astype(np.int64)]
     says.append(occupied.astype(np.int64))
     first = _changes(says, occupied)
@@ -54,6 +55,16 @@ def swept(step: Sweep, table: QueryTable) -> QueryTable:
     columns["$end"] = (Type.TIME, time[ends], whole)
     columns["$known"] = (Type.INT, known[starts].astype(np.int64), whole)
     return QueryTable(rows, columns, table.strings)
+
+
+def _are_enough(keys: NDArray[np.int64], wanted: int | str, counts: dict[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+    """Whether so many keys are ``wanted`` at least, at each time."""
+    if isinstance(wanted, int):
+        return keys >= wanted
+    share = share_of(wanted)
+    assert share is not None
+    # Exact: a denominator has nine digits at most, and there are fewer keys than 2**31.
+    return keys * share.denominator >= sum(counts.values()) * share.numerator
 
 
 def _changes(says: list[NDArray[np.int64]], occupied: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -216,7 +218,8 @@ def concurrent(step: Json, table: Table, scope: Scope) -> Table:
             says: dict[str, Value] = {"active": active, "inactive": now.count(False), "unknown": unknown}
             known = unknown == 0
             if k is not None:
-                says = {"state": True if active >= k else False if active + unknown < k else None}
+                wanted = math.ceil(Fraction(k[:-1]) / 100 * len(now)) if isinstance(k, str) else k
+                says = {"state": True if active >= wanted else False if active + unknown < wanted else None}
                 known = says["state"] is not None
             if pieces and pieces[-1].end == start and says.items() <= pieces[-1].values.items():
                 start = pieces.pop().time
