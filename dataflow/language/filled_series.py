@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Literal, Self
 
 from dataflow.expressions.aggregate_calls import distinct_names
@@ -10,6 +11,7 @@ from dataflow.expressions.expr import Expr, col, expr
 from dataflow.language.timelines import Chain
 from dataflow.steps import Fill, WithColumns
 from dataflow.steps.filling import METHODS
+from dataflow.times.durations import parse_duration
 from dataflow.values.mistaken import listed_values, shown
 from operators.errors import DataflowError
 
@@ -27,21 +29,29 @@ def column_list(columns: object, where: str) -> tuple[str, ...]:
 class FilledSeries(Chain):
     """Steps over series: the rows of a key, or of a table those with equal values of some columns."""
 
-    def fill(self, *columns: str, method: Literal["linear", "last"], by: str | Sequence[str] | None = None) -> Self:
+    def fill(
+        self,
+        *columns: str,
+        method: Literal["linear", "last", "next"],
+        by: str | Sequence[str] | None = None,
+        within: str | timedelta | None = None,
+    ) -> Self:
         """Fill nulls of these columns from the values around them, in every series: the rows of a key, or of a table
         those with equal values of ``by``, ordered by ``start``. The rows become a table.
 
         ``"linear"``: along the straight line over time from the value before to the value after, exact and rounded
         once: a float, or for durations a duration to the microsecond, ties to even. ``"last"``: the value before. Of
-        rows of a key the value before may lie before the range. A null without a value before, or for ``"linear"``
-        after, stays null.
+        rows of a key the value before may lie before the range. ``"next"``: the value after. A null without a value
+        before, or for ``"linear"`` or ``"next"`` after, stays null; so does with ``within`` one that is further away
+        than that, or for ``"linear"`` in a gap that is longer.
         """
         if method not in METHODS:
-            raise DataflowError(f"fill: method is 'linear' or 'last', got {shown(method)}")
+            raise DataflowError(f"fill: method is 'linear', 'last' or 'next', got {shown(method)}")
         names = column_list(columns, "fill")
         if not names:
             raise DataflowError("fill takes the columns to fill, e.g. fill('temp', method='linear')")
-        return self._then(Fill(names, method, None if by is None else column_list(by, "fill(by)")))
+        longest = None if within is None else parse_duration(within, "fill(within)")
+        return self._then(Fill(names, method, None if by is None else column_list(by, "fill(by)"), longest))
 
     def _filled(self, fill: object, names: Sequence[str], by: tuple[str, ...] | None) -> Self:
         """The windows with their aggregates ``names`` filled, as ``window(fill=)`` says."""
@@ -53,11 +63,13 @@ class FilledSeries(Chain):
                 raise DataflowError(f"window(fill): a parameter is a value to fill with, no method; got {value!r}")
             return self._computed(names, [col(name).fill_null(value) for name in names])
         if fill not in METHODS:
-            raise DataflowError(f"window(fill) is 'linear', 'last' or a value, like df.lit({fill!r}); got {fill!r}")
+            raise DataflowError(
+                f"window(fill) is 'linear', 'last', 'next' or a value, like df.lit({fill!r}); got {fill!r}"
+            )
         if fill == "last" and by is None:
             # Not last() alone: of a window that `since` cuts it has the value of the whole window.
             return self._computed(names, [col(name).fill_null(col(name).last()) for name in names])
-        return self.fill(*names, method="last" if fill == "last" else "linear", by=by)
+        return self._then(Fill(tuple(names), fill, by))
 
     def _computed(self, names: Sequence[str], new: Sequence[Expr]) -> Self:
         return self._then(WithColumns(tuple(zip(names, new, strict=True))))

@@ -205,7 +205,8 @@ class StepRows(TableFunction):
 @dataclass(frozen=True)
 class FillGaps(TableFunction):
     """Fills nulls of ``columns`` (name and type afterwards) of a table's series, the rows with equal ``by`` in order of
-    the time ``at``: along straight lines (``linear``), or with the ``last`` value.
+    the time ``at``: along straight lines (``linear``), or with the ``last`` or ``next`` value; from values at most
+    ``within`` microseconds away, or lines at most so long.
 
     A table that has, for a column ``x``, ``$left x`` and ``$when x``, the last value up to the row and its time, has
     them of rows before it, too.
@@ -215,11 +216,13 @@ class FillGaps(TableFunction):
     at: str
     columns: tuple[tuple[str, Type], ...]
     method: str
+    within: int | None = None
 
     def describe(self) -> str:
         """In words."""
         names = ", ".join(n for n, _ in self.columns)
-        return f"nulls of {names} filled {'along straight lines' if self.method == 'linear' else 'with the last value'}"
+        how = "along straight lines" if self.method == "linear" else f"with the {self.method} value"
+        return f"nulls of {names} filled {how}"
 
 
 @dataclass(frozen=True)

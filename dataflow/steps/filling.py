@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dataflow.binding.typing import Expressions, Shape
-from dataflow.expressions.call_text import call
+from dataflow.expressions.call_text import call, given, length_text
 from dataflow.expressions.expr import Expr, col, time, when
 from dataflow.expressions.node import quoted
 from dataflow.json import fields as json
@@ -16,7 +16,7 @@ from dataflow.steps.base import TABLE, Bound, Step
 from dataflow.typed.nodes import column
 from operators.types import Type
 
-METHODS = ("linear", "last")
+METHODS = ("linear", "last", "next")
 
 _AT = "$at"
 """The time of a row of a key, in a table that is filled."""
@@ -32,7 +32,8 @@ def _by_in(reader: Reader, value: Any, where: str) -> tuple[str, ...] | None:
 
 @dataclass(frozen=True, eq=False)
 class Fill(Step, op="fill"):
-    """Fill nulls of ``names``: along straight lines over time, or with the last value before.
+    """Fill nulls of ``names``: along straight lines over time, or with the last value before, or the next one after;
+    from values at most ``within`` microseconds away, or lines that are at most so long.
 
     A series is the rows of a key; of a table, the rows with equal values of ``by``, ordered by ``start``.
     """
@@ -40,6 +41,7 @@ class Fill(Step, op="fill"):
     names: tuple[str, ...] = json.names("columns")
     fill_method: str = json.choice(*METHODS)
     by: tuple[str, ...] | None = json.field_of(lambda by: None if by is None else list(by), _by_in)
+    within: int | None = json.length_if_given()
 
     makes = TABLE
     takes_table = True
@@ -47,7 +49,8 @@ class Fill(Step, op="fill"):
     def calls(self) -> list[str]:
         """See Step."""
         by = [] if self.by is None else [f"by=[{', '.join(map(quoted, self.by))}]"]
-        return [call("fill", [*map(quoted, self.names), f"method={quoted(self.fill_method)}", *by])]
+        within = given({"within": (length_text(self.within), None)})
+        return [call("fill", [*map(quoted, self.names), f"method={quoted(self.fill_method)}", *by, *within])]
 
     def prepare(self, b: Expressions, shape: Shape) -> None:
         """See Step: the last values before each row, also before the range, with their times."""
@@ -70,7 +73,7 @@ class Fill(Step, op="fill"):
         kind = b.lookup(name, shape).type
         if kind is None or kind is Type.JSON:
             raise b.fail(f"{name!r} is {kind or 'always null'}, which cannot be filled")
-        if self.fill_method == "last" or kind is Type.DURATION:
+        if self.fill_method != "linear" or kind is Type.DURATION:
             return kind
         if kind not in (Type.INT, Type.FLOAT) and kind.places is None:
             raise b.fail(f"{name!r} is {kind}; straight lines are for numbers and durations")
@@ -93,6 +96,6 @@ class Fill(Step, op="fill"):
             raise b.fail(f"{both!r} cannot be filled, since it orders the rows")
         kinds = {name: self._check(b, shape, name) for name in self.names}
         types = {n: kinds.get(n, t.type) for n, t in shape.env.items() if not n.startswith("$") and t.type is not None}
-        step = FillGaps(by, at, tuple(kinds.items()), self.fill_method)
+        step = FillGaps(by, at, tuple(kinds.items()), self.fill_method, self.within)
         table = replace(shape, env={n: column(n, t) for n, t in types.items()}, inputs=types)
         return Bound(table, after=[step])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runtime.testing.oracle.strategies import GAP, HOUR
 from tests.laws import builders as b
 
 
@@ -12,8 +13,9 @@ def across(
     return {"op": "window_across", "every": every, "zone": zone, "by": by, "aggs": b.aggs(**parts), **more}
 
 
-def fill(method: str, *names: str, by: list[str] | None = None) -> b.Json:
-    return {"op": "fill", "columns": list(names), "fill_method": method, "by": by}
+def fill(method: str, *names: str, by: list[str] | None = None, within: int | None = None) -> b.Json:
+    longest = {} if within is None else {"within": within}
+    return {"op": "fill", "columns": list(names), "fill_method": method, "by": by, **longest}
 
 
 MODE_OF_ONE = b.agg("mode", b.FIRMWARE, where=b.fn("eq", b.DEVICE, b.lit("b")))
@@ -49,4 +51,12 @@ ACROSS_GRAPHS: dict[str, b.Json] = {
         fill("linear", "temp", "n", "long"),
     ),
     "filled_points": b.graph(fill("last", "temp", "firmware")),
+    "filled_from_near": b.graph(
+        b.windows("30m", empty=True, temp=b.agg("mean", b.TEMP), n=b.agg("min", b.N), long=b.agg("max", b.N)),
+        fill("linear", "temp", within=2 * HOUR),
+        fill("next", "n", by=["device"], within=HOUR),
+        fill("last", "long", by=["device"], within=HOUR),
+    ),
+    "filled_points_from_near": b.graph(fill("last", "temp", "firmware", within=GAP)),
+    "filled_points_from_later": b.graph(fill("next", "temp", "n", within=HOUR)),
 }

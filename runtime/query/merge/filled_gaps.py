@@ -57,12 +57,15 @@ def _one(step: FillGaps, table: QueryTable, first: Index, name: str, kind: Type)
     if (hidden := table.columns.get(f"$left {name}")) is not None:
         # Of rows of a key, also a value before the range.
         low, has_left, begin = hidden[1], hidden[2] != 0, table.columns[f"$when {name}"][1]
+    within = np.iinfo(np.int64).max if step.within is None else step.within
     if step.method == "last":
-        return of, np.where(ok, values, low), (ok | has_left).astype(np.uint8)
+        return of, np.where(ok, values, low), (ok | (has_left & (time - begin <= within))).astype(np.uint8)
     right = np.minimum.accumulate(np.where(ok, rows, table.rows)[::-1])[::-1] if table.rows else rows
     at = np.minimum(right, max(table.rows - 1, 0))
     has_right = (right < table.rows) & (first[at] == first)
-    gaps = np.flatnonzero(~ok & has_left & has_right)
+    if step.method == "next":
+        return of, np.where(ok, values, values[at]), (ok | (has_right & (time[at] - time <= within))).astype(np.uint8)
+    gaps = np.flatnonzero(~ok & has_left & has_right & (time[at] - begin <= within))
     known = np.flatnonzero(ok)
     shares = _shares(begin[gaps], time[gaps], time[at][gaps])
     out: NDArray[Any] = np.zeros(table.rows, np.float64 if kind is Type.FLOAT else np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -59,7 +60,8 @@ def types_of_windows(step: Json, table: Table, scope: Scope) -> dict[str, str | 
 
 def fill(step: Json, rows: list[Row], types: dict[str, str | None], keyed: bool) -> Table:
     """The rows with nulls filled. Rows of keys have the last value up to them, and its time, in hidden columns."""
-    linear, by = step["fill_method"] == "linear", step["by"] or []
+    method, by, within = step["fill_method"], step["by"] or [], step.get("within", math.inf)
+    linear = method == "linear"
     of: Callable[[Row], Any] = (lambda r: r.key) if keyed else (lambda r: tuple(r.values[n] for n in by))
     at: Callable[[Row], Any] = (lambda r: r.time) if keyed else (lambda r: r.values["start"])
     new: list[dict[str, Value]] = [{n: v for n, v in row.values.items() if n[0] != "$"} for row in rows]
@@ -77,9 +79,11 @@ def fill(step: Json, rows: list[Row], types: dict[str, str | None], keyed: bool)
                 last: Any = (row.values[f"$when {name}"], row.values[f"$left {name}"])
                 before = [last] if known else []
             after = [(t, v) for t, j, v in series if (t, j) > (at(row), i)]
-            if value is None and before and not linear:
+            if value is None and method == "last" and before and at(row) - before[-1][0] <= within:
                 value = before[-1][1]
-            elif value is None and before and after:
+            elif value is None and method == "next" and after and after[0][0] - at(row) <= within:
+                value = after[0][1]
+            elif value is None and linear and before and after and after[0][0] - before[-1][0] <= within:
                 (begin, low), (end, high) = before[-1], after[0]
                 share = Fraction(at(row) - begin, end - begin) if end > begin else Fraction(0)
                 exact = Fraction(low) + share * (Fraction(high) - Fraction(low))

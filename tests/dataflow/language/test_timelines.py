@@ -163,7 +163,7 @@ def edited(change: Callable[[list[Any]], object]) -> str:
         (lambda s: s[4]["windows"]["table"]["columns"][0].update(values=["a", "a"]), "are both valid for device 'a'"),
         (lambda s: s[4]["windows"]["table"]["columns"][0].update(type="code"), "unknown type 'code'"),
         (lambda s: s[4].update(how="outer"), "expected one of left, inner"),
-        (lambda s: s[5].update(at_least=0), "a positive integer or null"),
+        (lambda s: s[5].update(at_least=0), "a positive integer, a share like"),
     ],
 )
 def test_what_json_is_refused(change: Callable[[list[Any]], object], message: str) -> None:

@@ -35,6 +35,10 @@ WRITTEN = {
     P.window("1h", fill="linear", t=df.mean("temp")): (
         'df.stream("t").window("1h", empty=True, t=df.mean("temp")).fill("t", method="linear")'
     ),
+    P.window("1h", fill="next", t=df.mean("temp")).fill("t", method="last", by="device", within="1h"): (
+        '(\n    df.stream("t")\n    .window("1h", empty=True, t=df.mean("temp"))\n    .fill("t", method="next")\n'
+        '    .fill("t", method="last", by=["device"], within="1h")\n)'
+    ),
     P.window("1h", fill="last", by="ok", t=df.mean("temp")): (
         '(\n    df.stream("t")\n    .window("1h", by="ok", empty=True, t=df.mean("temp"))\n'
         '    .fill("t", method="last", by=["ok"])\n)'
@@ -84,7 +88,7 @@ def test_json_that_is_refused() -> None:
         (across, {"by": ["ok", "ok"]}, "'ok' is given twice"),
         (across, {"size": 1001}, "size: expected 2 to 1,000"),
         (across, {"every": "7h"}, "does not divide a day"),
-        (P.fill("n", method="last"), {"fill_method": "next"}, "expected one of linear, last"),
+        (P.fill("n", method="last"), {"fill_method": "back"}, "expected one of linear, last, next"),
         (P.fill("n", method="last"), {"columns": []}, "at least one column"),
     ]:
         with pytest.raises(df.DataflowError, match=message):
@@ -138,14 +142,14 @@ def test_mistakes(metric: Callable[[], df.Stream], message: str) -> None:
         (lambda: P.window("1h", by=3), r"window\(by\): columns are names, or a list"),
         (lambda: P.window("1h", by=["ok", "ok"]), "the column 'ok' is given twice"),
         (lambda: P.window("1h", by=[df.col("ok")]), r"window\(by\) takes names of columns"),
-        (lambda: P.window("1h", fill="next", n=df.count()), "'linear', 'last' or a value, like df.lit"),
+        (lambda: P.window("1h", fill="back", n=df.count()), "'linear', 'last', 'next' or a value, like df.lit"),
         (lambda: P.window("1h", by="ok", fill=df.count(), n=df.count()), "aggregate"),
         (lambda: P.window("1h", fill=df.param("how", "linear"), n=df.count()), "a parameter is a value to fill with"),
         (lambda: P.window("1h", **{"": df.count()}), r"window: a column needs a name, got ''"),
         (lambda: P.agg(**{"": df.count()}), r"agg: a column needs a name, got ''"),
         (lambda: P.with_columns(**{"": df.col("n")}), r"with_columns: a column needs a name, got ''"),
         (lambda: P.fill(method="last"), "fill takes the columns to fill"),
-        (lambda: P.fill("n", method="next"), "method is 'linear' or 'last', got 'next'"),
+        (lambda: P.fill("n", method="back"), "method is 'linear', 'last' or 'next', got 'back'"),
         (lambda: df.collect("n", first=0), "first of collect is an integer from 1 to 1,000, got 0"),
         (lambda: df.slope("n", "temp", per="0s"), "slope"),
         (lambda: df.covariance("n", "temp", ddof=2), "an integer from 0 to 1"),
