@@ -47,6 +47,7 @@ FAST = (
     "operators/test_registry.py",
     "operators/test_running.py",
     "operators/test_shortest.py",
+    "questions/test_points_that_last.py",
     "runtime/aws/test_client.py",
     "runtime/aws/test_retry.py",
     "runtime/catalogue/items",

@@ -153,7 +153,7 @@ class Expressions:
             return self.cast(e, args[0])
         if e.fn == "add" and any(a.type is Type.STRING for a in args) and _is_text(args):
             return self.texts(args)
-        if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", *_EXTREMES, *_MEASURED):
+        if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", "mul", *_EXTREMES, *_MEASURED):
             args = self.coerced(e.fn, args)
         if e.fn == "when":
             args = [args[0], *self.coerced(e.fn, args[1:])]
@@ -231,14 +231,15 @@ class Expressions:
 
     def coerced(self, fn: str, args: Sequence[Typed]) -> list[Typed]:
         """The arguments, with string constants next to times and durations parsed as such; no time is the same in any
-        unit, so that 0 is a duration, too, but no divisor."""
+        unit, so that 0 is a duration, too, but no divisor. A number of lengths of time is a duration: ``n * "1s"``."""
         kinds = {a.type for a in args}
         moves = fn in ("add", "sub") and Type.TIME in kinds
+        counts = fn == "mul" and any(kind is not None and kind.is_numeric for kind in kinds)
         out = []
         for a in args:
             constant = a.option("value") if a.fn == "lit" else None
             if isinstance(constant, str):
-                if Type.DURATION in kinds or (moves and is_duration(constant)):
+                if Type.DURATION in kinds or ((moves or counts) and is_duration(constant)):
                     a = self.literal(Type.DURATION, parse_duration(constant, self.where, least=0))
                 elif Type.TIME in kinds:
                     a = self.literal(Type.TIME, self.moment(constant))

@@ -64,7 +64,7 @@ class FilledSeries(Chain):
             return self._computed(names, [col(name).fill_null(value) for name in names])
         if fill not in METHODS:
             raise DataflowError(
-                f"window(fill) is 'linear', 'last', 'next' or a value, like df.lit({fill!r}); got {fill!r}"
+                f"window(fill) is a value, like df.lit({fill!r}), or 'linear', 'last' or 'next'; got {fill!r}"
             )
         if fill == "last" and by is None:
             # Not last() alone: of a window that `since` cuts it has the value of the whole window.

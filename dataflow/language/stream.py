@@ -24,6 +24,7 @@ from dataflow.steps import (
     GroupBy,
     Heartbeat,
     Held,
+    Intervals,
     Select,
     Sessionize,
     Source,
@@ -129,6 +130,18 @@ class Stream(Sequences, Funnels, FinishedTables, FilledSeries, StreamJoins):
         label = name or (column_name(state) if state.fn == "col" else "state")
         micros = None if hold is None else parse_duration(hold, "state_duration(hold)")
         return self._then(StateDuration(state, label, micros))
+
+    def intervals(self, end: str | Expr, *, longest: Length | None = None) -> Stream:
+        """Points that say how long they last, such as a call, a batch or a booking, as intervals.
+
+        ``end`` is a column or an expression: the time at which a point ends, or the duration for which it lasts. Null:
+        it goes on. A point that ends at or before its time lasts no time and has no row. Rows: the key, start, end,
+        duration, and the other columns as they are; those of a key may overlap, so no step or function after them can
+        look at the row before. A query reads all points before ``since``, since any may still go on then; with
+        ``longest`` intervals last at most that long, and it reads only as far back.
+        """
+        length = None if longest is None else parse_duration(longest, "intervals(longest)")
+        return self._then(Intervals(one_column(end, "intervals"), length))
 
     def heartbeat(self, timeout: Length) -> Stream:
         """Intervals with a boolean ``alive``: a point of the key at most ``timeout`` ago (exclusive)."""

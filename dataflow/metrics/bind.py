@@ -139,6 +139,7 @@ def _finished(
         passed = {"$lead"} & needed if chain[0].sink.passes_lead else set()
         needed = {n for n, _ in chain[0].inputs} | passed
     found = history_of(chain)
+    _check_looks(chain, found.looks)
     columns = tuple(n for n, _ in chain[0].inputs if n in b.sources.columns)
     early = with_early_rows(chain, found.looks)
     carried, inputs = carried_of(early, found.whole), tuple[Input, ...]()
@@ -168,6 +169,17 @@ def _finished(
         inputs,
         max((j + 1 for j, stage in enumerate(chain) if stage.sink.looks_ahead), default=0),
     )
+
+
+def _check_looks(chain: Sequence[Stage], looks: Sequence[bool]) -> None:
+    """GraphError for a look at rows before others where rows may overlap."""
+    after = next((j + 1 for j, stage in enumerate(chain) if stage.sink.overlaps), len(chain))
+    for stage, looks_back in zip(chain[after:], looks[after:], strict=True):
+        if looks_back:
+            raise GraphError(
+                f"{stage.step}: it looks at the rows before, and intervals of points may overlap; look at the points, "
+                "before intervals(...)"
+            )
 
 
 def _inputs(sources: Sources, chain: Sequence[Stage], columns: Sequence[str], everything: bool) -> tuple[Input, ...]:

@@ -176,6 +176,9 @@ class Sink(ABC):
     has_length: ClassVar[bool] = True
     """Whether its rows have a length, which ``since`` may cut."""
 
+    overlaps: ClassVar[bool] = False
+    """Whether rows of a key may overlap, so that none is the one before another."""
+
     passes_lead: ClassVar[bool] = False
     """Whether it passes on the time before a key's first point, if requested."""
 

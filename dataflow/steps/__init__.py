@@ -17,6 +17,7 @@ from dataflow.steps.join_asof import JoinAsof
 from dataflow.steps.keyed.activity import Activity
 from dataflow.steps.keyed.cohorts import Cohorts
 from dataflow.steps.keyed.match import Match
+from dataflow.steps.keyed.row_intervals import Intervals
 from dataflow.steps.keyed.sequence import ValueSequence
 from dataflow.steps.keyed.sessions import Sessionize
 from dataflow.steps.keyed.states import Heartbeat, StateDuration
@@ -34,8 +35,8 @@ from dataflow.steps.windows_across import WindowAcross
 
 __all__ = [
     "Activity", "BesideAnswer", "Cohorts", "ColumnStep", "Compare", "ComparedAnswer", "Concurrent", "Dedupe",
-    "During", "Fill", "Filter", "Funnel", "FunnelTable", "GroupBy", "Heartbeat", "Held", "Join", "JoinAnswer",
-    "JoinAsof", "JoinMetric", "JoinPeriods", "KeyBy", "Limit", "Match", "Pivot", "Select", "Sessionize",
+    "During", "Fill", "Filter", "Funnel", "FunnelTable", "GroupBy", "Heartbeat", "Held", "Intervals", "Join",
+    "JoinAnswer", "JoinAsof", "JoinMetric", "JoinPeriods", "KeyBy", "Limit", "Match", "Pivot", "Select", "Sessionize",
     "SideBySide", "Sort", "Source", "StateDuration", "Streams", "Subpaths", "Timeline", "Top", "Track",
     "Transitions", "Union", "ValueSequence", "Window", "WindowAcross", "WithColumns",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from tests.laws.aggregate_graphs import AGGREGATE_GRAPHS
 from tests.laws.clock_graphs import CLOCK_GRAPHS
 from tests.laws.flow_graphs import FLOW_GRAPHS
 from tests.laws.funnel_graphs import FUNNEL_GRAPHS
+from tests.laws.interval_graphs import INTERVAL_GRAPHS
 from tests.laws.lasting_graphs import LASTING_GRAPHS
 from tests.laws.later_graphs import LATER_GRAPHS
 from tests.laws.looking_graphs import LOOKING_GRAPHS
@@ -25,5 +26,5 @@ from tests.laws.trailing_graphs import TRAILING_GRAPHS
 GRAPHS = (
     ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS | FLOW_GRAPHS | FUNNEL_GRAPHS | TIMELINE_GRAPHS | CLOCK_GRAPHS
     | LOOKING_GRAPHS | TABLE_GRAPHS | SEQUENCE_GRAPHS | DEDUPE_GRAPHS | TRAILING_GRAPHS
-    | STATISTICS_GRAPHS | ACROSS_GRAPHS | LATER_GRAPHS
+    | STATISTICS_GRAPHS | ACROSS_GRAPHS | LATER_GRAPHS | INTERVAL_GRAPHS
 )  # fmt: skip

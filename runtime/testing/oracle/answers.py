@@ -13,7 +13,7 @@ from runtime.testing.oracle.combined_timelines import concurrent, during, join, 
 from runtime.testing.oracle.expressions import EVALUATED, evaluate, literal_type, type_of
 from runtime.testing.oracle.flows import cohorts, transitions
 from runtime.testing.oracle.funnel_attempts import funnel, funnel_table, own_types
-from runtime.testing.oracle.lasting import Scope, heartbeat, sessionize, state_duration, window
+from runtime.testing.oracle.lasting import Scope, heartbeat, row_intervals, sessionize, state_duration, window
 from runtime.testing.oracle.later_rows import beside_later, last_that_asks, later, later_type, until
 from runtime.testing.oracle.matches import match
 from runtime.testing.oracle.oracle_aggregates import prepare
@@ -36,6 +36,7 @@ DAY = 86_400_000_000
 LASTING = {
     "state_duration": state_duration,
     "heartbeat": heartbeat,
+    "intervals": row_intervals,
     "sessionize": sessionize,
     "window": window,
     "funnel": funnel,

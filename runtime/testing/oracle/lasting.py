@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 from runtime.testing.oracle.buckets import bucket
 from runtime.testing.oracle.expressions import evaluate, type_of
@@ -111,6 +112,21 @@ def intervals(
                 pieces.append(Row(points[0].key, start, 0, values, end, known, ghost))
         rows += [with_extent(piece, scope.key) for piece in pieces]
     return Table("intervals", rows, _extent_types(table, scope) | {name: kind} | _held_types(table, scope))
+
+
+def row_intervals(step: Json, table: Table, scope: Scope) -> Table:
+    """Each point from its time to the end that it has, or for so long, at most ``longest``."""
+    ends = evaluate(step["end"], table, scope.params)
+    of_time, longest = type_of(step["end"], table.types) == "time", step.get("longest", 2**62)
+    rows: list[Row] = []
+    for point, given in zip(table.rows, ends, strict=True):
+        end: Any = scope.until if given is None else given if of_time else point.time + given  # type: ignore[operator]
+        end = min(end, scope.until, point.time + longest)
+        start = max(point.time, scope.since)
+        if start < end:
+            values = {column: point.values[column] for column in scope.held}
+            rows.append(with_extent(Row(point.key, start, len(rows), values, end), scope.key))
+    return Table("intervals", rows, _extent_types(table, scope) | _held_types(table, scope))
 
 
 def with_extent(row: Row, key: str) -> Row:

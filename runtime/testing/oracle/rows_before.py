@@ -24,7 +24,7 @@ def rows_of_both(make: Made, step: Json, table: Table, since: int, until: int, f
     seen = [row for row in table.rows if points or not (row.early == "part" and row.time < since)]
     now = make(replace(table, rows=[*before, *seen], whole=[]), since)
     past = table.rows if points else table.whole
-    if step["op"] in ("funnel", "cohorts", "match", "sequence", "activity") or not first < since < until:
+    if step["op"] in ("funnel", "cohorts", "match", "sequence", "activity", "intervals") or not first < since < until:
         return replace(now, whole=[])
     whole = make(replace(table, rows=past, whole=[]), first)
     return paired(replace(now, whole=[row for row in whole.rows if not row.ghost]), step, since)

@@ -142,7 +142,10 @@ def test_mistakes(metric: Callable[[], df.Stream], message: str) -> None:
         (lambda: P.window("1h", by=3), r"window\(by\): columns are names, or a list"),
         (lambda: P.window("1h", by=["ok", "ok"]), "the column 'ok' is given twice"),
         (lambda: P.window("1h", by=[df.col("ok")]), r"window\(by\) takes names of columns"),
-        (lambda: P.window("1h", fill="back", n=df.count()), "'linear', 'last', 'next' or a value, like df.lit"),
+        (
+            lambda: P.window("1h", fill="back", n=df.count()),
+            r"like df.lit\('back'\), or 'linear', 'last' or 'next'",
+        ),
         (lambda: P.window("1h", by="ok", fill=df.count(), n=df.count()), "aggregate"),
         (lambda: P.window("1h", fill=df.param("how", "linear"), n=df.count()), "a parameter is a value to fill with"),
         (lambda: P.window("1h", **{"": df.count()}), r"window: a column needs a name, got ''"),
