@@ -63,7 +63,7 @@ class Rewriting:
         duplicates dropped at ingest.
         """
         out: list[FileEntry] = []
-        for piece, is_last in _with_last(self._pieces(files, spans, None)):
+        for piece, is_last in self._pieces(files, spans):
             out.append(self._write(piece, self.first + len(out), files, len(out) + 1 if is_last else None))
         contents = [file.content_hash for file in out]
         contents[0] = (sum(file.content_hash for file in files) - sum(contents[1:])) % (1 << 256)
@@ -76,7 +76,7 @@ class Rewriting:
         The last one names the files that are ``gone`` whole by the same commit.
         """
         out: list[FileEntry] = []
-        pieces = ((piece, file) for file in files for piece in self._pieces([file], (), keep))
+        pieces = ((piece, file) for file in files for piece in self._kept(file, keep))
         for (piece, file), is_last in _with_last(pieces):
             last = is_last and bool(self.removes)
             written = self._write(
@@ -95,26 +95,48 @@ class Rewriting:
             out.append(self._write(part, self.first + len(out), (), None, floor=day))
         return out
 
-    def _pieces(self, files: Sequence[FileEntry], spans: Sequence[Span], keep: Keep | None) -> Iterator[Points]:
-        """The rows of the files to be, one after the other."""
+    def _kept(self, file: FileEntry, keep: Keep) -> Iterator[Points]:
+        """The rows of the files to be with what is kept of a file, one after the other."""
+        for points, _ in self._parts([file]):
+            if points is not None and len(kept := keep(points)):
+                del points
+                kept = sort_points(kept)
+                yield from _by_time(kept, self._most([file]))
+
+    def _pieces(self, files: Sequence[FileEntry], spans: Sequence[Span]) -> Iterator[tuple[Points, bool]]:
+        """The rows of the files to be, one after the other, and whether they are the last ones."""
+        for points, is_last in self._parts(files):
+            # Only what is written is in memory by then, not what it was sorted from.
+            assert points is not None, "the shards and ranges are those of rows"
+            sorted_ = sort_points(points)
+            del points
+            parts = (part for of_span in _by_span(sorted_, spans) for part in _by_time(of_span, self._most(files)))
+            del sorted_
+            for part, ends in _with_last(parts):
+                yield part, ends and is_last
+
+    def _most(self, files: Sequence[FileEntry]) -> int:
+        """How many rows a file to be may have."""
+        return min(FULL, max(1, VALUES // _width(files)))
+
+    def _parts(self, files: Sequence[FileEntry]) -> Iterator[tuple[Points | None, bool]]:
+        """The rows of the files by ranges of keys, and of times where texts are long, and whether these are the last
+        ones. None stands for no rows."""
         opened = [(entry, self.open_file(entry)) for entry in files]
         rows = sum(entry.rows for entry in files)
-        most = min(FULL, max(1, VALUES // _width(files)))
         text = sum(file.text_bytes for _, file in opened)
         sparing = text > _TEXT
-        shards = 1 << (max(1, -(-rows // most), -(-text // _TEXT)) - 1).bit_length()
+        shards = 1 << (max(1, -(-rows // self._most(files)), -(-text // _TEXT)) - 1).bit_length()
         with borrowed() as buffers:
-            for number in range(shards):
+            each = [(_HASHES * number // shards, _HASHES * (number + 1) // shards) for number in range(shards)]
+            there = [shard for shard in each if any(_has_keys(file, shard) for _, file in opened)]
+            for shard in there:
                 go_on()
-                shard = (_HASHES * number // shards, _HASHES * (number + 1) // shards)
-                for times in time_ranges(opened, shard, buffers, _TEXT) if sparing else (None,):
-                    points = stored_rows(opened, self.schema, shard, buffers, times, sparing)
-                    if points is not None and keep is not None:
-                        points = keep(points)
-                    if points is None or not len(points):
-                        continue
-                    for part in _by_span(sort_points(points), spans):
-                        yield from _by_time(part, most)
+                ranges = time_ranges(opened, shard, buffers, _TEXT) if sparing else (None,)
+                for times in ranges:
+                    is_last = shard is there[-1] and times is ranges[-1]
+                    # In no variable here, which would hold them while they are written.
+                    yield stored_rows(opened, self.schema, shard, buffers, times, sparing), is_last
 
     def _write(
         self,
@@ -184,6 +206,12 @@ def _with_last(pieces: Iterator[T]) -> Iterator[tuple[T, bool]]:
         held = piece
     if held is not None:
         yield held, True
+
+
+def _has_keys(file: PointFile, shard: tuple[int, int]) -> bool:
+    """Whether a file has rows of keys with hashes in the shard."""
+    _, _, low, high = file.key_span(*shard)
+    return low < high
 
 
 def _any(column: Column) -> bool:
