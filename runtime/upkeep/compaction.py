@@ -13,8 +13,8 @@ from runtime.catalogue import Catalogue, FileEntry, Snapshot, new_attempt
 from runtime.errors import StoreError
 from runtime.helpers import Helpers
 from runtime.objects import ObjectStore
-from runtime.pointfile import PointFile
 from runtime.progress import Progress, count_of
+from runtime.storage.open_files import OpenedFiles
 from runtime.upkeep.rewrite import VALUES, Rewriting, values_at_once
 from runtime.upkeep.spans import FULL, Job, all_due, due, year_of
 
@@ -78,12 +78,12 @@ class Compaction:
         self,
         objects: ObjectStore,
         catalogue: Catalogue,
-        open_file: Callable[[FileEntry], PointFile],
+        opened: OpenedFiles,
         stream: str,
         progress: Progress,
         workers: int = 1,
     ) -> None:
-        self._objects, self._catalogue, self._open, self._stream = objects, catalogue, open_file, stream
+        self._objects, self._catalogue, self._opened, self._stream = objects, catalogue, opened, stream
         self._progress, self._workers = progress, workers
 
     def planned(self) -> list[Job]:
@@ -154,7 +154,7 @@ class Compaction:
 
         def begun(job: Job) -> tuple[Job, str, Callable[[], list[FileEntry]]]:
             attempt, order = new_attempt(), self._catalogue.order(self._stream)
-            rewriting = Rewriting(self._objects, self._open, self._stream, snapshot.schema, attempt, order)
+            rewriting = Rewriting(self._objects, self._opened, self._stream, snapshot.schema, attempt, order)
             return job, attempt, lambda: rewriting.compacted(job.files, job.spans)
 
         many = len(todo) > 1 and sum(f.rows for job in todo for f in job.files) >= _AT_ONCE
@@ -184,6 +184,8 @@ class Compaction:
     def _replaced(self, job: Job, attempt: str, files: Sequence[FileEntry]) -> bool:
         """Commit what a job wrote; False if another commit has replaced one of its files."""
         if self._catalogue.replace(self._stream, job.files, files, attempt) is not None:
+            # Only who asks as of a commit before will read them again.
+            self._opened.close(job.files)
             return True
         if self._catalogue.claim_for_sweep(self._stream, attempt):
             for file in files:

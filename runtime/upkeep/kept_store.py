@@ -231,14 +231,14 @@ class KeptStore(OpenStore):
         """The removal of points of a stream, to be run."""
         from runtime.upkeep.taking_back import TakingBack
 
-        return TakingBack(self.objects, self.catalogue, self.open_file, stream)
+        return TakingBack(self.objects, self.catalogue, self.opened, stream)
 
     def compaction(self, stream: str, progress: bool | Progress = True) -> Compaction:
         """The compaction of a stream, to be run."""
         from runtime.query.plan.make_tasks import default_workers
         from runtime.upkeep.compaction import Compaction
 
-        opened, shown = self.open_file, _shown(progress)
+        opened, shown = self.opened, _shown(progress)
         return Compaction(self.objects, self.catalogue, opened, stream, shown, default_workers())
 
 

@@ -24,6 +24,7 @@ from runtime.pointfile import Buffers, PointFile
 from runtime.pointfile.hashing import hash_bytes
 from runtime.progress import count_of
 from runtime.query.carry.last_rows import LastRows
+from runtime.storage.open_files import OpenedFiles
 from runtime.upkeep.rewrite import Keep, Rewriting
 
 _LISTED = 5
@@ -79,10 +80,8 @@ class UndoReport:
 class TakingBack:
     """Takes rows of one stream back, in one commit each; safe beside ingests, queries and compactions."""
 
-    def __init__(
-        self, objects: ObjectStore, catalogue: Catalogue, open_file: Callable[[FileEntry], PointFile], stream: str
-    ) -> None:
-        self._objects, self._catalogue, self._open, self._stream = objects, catalogue, open_file, stream
+    def __init__(self, objects: ObjectStore, catalogue: Catalogue, opened: OpenedFiles, stream: str) -> None:
+        self._objects, self._catalogue, self._open, self._stream = objects, catalogue, opened, stream
 
     # ---- sources
 
@@ -293,6 +292,7 @@ class TakingBack:
             adds = rewriting.each_written(removal.cut, keep_of(removal), removal.gone)
             adds += more(removal, self._rewriting(removal.snapshot, attempt, len(adds)))
             if commit(removal, adds, attempt, left_by(removal, adds)):
+                self._open.close(removal.dels)
                 return removal
             if self._catalogue.claim_for_sweep(self._stream, attempt):
                 for file in adds:

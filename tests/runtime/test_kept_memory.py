@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dataflow as df
 from operators.errors import DataflowError
-from runtime.kept_memory import DEFAULT_MB, VARIABLE, KeptMemory
+from runtime import Store
+from runtime.kept_memory import DEFAULT_MB, KEPT, VARIABLE, KeptMemory
 from runtime.pointfile import Buffers
 from runtime.pointfile.reading.decoded_blocks import IdleBuffers
 
@@ -97,3 +100,24 @@ def test_the_child_of_a_fork_starts_with_nothing() -> None:
             os._exit(0 if kept.held() == 0 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert kept.held() == 10
+
+
+@pytest.mark.parametrize("how", ["compact", "undo", "retain"])
+def test_replaced_files_are_not_kept(tmp_path: Path, how: str) -> None:
+    """A service that ingests and compacts for weeks would otherwise keep thousands of files that nobody reads."""
+    with Store(tmp_path / "store", create=True) as store:
+        for i in range(8):
+            points = {"k": ["a", "b"], "t": [86_400 * i, 86_400 * i + 5], "x": [i, i]}
+            store.ingest("s", points, key="k", time="t", unit="s", source=f"part {i}", progress=False, compact=False)
+        store.query(df.stream("s").group_by("k").agg(n=df.sum("x")), progress=False)
+        before = {file.path for file in store.catalogue.snapshot("s").files}
+        if how == "compact":
+            store.compact("s", progress=False)
+        elif how == "undo":
+            store.undo("s", next(source.id for source in store.catalogue.sources("s")))
+        else:
+            store.retain("s", before="1970-01-05")
+        live = {file.path for file in store.catalogue.snapshot("s").files}
+        assert before - live
+        kept = KEPT.names(store.opened._owner)
+        assert not {*kept} & (before - live)

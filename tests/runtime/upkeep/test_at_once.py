@@ -28,7 +28,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def compact(store: Store, workers: int) -> CompactionReport:
-    return Compaction(store.objects, store.catalogue, store.open_file, "s", NoProgress(), workers).everything()
+    return Compaction(store.objects, store.catalogue, store.opened, "s", NoProgress(), workers).everything()
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, before: Callable[[int], Any] = lambda number: None) -> list[int]:
