@@ -10,6 +10,7 @@ from dataflow.expressions.aggregate_calls import Named, distinct_names, named_co
 from dataflow.expressions.expr import Expr, Operand, col, expr, one_column, when
 from dataflow.language.line_numbers import note_line
 from dataflow.steps import (
+    BesideTable,
     Concurrent,
     During,
     Heartbeat,
@@ -254,14 +255,22 @@ def _suffix(where: str, suffix: str | None) -> str | None:
     return suffix
 
 
-def join(first: C, *others: Chain, on: str | Sequence[str], how: str = "full", suffix: str | None = None) -> C:
+def join(
+    first: C,
+    *others: Chain | ReferenceTable,
+    on: str | Sequence[str],
+    how: str = "full",
+    suffix: str | None = None,
+) -> C:
     """The answers of several metrics side by side, over the same range and parameters: one row for each combination of
     values in the columns ``on``, in their order.
 
     ``how``: ``"full"`` (the rows of all; what one of them lacks is null), ``"left"`` (the rows of the first) or
     ``"inner"`` (only what all have). A null in ``on`` equals a null, as in a grouping. The first answer may have
     several rows with the same values in ``on``, the others may not. The other columns follow each other; equal names
-    are an error, unless there is a ``suffix`` for the later ones. The metrics may be of different streams. ``sort``,
+    are an error, unless there is a ``suffix`` for the later ones. The metrics may be of different streams, and all but
+    the first may be reference tables: with a table of all devices, ``df.join(metric, df.table("devices.csv"),
+    on="device")`` also has those that never reported. ``sort``,
     ``limit``, ``filter``, ``with_columns``, ``select`` and a further grouping may follow. Without a range, it is from
     the first point of all their streams to the last.
     """
@@ -274,12 +283,19 @@ def join(first: C, *others: Chain, on: str | Sequence[str], how: str = "full", s
         raise DataflowError(
             "df.join: on takes at least one column" if not listed else f"df.join: on has {twice!r} twice"
         )
+    if isinstance(first, ReferenceTable):
+        raise DataflowError("df.join: a metric comes first, then the table: df.join(metric, table, on=...)")
     metric_steps("df.join", first)
     if not others:
-        raise DataflowError("df.join takes at least two metrics")
-    out = first
+        raise DataflowError("df.join takes at least two metrics, or a metric and a table")
+    out, columns, later = first, tuple(listed), _suffix("df.join", suffix)
     for other in others:
-        out = out._then(SideBySide(metric_steps("df.join", other), tuple(listed), how, _suffix("df.join", suffix)))
+        if isinstance(other, ReferenceTable):
+            for name in columns:
+                other.column(name, "df.join")
+            out = out._then(BesideTable(other, columns, how, later))
+        else:
+            out = out._then(SideBySide(metric_steps("df.join", other), columns, how, later))
     return out
 
 

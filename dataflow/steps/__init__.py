@@ -1,5 +1,6 @@
 """The steps of metrics: each file holds all that is specific to its steps."""
 
+from dataflow.steps.answers.beside_table import BesideTable
 from dataflow.steps.answers.compare import Compare, ComparedAnswer
 from dataflow.steps.answers.join_answer import JoinAnswer, JoinMetric
 from dataflow.steps.answers.join_periods import JoinPeriods
@@ -34,9 +35,10 @@ from dataflow.steps.union import Streams, Union
 from dataflow.steps.windows_across import WindowAcross
 
 __all__ = [
-    "Activity", "BesideAnswer", "Cohorts", "ColumnStep", "Compare", "ComparedAnswer", "Concurrent", "Dedupe",
-    "During", "Fill", "Filter", "Funnel", "FunnelTable", "GroupBy", "Heartbeat", "Held", "Intervals", "Join",
-    "JoinAnswer", "JoinAsof", "JoinMetric", "JoinPeriods", "KeyBy", "Limit", "Match", "Pivot", "Select", "Sessionize",
-    "SideBySide", "Sort", "Source", "StateDuration", "Streams", "Subpaths", "Timeline", "Top", "Track",
-    "Transitions", "Union", "ValueSequence", "Window", "WindowAcross", "WithColumns",
+    "Activity", "BesideAnswer", "BesideTable", "Cohorts", "ColumnStep", "Compare", "ComparedAnswer",
+    "Concurrent", "Dedupe", "During", "Fill", "Filter", "Funnel", "FunnelTable", "GroupBy", "Heartbeat", "Held",
+    "Intervals", "Join", "JoinAnswer", "JoinAsof", "JoinMetric", "JoinPeriods", "KeyBy", "Limit", "Match",
+    "Pivot", "Select", "Sessionize", "SideBySide", "Sort", "Source", "StateDuration", "Streams", "Subpaths",
+    "Timeline", "Top", "Track", "Transitions", "Union", "ValueSequence", "Window", "WindowAcross",
+    "WithColumns",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dataflow.expressions.node import value_text
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.reading import Reader
+from dataflow.tables.table_sources import Column
 from operators.errors import DataflowError
 from operators.nearest import listed, meant
 from operators.types import Type
@@ -59,6 +60,18 @@ class AnswerTable:
         """A table without rows, with columns of these types."""
         none = np.zeros(0, np.bool_)
         return cls([AnswerColumn(n, t, np.zeros(0, _dtype(t)), none) for n, t in types])
+
+    @classmethod
+    def of(cls, columns: Sequence[Column]) -> AnswerTable:
+        """The table of columns of a reference table: names, types and values."""
+        out = []
+        for name, kind, cells in columns:
+            valid = np.array([cell is not None for cell in cells], np.bool_)
+            words: dict[str, int] = {}
+            codes = [words.setdefault(cell, len(words)) if isinstance(cell, str) else cell for cell in cells]
+            values = [0 if cell is None else cell for cell in codes]
+            out.append(AnswerColumn(name, kind, np.array(values, _dtype(kind)), valid, tuple(words)))
+        return cls(out)
 
     @property
     def types(self) -> dict[str, Type]:

@@ -24,6 +24,21 @@ def _beside(metric: list[b.Json], *on: str, how: str = "full", **options: str) -
     return {"op": "side_by_side", "metric": [_STREAM, *metric], "on": list(on), "how": how, **options}
 
 
+_REGISTRY = {
+    "columns": [
+        {"name": "device", "type": "string", "values": ["a", "z", "b", "c"]},
+        {"name": "status", "type": "string", "values": ["up", None, "down", "up"]},
+        {"name": "rank", "type": "int64", "values": [3, 1, None, 2]},
+        {"name": "share", "type": "float64", "values": [0.5, None, -1.0, 2.0]},
+        {"name": "since", "type": "time", "values": [0, 86_400_000_000, None, 1]},
+    ]
+}
+
+
+def _registry(*on: str, how: str = "full") -> b.Json:
+    return {"op": "beside_table", "table": _REGISTRY, "on": list(on), "how": how}
+
+
 _BY_STATUS = b.group(b.BY_STATUS, low=b.agg("min", b.TEMP), most=b.agg("max", b.N), kinds=b.agg("max", b.FIRMWARE))
 _BY_BOTH = b.group(b.named(status=b.STATUS, temp=b.TEMP, ok=b.OK), same=b.ROWS)
 _UP_TIME = [b.states(b.STATUS), b.group(b.BY_DEVICE, up=b.agg("share_of_time", b.UP))]
@@ -62,6 +77,12 @@ ANSWER_GRAPHS: dict[str, b.Json] = {
     ),
     "answers_side_by_side": b.graph(*_UP_TIME, _beside(_PIECES, "device")),
     "answers_of_one": b.graph(*_UP_TIME, _beside(_PIECES, "device", how="left")),
+    "answers_beside_a_table": b.graph(*_UP_TIME, _registry("device")),
+    "what_a_table_has": b.graph(
+        b.group(b.named(status=b.STATUS, device=b.DEVICE), rows=b.ROWS),
+        _registry("device", "status", how="inner"),
+        b.where(b.fn("is_not_null", b.col("rank"))),
+    ),
     "answers_of_both": b.graph(
         b.group(b.named(status=b.STATUS, ok=b.OK), rows=b.ROWS),
         _beside([b.where(b.OK), b.group(b.named(ok=b.OK, status=b.STATUS), rows=b.ROWS)], "status", "ok", how="inner",

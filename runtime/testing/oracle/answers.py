@@ -22,6 +22,7 @@ from runtime.testing.oracle.other_metrics import (
     columns_of_metric,
     join_metric,
     side_by_side,
+    table_of,
     with_periods,
     without_hidden,
 )
@@ -128,6 +129,9 @@ def _answer(steps: Sequence[Json], tables: Mapping[str, Table], scope: Scope) ->
                 table = join_metric(step, table, params, asked)
             elif step["op"] == "join_periods":
                 table = _apply(with_periods(step, asked), table, own)
+            elif step["op"] == "beside_table":
+                rows = Table("plain", _visible(table, since), table.types)
+                table = side_by_side(step | {"metric": [step["table"]]}, rows, lambda given: table_of(given[0]))
             elif step["op"] == "side_by_side":
                 table = side_by_side(step, Table("plain", _visible(table, since), table.types), asked)
             else:

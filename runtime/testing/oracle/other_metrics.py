@@ -43,6 +43,13 @@ def with_periods(step: Json, ask: Ask) -> Json:
     return {"op": "join", "windows": {"table": {"columns": columns}, **parts}, "on": step["on"], "how": step["how"]}
 
 
+def table_of(reference: Json) -> Table:
+    """The rows of a reference table."""
+    values = {c["name"]: c["values"] for c in reference["columns"]}
+    rows = [Row(None, 0, 0, dict(zip(values, cells, strict=True))) for cells in zip(*values.values(), strict=True)]
+    return Table("plain", rows, {c["name"]: c["type"] for c in reference["columns"]})
+
+
 def side_by_side(step: Json, table: Table, ask: Ask) -> Table:
     """Two finished tables: the rows of the first, each with the second's, then what only the second has."""
     answer, on = ask(step["metric"]), step["on"]

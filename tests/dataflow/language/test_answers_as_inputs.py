@@ -151,7 +151,7 @@ def test_codes_outside_of_the_texts_are_refused() -> None:
         (lambda: df.join(TOTALS, on="site"), "at least two metrics"),
         (lambda: df.join(TOTALS, OTHER, on="site", how="right"), "how is 'full', 'left' or 'inner'"),
         (lambda: df.join(TOTALS, OTHER, on=df.col("a")), "on takes a column or a list"),
-        (lambda: df.join(TOTALS, df.table({"a": [1]}), on="a"), "df.join takes metrics"),
+        (lambda: df.join(TOTALS, {"a": [1]}, on="a"), "df.join takes metrics"),
         (lambda: S.key_by(3), "key_by takes names of columns"),
         (lambda: TOTALS.compare("7"), "is not a duration"),
     ],
@@ -180,3 +180,22 @@ def test_json_that_is_not_one(op: str, change: dict[str, Any], error: str) -> No
     step.update(change)
     with pytest.raises(JsonFormError, match=error):
         df.from_json(json.dumps(graph))
+
+
+def test_a_reference_table_beside_an_answer() -> None:
+    registry = df.table({"site": ["n", "s"], "share": [-0.0, 1.5]})
+    metric = df.join(OTHER, registry, on="site", suffix="_of")
+    assert repr(metric) == (
+        'df.join(df.stream("other").group_by("site").agg(m=df.count()), '
+        'df.table({"site": ["n", "s"], "share": [-0.0, 1.5]}), on="site", suffix="_of")'
+    )
+    assert df.from_json(metric.to_json()).to_json() == metric.to_json()
+    assert json.loads(metric.to_json())["steps"][-1]["op"] == "beside_table"
+    with pytest.raises(df.DataflowError, match="a metric comes first, then the table"):
+        df.join(registry, OTHER, on="site")  # type: ignore[type-var]
+    with pytest.raises(
+        df.DataflowError, match=r"df\.join: the reference table has no column 'sit'; did you mean 'site'"
+    ):
+        df.join(OTHER, registry, on="sit")
+    with pytest.raises(df.DataflowError, match="at least two metrics, or a metric and a table"):
+        df.join(OTHER, on="site")
