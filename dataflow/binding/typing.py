@@ -293,7 +293,7 @@ class Expressions:
             return self.known(moment(text))
         except ValueError:
             by_calendar = re.fullmatch(r"[-+]?[0-9]+(mo|y)", text)
-            hint = " (a number of months or years is not of one length: add days)" if by_calendar else ""
+            hint = f" (months and years are of a calendar: df.time().offset_by({text!r}, zone))" if by_calendar else ""
             raise self.fail(
                 f"{text!r} is not a time; write for example '2024-03-01' or '2024-03-01T12:00:00Z'{hint}"
             ) from None

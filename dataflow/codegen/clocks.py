@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.writer import I8, both
 from dataflow.expressions.functions import Function, takes
+from dataflow.times.durations import parse_offset
 from dataflow.typed.clock import CLOCK_PARTS
 from dataflow.typed.nodes import Typed
 from operators.kernels.times.calendar import END, FIRST, OUTSIDE
@@ -59,6 +60,17 @@ def clock_source(x: Emitter, e: Typed) -> Value:
     ]
     known = _found(x, e, v, k, found, f"from_offset_{j} <= {v} and {v} < to_offset_{j}")
     return x.name(f"{e.fn}_of({v} + offset_{j})", known)
+
+
+@source(offset_by=Function(1, takes(Type.TIME, Type.TIME), ("by", "zone")))
+def _moved_date(x: Emitter, e: Typed) -> Value:
+    """A time moved by months and days of a calendar."""
+    v, k = x.emit(e.args[0])
+    months, days = parse_offset(str(e.option("by")), "offset_by")
+    _, changes, offsets = zone_tables(x, e)
+    moved = f"moved_date({v}, {x.integer(months)}, {x.integer(days)}, {changes}, {offsets})"
+    r, _ = x.name(moved if k == "True" else f"{moved} if {k} else np.int64(0)", "True")
+    return r, counted(x, k, f"{r} != {OUTSIDE}")
 
 
 def zone_tables(x: Emitter, e: Typed) -> tuple[int, str, str]:

@@ -49,8 +49,8 @@ _INFIX: Mapping[str, tuple[str, int]] = {
 }  # fmt: skip
 _PREFIX = {"neg": "-", "not": "~"}
 _POSITIONAL: Mapping[str, str] = {
-    "truncate": "every", "decimal": "places", "starts_with": "prefix", "contains": "text", "last": "hold",
-    "previous": "rows", "round": "n", "ewm": "half_life",
+    "offset_by": "by", "truncate": "every", "decimal": "places", "starts_with": "prefix", "contains": "text",
+    "last": "hold", "previous": "rows", "round": "n", "ewm": "half_life",
     "substring": "start", "split": "separator", "replace": "old", "ends_with": "suffix", "like": "pattern",
     "extract": "pattern",
     "cast": "type", "try_cast": "type", "parse_time": "format",

@@ -23,7 +23,7 @@ from dataflow.expressions.scan_calls import scan_call
 from dataflow.expressions.text_patterns import pattern_of
 from dataflow.expressions.whole_options import is_whole, whole_option
 from dataflow.json.errors import JsonFormError, short
-from dataflow.times.durations import parse_every
+from dataflow.times.durations import parse_every, parse_offset
 from dataflow.typed.decimals import ROUNDINGS
 from dataflow.values.mistaken import whole_text
 from operators.aggregates import SIGNATURES
@@ -55,6 +55,13 @@ def _pattern(value: object, where: str) -> str:
         return pattern_of(value)
     except DataflowError as error:
         raise JsonFormError(f"{where}: {error}") from None
+
+
+def _check_offset(value: object, where: str) -> None:
+    try:
+        parse_offset(value, where)  # type: ignore[arg-type]
+    except DataflowError as error:
+        raise JsonFormError(str(error)) from None
 
 
 class Reader:
@@ -186,6 +193,8 @@ class Reader:
                 pass
             elif is_whole(str(fn), name):
                 option = _whole_option(str(fn), name, option, here)
+            elif name == "by":
+                _check_offset(option, here)
             elif fn == "extract":
                 option = _pattern(option, here)
             elif name == "half_life":

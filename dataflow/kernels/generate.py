@@ -64,6 +64,7 @@ _HELPERS = {
     "operators.kernels.times.dates": (
         "year_of", "quarter_of", "month_of", "day_of", "day_of_year_of", "iso_week_of",
     ),
+    "operators.kernels.times.moved_dates": ("moved_date",),
     "operators.kernels.decimals": (
         "decimal_exact", "decimal_half_even", "decimal_half_up", "decimal_float", "coarser_exact",
         "coarser_half_even", "coarser_half_up", "finer",

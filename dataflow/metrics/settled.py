@@ -20,7 +20,7 @@ from dataflow.json.fields import form_of
 from dataflow.steps.base import Step
 from dataflow.tables.calendars import Calendar
 from dataflow.tables.reference_tables import ReferenceTable
-from dataflow.times.durations import parse_duration, parse_every
+from dataflow.times.durations import parse_duration, parse_every, parse_offset
 from dataflow.values.mistaken import shown, text_of
 from dataflow.values.settings import Setting, setting_name
 from operators.errors import DataflowError
@@ -171,6 +171,8 @@ class _Values:
         where = f"{fn}({name})"
         if is_whole(fn, name):
             return self.value(e, lambda v: whole_option(fn, name, v))
+        if name == "by":
+            return self.value(e, lambda v: (parse_offset(v, where), v)[1])
         if fn == "extract":
             return self.value(e, pattern_of)
         if name in ("hold", "half_life", "length", "offset"):

@@ -33,6 +33,8 @@ _WORDS = {
     "h": ("h", "hr", "hour", "hourly"), "d": ("d", "day", "daily"), "w": ("w", "wk", "week", "weekly"),
     "mo": ("mon", "month", "monthly"), "y": ("y", "yr", "year", "yearly"),
 }  # fmt: skip
+_OFFSET = re.compile(r"([+-]?)(?:([0-9]{1,9})y)?(?:([0-9]{1,9})mo)?(?:([0-9]{1,9})w)?(?:([0-9]{1,9})d)?")
+_MOST_YEARS = 400
 _LIMIT = 10_000 * 366 * _UNITS["d"]
 
 
@@ -63,6 +65,31 @@ def parse_duration(value: str | timedelta, where: str, least: int = 1) -> int:
     if not least <= micros <= _LIMIT:
         raise DataflowError(f"{where}: the duration {shown(value)} must be longer than zero and at most 10,000 years")
     return micros
+
+
+def parse_offset(value: str, where: str) -> tuple[int, int]:
+    """Months and days of a calendar offset, for example ``"1mo"``, ``"-1y"``, ``"1y6mo"`` or ``"-2w"``.
+
+    Raises DataflowError naming ``where`` for anything else.
+    """
+    found = _OFFSET.fullmatch(value) if isinstance(value, str) else None
+    if found is None or not any(found.groups()[1:]):
+        hours = "; hours and shorter times are durations: df.time() + '1h'" if _is_length(value) else ""
+        raise DataflowError(
+            without_call(value)
+            or f"{where}: {shown(value)} is no offset of a calendar; write for example '1mo', '-1y', '1y6mo', '-2w' or "
+            f"'3d'{hours}"
+        )
+    sign = -1 if found[1] == "-" else 1
+    years, months, weeks, days = (int(n or 0) for n in found.groups()[1:])
+    months, days = sign * (12 * years + months), sign * (7 * weeks + days)
+    if abs(months) > 12 * _MOST_YEARS or abs(days) > 366 * _MOST_YEARS:
+        raise DataflowError(f"{where}: the offset {shown(value)} is longer than {_MOST_YEARS} years")
+    return months, days
+
+
+def _is_length(value: object) -> bool:
+    return isinstance(value, str) and is_duration(value.lstrip("+-"))
 
 
 def written_duration(micros: int) -> str:

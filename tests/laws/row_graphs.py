@@ -267,6 +267,14 @@ ROW_GRAPHS: dict[str, b.Json] = {
             utc=b.agg("min", b.fn("hour", b.NOW, zone="UTC")),
         )
     ),
+    "moved_dates": b.graph(
+        b.select(
+            next=b.fn("offset_by", b.NOW, by="1mo", zone=b.LONDON),
+            before=b.fn("offset_by", b.fn("truncate", b.NOW, every="1d", zone=b.LONDON), by="-1y2mo", zone=b.LONDON),
+            none=b.fn("offset_by", b.fn("offset_by", b.NOW, by="300y", zone="UTC"), by="-1w", zone="UTC"),
+            kept=b.fn("offset_by", b.fn("when", b.OK, b.NOW, {"lit": None, "type": "null"}), by="3d", zone=b.LONDON),
+        )
+    ),
     "more_time_parts": b.graph(
         b.group(
             b.named(

@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Self
 
 from dataflow.expressions.methods.method_base import Methods
-from dataflow.times.durations import WEEKDAYS, placed_every
+from dataflow.times.durations import WEEKDAYS, parse_offset, placed_every
 from dataflow.values.mistaken import shown, text_of
+from dataflow.values.settings import Setting, checked_setting
 from operators.errors import DataflowError
 
 
@@ -27,6 +28,20 @@ class TimeMethods(Methods):
         """
         every = placed_every(every, week_start, offset, "truncate")
         return self._of("truncate", every=every, zone=text_of(zone, "truncate"))
+
+    def offset_by(self, by: str, zone: str = "UTC") -> Self:
+        """The time whose wall clock in the IANA time zone ``zone`` shows the same on another date: ``"1mo"``,
+        ``"-1y"``, ``"1y6mo"``, ``"-2w"`` or ``"3d"`` later.
+
+        In a month without that day it is the last one: a month after January 31 is February 28, or 29. Days are those
+        of the calendar, also if they have 23 or 25 hours. A wall time that the clock skips there is as much later as it
+        jumps; of one that it shows twice, the first. Null outside of the years 1900 to 2261.
+        """
+        if isinstance(by, Setting):
+            checked_setting(by, lambda v: parse_offset(v, "offset_by"))
+        else:
+            parse_offset(by, "offset_by")
+        return self._of("offset_by", by=by, zone=text_of(zone, "offset_by"))
 
     def year(self, zone: str = "UTC") -> Self:
         """The year of a time in ``zone``."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
 
 from runtime.testing.oracle.oracle_zones import zone as zone_of
+
+BEGIN, END = -25_567 * 86_400_000_000, 106_651 * 86_400_000_000
+"""1900 and 2262."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -18,6 +22,20 @@ SECONDS = {"s": 1, "m": 60, "h": 3600}
 def local(t: int, zone: str) -> datetime:
     """The wall clock of ``zone`` at ``t`` (microseconds since 1970 UTC)."""
     return (EPOCH + t * MICROSECOND).astimezone(zone_of(zone))
+
+
+def moved(t: int, by: str, zone: str) -> int | None:
+    """When the wall clock first shows the same on another date; null outside of the years."""
+    wall = local(t, zone).replace(tzinfo=None, fold=0)
+    count = {unit: int(n) * (-1 if by[0] == "-" else 1) for n, unit in re.findall(r"(\d+)(y|mo|w|d)", by)}
+    number = 12 * (wall.year + count.get("y", 0)) + wall.month - 1 + count.get("mo", 0)
+    if not 1800 <= number // 12 <= 2400:
+        return None
+    last = monthrange(number // 12, number % 12 + 1)[1]
+    date_ = wall.replace(year=number // 12, month=number % 12 + 1, day=min(wall.day, last))
+    date_ += timedelta(days=7 * count.get("w", 0) + count.get("d", 0))
+    found: int = (date_.replace(tzinfo=zone_of(zone)) - EPOCH) // MICROSECOND
+    return found if BEGIN <= found < END else None
 
 
 @lru_cache(maxsize=4096)

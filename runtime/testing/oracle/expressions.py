@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from runtime.testing.oracle import oracle_decimals as decimals
-from runtime.testing.oracle.buckets import bucket, local
+from runtime.testing.oracle.buckets import bucket, local, moved
 from runtime.testing.oracle.oracle_numbers import (
     EXTREMES,
     REAL,
@@ -88,7 +88,7 @@ def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
     fn, args = expr["fn"], [type_of(arg, types) for arg in expr.get("args", [])]
     if fn in PREDICATES:
         return "bool"
-    if fn in ("time", "truncate"):
+    if fn in ("time", "truncate", "offset_by"):
         return "time"
     if fn in PARTS:
         return "int64"
@@ -238,6 +238,8 @@ def with_options(expr: Json) -> Callable[..., Any]:
     zone = expr.get("zone") or "UTC"
     if fn == "truncate":
         return strict(lambda t: bucket(t, expr["every"], zone)[0])
+    if fn == "offset_by":
+        return strict(lambda t: moved(t, expr["by"], zone))
     if fn in PARTS:
         return strict(lambda t: PARTS[fn](local(t, zone)))
     raise ValueError(f"unknown function {fn!r}")

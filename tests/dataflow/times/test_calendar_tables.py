@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dataflow.tables.calendars import calendar
 from dataflow.times.calendar_tables import bucket_edges, bucket_table, longest_bucket, most_buckets, offset_table
+from dataflow.times.durations import parse_offset
 from dataflow.times.zones import clock_of, zone_names, zone_rules
 from operators.errors import DataflowError
 from operators.kernels.times.calendar import (
@@ -28,7 +29,8 @@ from operators.kernels.times.calendar import (
     weekday_of,
 )
 from operators.kernels.times.dates import day_of, day_of_year_of, iso_week_of, month_of, quarter_of, year_of
-from runtime.testing.oracle.buckets import EPOCH, MICROSECOND, bucket, local
+from operators.kernels.times.moved_dates import moved_date
+from runtime.testing.oracle.buckets import EPOCH, MICROSECOND, bucket, local, moved
 from runtime.testing.oracle.odd_zones import ODD_ZONES
 
 HOUR = 3_600_000_000
@@ -38,6 +40,9 @@ EVERY = (
     "1d+6h", "1d+90m", "1d+150m", "3d+50h", "1w@sun", "1w@tue+5h", "2w@sat+9d", "1mo+14d", "1mo+9000s", "3mo+70d",
     "1y+91d",
 )  # fmt: skip
+
+
+OFFSETS = ("1mo", "-1mo", "1y", "-13mo", "1d", "-1d", "+3d", "2w", "-6w", "1y2mo3w4d", "-100y", "360y", "-360y1d")
 
 
 def changes(zone: str) -> list[int]:
@@ -64,6 +69,14 @@ def test_buckets(moment: tuple[str, int], every: str) -> None:
     assert 0 < end - start <= longest_bucket(every)
     number = bucket_number(t, *table)
     assert (bucket_edge(number, *table), bucket_edge(number + 1, *table)) == (start, end)
+
+
+@given(moments(), st.sampled_from(OFFSETS))
+def test_moved_dates(moment: tuple[str, int], by: str) -> None:
+    zone, t = moment
+    right = moved(t, by, zone)
+    found = moved_date(t, *parse_offset(by, "offset_by"), *offset_table(zone))
+    assert found == (OUTSIDE if right is None else right)
 
 
 @given(moments())
