@@ -33,6 +33,23 @@ INTERVAL_GRAPHS: dict[str, b.Json] = {
             devices=b.agg("count_distinct", b.DEVICE),
         ),
     ),
+    "empty_hours_of_intervals_at_once": b.graph(
+        intervals(LONG, longest=HOUR),
+        {"op": "concurrent", "condition": b.OK, "by": b.BY_STATUS, "at_least": None},
+        b.group(
+            b.named(status=b.STATUS, hour=b.truncate("1h", b.LONDON)),
+            peak=b.agg("max", b.col("active")),
+            time=b.agg("duration"),
+            n=b.ROWS,
+        )
+        | {"empty": True},
+    ),
+    "empty_hours_of_two_at_once": b.graph(
+        b.states(b.STATUS, hold=HOUR),
+        {"op": "concurrent", "condition": b.UP, "by": [], "at_least": 1},
+        b.where(b.col("state")),
+        b.group(b.named(hour=b.truncate("1h", "UTC")), time=b.agg("duration")) | {"empty": True},
+    ),
     "intervals_at_once": b.graph(
         b.where(b.fn("is_not_null", b.N)),
         intervals(ENDED, longest=3 * HOUR),

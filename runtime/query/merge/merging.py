@@ -136,7 +136,7 @@ def merged(
         table = table.sorted_by([(name, False) for name in plan.order], spent=True)
     by = [name for name, _ in last.by] if last is not None else list(plan.order)
     for step in plan.after:
-        table = _apply(step, table, merging, [name for name in by if name in table.columns])
+        table = _apply(step, table, merging, [name for name in by if name in table.columns], of)
         if isinstance(step, Stage) and (group := step.sink.grouping()) is not None:
             by = [name for name, _ in group.by]
     return table
@@ -149,7 +149,7 @@ def _no_rows(plan: Plan) -> QueryTable:
     return RowCollector(sink.written() or ()).table([])
 
 
-def _apply(step: TableStep, table: QueryTable, merging: Merging, by: Sequence[str]) -> QueryTable:
+def _apply(step: TableStep, table: QueryTable, merging: Merging, by: Sequence[str], of: Range) -> QueryTable:
     """The table after one more step; ``by`` are the columns that identify rows in errors."""
     if isinstance(step, SortBy):
         return table.sorted_by(step.by)
@@ -193,5 +193,7 @@ def _apply(step: TableStep, table: QueryTable, merging: Merging, by: Sequence[st
             raise AssertionError("a grouping writes no rows")
     merging.times_outside += runner.times_outside
     runner.groups.ensure_one()
+    if group.filled is not None:  # of intervals of numbers of keys
+        runner.groups.ensure(bucket_keys(group, runner.groups.keys[: len(runner.groups)], of.until))
     runner.groups.cells.settle()
     return finished_groups(group, runner.groups, words, step.step)
