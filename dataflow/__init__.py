@@ -49,6 +49,7 @@ from dataflow.language.triggers import Trigger, trigger  # noqa: E402
 from dataflow.metrics.json_form import from_json as _steps_from_json  # noqa: E402
 from dataflow.tables.calendars import Calendar, calendar  # noqa: E402
 from dataflow.tables.reference_tables import ReferenceTable  # noqa: E402
+from dataflow.values.elsewhere import MODULE as _MODULE  # noqa: E402
 from operators.errors import DataflowError  # noqa: E402
 from operators.lazy_imports import late  # noqa: E402
 
@@ -68,6 +69,7 @@ __getattr__ = late(
         "operators.laws.check": ("LawBroken", "check_laws"),
         "operators.types": ("Type",),
     },
+    _MODULE,
 )
 
 

@@ -27,7 +27,10 @@ _OF_LENGTHS = ("duration", "known")
 def add_trailing(b: Expressions, shape: Shape, found: Sequence[Expr]) -> tuple[list[Deferred], Shape]:
     """The stages of these windows, and the rows with their columns."""
     if shape.kind == "table" or not shape.keyed:
-        raise b.fail(f"{found[0].fn} needs the rows of a key in time order; use it before group_by")
+        raise b.fail(
+            f"{found[0].fn} needs the rows of a key in time order; use it before group_by, or "
+            "on a finished table .over(order=..., rows=...)"
+        )
     if shape.kind != "points" and any(e.fn == "leading" for e in found):
         raise b.fail(
             f"leading takes later points, and here the rows are {shape.kind}; put it into a column with with_columns "

@@ -29,7 +29,10 @@ class Agg:
     where: Expr | None = None
     options: tuple[tuple[str, object], ...] = ()
 
-    _no_expression = "{text} is an aggregate: give it a name in agg(...), then compute with that column"
+    _no_expression = (
+        "{text} is an aggregate: give it a name in agg(...), then compute with that column; beside rows write "
+        ".over(...), .trailing(...) or .leading(...)"
+    )
 
     def __repr__(self) -> str:
         given = [column_or(e) for e in self.args]

@@ -35,9 +35,39 @@ EXPRESSION: Mapping[str, str] = MappingProxyType(
         "nunique": "write df.count_distinct(...)",
         "n_unique": "write df.count_distinct(...)",
         "unique": "write df.count_distinct(...)",
+        "over": "aggregates have it: df.mean('x').over('site')",
+        "mean": "write df.mean('x'), in agg(...) or beside rows with .over(...)",
+        "sum": "write df.sum('x'), in agg(...) or beside rows with .over(...)",
+        "min": "write df.min('x'), or df.least('a', 'b') of a row's values",
+        "max": "write df.max('x'), or df.greatest('a', 'b') of a row's values",
+        "count": "write df.count('x')",
+        "map": "write df.when(...).then(...).otherwise(...), or join a df.table",
+        "null_if": "write df.when(x != 0).then(x).otherwise(None)",
+        "nullif": "write df.when(x != 0).then(x).otherwise(None)",
     }
 )
 """For expressions."""
+
+MODULE: Mapping[str, str] = MappingProxyType(
+    {
+        "coalesce": "write df.col('a').fill_null(df.col('b'))",
+        "lag": "write df.col('x').previous(n)",
+        "lead": "write df.col('x').next(n)",
+        "percentile": "write df.quantile('x', 0.95)",
+        "now": "the end of the range is df.until()",
+        "avg": "write df.mean('x')",
+        "std": "write df.stddev('x')",
+        "nunique": "write df.count_distinct('x')",
+        "arg_max": "write df.max_by('x', by='y')",
+        "arg_min": "write df.min_by('x', by='y')",
+        "corr": "write df.correlation('x', 'y')",
+        "regr_slope": "write df.slope('y', 'x')",
+        "case": "write df.when(condition).then(x).otherwise(y)",
+        "read_csv": "ingest the file, or take it as a reference table: df.table('file.csv')",
+        "rolling": "write an aggregate with .trailing('1h'): df.mean('x').trailing('1h')",
+    }
+)
+"""For the package."""
 
 STREAM: Mapping[str, str] = MappingProxyType(
     {

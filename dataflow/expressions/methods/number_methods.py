@@ -15,6 +15,12 @@ from operators.errors import DataflowError
 class NumberMethods(Methods):
     """Functions of numbers."""
 
+    def __abs__(self) -> Self:
+        return self.abs()
+
+    def __round__(self, n: int = 0) -> Self:
+        return self.round(n)
+
     def abs(self) -> Self:
         """The absolute value of a number or duration."""
         return self._of("abs")

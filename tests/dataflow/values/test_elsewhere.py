@@ -18,8 +18,9 @@ OWNERS: dict[str, tuple[Any, Mapping[str, str]]] = {
     "a stream": (S, elsewhere.STREAM),
     "group_by(...)": (S.group_by("x"), elsewhere.GROUPS),
     "an aggregate": (df.count(), elsewhere.AGGREGATE),
+    "dataflow": (df, elsewhere.MODULE),
 }
-METHODS = {name for owner, _ in OWNERS.values() for name in dir(type(owner))} | {"query"}
+METHODS = {name for owner, _ in OWNERS.values() for name in dir(type(owner))} | {"query", "then", "otherwise"}
 
 
 @pytest.mark.parametrize("owner", OWNERS)
@@ -38,6 +39,7 @@ def test_each_name_says_what_to_write(owner: str) -> None:
         (lambda: df.count().trailing("-7d"), "'-7d' is not a duration; leave the sign out: '7d'"),
         (lambda: S.group_by("x").agg(n=df.count()).compare("-1mo"), "'-1mo' is not of one length; shift by days"),
         (lambda: df.col("x").previous(per="a"), r"needs order=, the columns .* \(so do per= and descending=\)"),
+        (lambda: S.with_columns(n=df.count()), r"beside rows write \.over\(\.\.\.\), \.trailing"),
         (lambda: df.col("x").cast("string"), "numbers do not become texts: group_by takes several columns"),
         (
             lambda: df.col("x").previous("1h"),
