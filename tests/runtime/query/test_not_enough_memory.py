@@ -53,7 +53,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits of address space are Linux's")
 @pytest.mark.parametrize("metric", ["rows", "groups"])
-@pytest.mark.parametrize("more", [4, 60, 100])
+@pytest.mark.parametrize("more", [4, 40, 100])
 def test_a_limit_is_one_sentence(metric: str, more: int, store: Store) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _LIMITED, store.url, str(more), metric],
