@@ -171,3 +171,59 @@ def find_groups(
     """``find_group`` for every row of ``wanted``; writes the groups' numbers to ``at``."""
     for i in range(wanted.shape[0]):
         at[i] = find_group(wanted[i], np.int64(wanted.shape[1]), keys, slots, used)
+
+
+@inline
+def place_of(h: np.uint64, low: I64, shift: I64, factor: I64, last: I64) -> I64:
+    """A place in a table for a hash from ``low`` on: the greater the hash, the later. ``shift`` leaves 31 bits of what
+    is beyond ``low``, of which each is ``factor`` / 2^32 places."""
+    beyond = min((h - np.uint64(low)) >> np.uint64(shift), np.uint64(0x7FFFFFFF))
+    return min((np.int64(beyond) * factor) >> 32, last)
+
+
+@loop("void(u8[::1], i8, i8, i8, i4[::1], i8)")
+def enter_by_hash(
+    hashes: NDArray[np.uint64], low: I64, shift: I64, factor: I64, slots: NDArray[np.int32], n: I64
+) -> None:
+    """Enter the keys 0 to n - 1, which have these hashes, into the zeroed ``slots``."""
+    last = np.int64(slots.shape[0] - 1)
+    for g in range(n):
+        p = place_of(hashes[g], low, shift, factor, last)
+        while slots[p] != 0:
+            p = (p + 1) & last
+        slots[p] = g + 1
+
+
+@loop("void(i8[::1], u8[::1], i8, i8, i8, i8[::1], i4[::1], i8[::1], i8[::1])")
+def find_by_hash(
+    wanted: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    low: I64,
+    shift: I64,
+    factor: I64,
+    keys: NDArray[np.int64],
+    slots: NDArray[np.int32],
+    used: NDArray[np.int64],
+    at: NDArray[np.int64],
+) -> None:
+    """The numbers of the keys ``wanted``, which have these hashes; a new one is added at ``used[0]``.
+
+    Keys of point files come in the order of their hashes, and so do their places: the table is read from one end to the
+    other.
+    """
+    last = np.int64(slots.shape[0] - 1)
+    for i in range(wanted.shape[0]):
+        p = place_of(hashes[i], low, shift, factor, last)
+        while True:
+            e = slots[p]
+            if e == 0:
+                g = used[0]
+                used[0] = g + 1
+                keys[g] = wanted[i]
+                slots[p] = g + 1
+                break
+            g = np.int64(e - 1)
+            if keys[g] == wanted[i]:
+                break
+            p = (p + 1) & last
+        at[i] = g

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.hash_tables import enter_groups, find_groups
+from operators.kernels.hash_tables import enter_by_hash, find_by_hash
 from operators.kernels.texts import same_texts
 from operators.states.strings import Words
 from operators.types import Type
@@ -21,13 +21,18 @@ class Keys:
     """Keys numbered in the order of their first appearance.
 
     ``values`` holds each slot's key as int64 (string keys: their code in ``words``), ``hashes`` its 64-bit hash. String
-    keys are found by their hash and compared byte by byte; they are decoded only when ``values`` is used.
+    keys are found by their hash and compared byte by byte; they are decoded only when ``values`` is used. ``shard`` is
+    the range of their hashes.
     """
 
-    def __init__(self, kind: Type, words: Words) -> None:
+    def __init__(self, kind: Type, words: Words, shard: tuple[int, int] = (0, 1 << 64)) -> None:
         self.kind = kind
         self.words = words
-        self._table = np.zeros((1024, 1), np.int64)
+        low, width = shard[0], max(1, shard[1] - shard[0])
+        self._low = low - (1 << 64) if low >> 63 else low  # the same bits, as a signed number
+        self._shift = max(0, width.bit_length() - 32)
+        self._width = max(width >> self._shift, 1 << 31)  # no product of a place overflows
+        self._table = np.zeros(1024, np.int64)
         self._slots = np.zeros(2048, np.int32)
         self._used = np.zeros(1, np.int64)
         self._texts: list[Dictionary] = []
@@ -40,7 +45,7 @@ class Keys:
     def none(cls, words: Words) -> Keys:
         """One slot, for rows that belong to no key."""
         keys = cls(Type.INT, words)
-        keys._find(np.zeros(1, np.int64))
+        keys.slots(Column(Type.INT, np.zeros(1, np.int64)))
         return keys
 
     def __len__(self) -> int:
@@ -51,7 +56,7 @@ class Keys:
         """Each slot's key: an integer, or the code of a string."""
         n = len(self)
         if self.kind is not Type.STRING:
-            return self._table[:n, 0].copy()
+            return self._table[:n].copy()
         if len(self._codes) < n:
             fresh = [text for d in self._texts for text in d.strings]
             self._codes = np.concatenate([self._codes, self.words.codes(fresh).astype(np.int64)])
@@ -61,13 +66,14 @@ class Keys:
     @property
     def hashes(self) -> NDArray[np.int64]:
         """Each slot's hash, by which ties in time are ordered."""
-        words = self._table[: len(self), 0].copy()
+        words = self._table[: len(self)].copy()
         return words if self.kind is Type.STRING else hash_keys(Column(Type.INT, words)).view(np.int64)
 
     def slots(self, keys: Column, hashes: NDArray[np.uint64] | None = None) -> NDArray[np.int32]:
         """The slots (int32) of distinct ``keys``, numbering new ones; ``hashes`` if already known."""
         if self.kind is not Type.STRING:
-            return self._find(keys.values.astype(np.int64)).astype(np.int32)
+            values = keys.values.astype(np.int64)
+            return self._find(values, hash_keys(keys) if hashes is None else hashes).astype(np.int32)
         assert keys.words is not None
         texts = keys.words
         if len(texts) != len(keys) or (len(keys) and (np.diff(keys.values) != 1).any()):
@@ -77,7 +83,7 @@ class Keys:
         if self._known is not None:
             return self._by_text(texts, found)
         before = len(self)
-        at = self._find(found.view(np.int64))
+        at = self._find(found.view(np.int64), found)
         new = np.flatnonzero(at >= before)
         if len(self) - before != len(new) or not self._same(texts, at, np.flatnonzero(at < before)):
             # Two keys share a hash: from here on the texts themselves are looked up.
@@ -89,7 +95,7 @@ class Keys:
 
     def saved(self) -> dict[str, NDArray[Any]]:
         """The keys in the order of their slots, for ``restore``."""
-        out: dict[str, NDArray[Any]] = {"words": self._table[: len(self), 0].copy()}
+        out: dict[str, NDArray[Any]] = {"words": self._table[: len(self)].copy()}
         if self.kind is Type.STRING:
             out |= {"offsets": self._offsets.copy(), "blob": np.frombuffer(bytes(self._blob), np.uint8)}
         return out
@@ -103,7 +109,7 @@ class Keys:
         if words.dtype != np.int64 or words.ndim != 1:
             raise ValueError("the keys are not numbers")
         if self.kind is not Type.STRING:
-            self._find(words)
+            self.slots(Column(Type.INT, words))
         else:
             offsets, blob = saved["offsets"], saved["blob"]
             if offsets.dtype != np.int64 or offsets.shape != (len(words) + 1,) or blob.dtype != np.uint8:
@@ -118,19 +124,27 @@ class Keys:
         if len(self) != len(words):
             raise ValueError("a key occurs twice")
 
-    def _find(self, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _find(self, wanted: NDArray[np.int64], hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         self._reserve(len(self) + len(wanted))
         at = np.zeros(len(wanted), np.int64)
-        find_groups(np.ascontiguousarray(wanted).reshape(-1, 1), self._table, self._slots, self._used, at)
+        find_by_hash(
+            np.ascontiguousarray(wanted), np.ascontiguousarray(hashes), self._low, self._shift, self._factor,
+            self._table, self._slots, self._used, at,
+        )  # fmt: skip
         return at
+
+    @property
+    def _factor(self) -> int:
+        """See ``place_of``."""
+        return max(1, (len(self._slots) << 32) // self._width)
 
     def _reserve(self, n: int) -> None:
         if n > len(self._table):
             capacity = 1 << (n - 1).bit_length()
-            grown = np.zeros((capacity, 1), np.int64)
+            grown = np.zeros(capacity, np.int64)
             grown[: len(self)] = self._table[: len(self)]
             self._table, self._slots = grown, np.zeros(2 * capacity, np.int32)
-            enter_groups(self._table, self._slots, len(self))
+            enter_by_hash(self.hashes.view(np.uint64), self._low, self._shift, self._factor, self._slots, len(self))
 
     def _add(self, texts: Dictionary, new: NDArray[np.intp]) -> None:
         if not len(new):
@@ -162,7 +176,7 @@ class Keys:
         slots = np.fromiter((known.setdefault(p, len(known)) for p in parts), np.int32, len(parts))
         new = np.flatnonzero(slots >= before)
         self._reserve(before + len(new))
-        self._table[before : before + len(new), 0] = hashes[new].view(np.int64)
+        self._table[before : before + len(new)] = hashes[new].view(np.int64)
         self._used[0] = before + len(new)
         self._add(texts, new)
         return slots

@@ -204,7 +204,7 @@ def run(
     schema = schemas[task.stream]
     plan = (compiled := compiled or task.compiled()).plan
     words = Words()
-    keys = Keys(schema.key_type, words)
+    keys = Keys(schema.key_type, words, task.shard)
     if saving is not None:
         saving.restore_names(words, keys)
     specs = scan_specs(task, schemas, plan)
