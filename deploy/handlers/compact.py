@@ -32,5 +32,5 @@ def handler(event: Any, context: Any) -> Mapping[str, Any]:
             return done.unfinished
 
         reply: Mapping[str, Any] = turns.all(store.catalogue.streams(), one, invoke_again(context))
-        run.measure({name: counts[name] for name in ("RowsRewritten", "FilesReplaced")})
+        run.measure_done({name: counts[name] for name in ("RowsRewritten", "FilesReplaced")})
         return reply

@@ -107,6 +107,13 @@ class Invocation:
         metadata = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": directives}
         _write({"_aws": metadata, **named, "request": self.request, **values})
 
+    def measure_done(self, values: Mapping[str, float]) -> None:
+        """Those that are not zero: CloudWatch charges for each hour in which a metric is sent, and functions that run
+        on schedules mostly find nothing to do. Only for metrics of which nothing reads a zero."""
+        done = {name: value for name, value in values.items() if value}
+        if done:
+            self.measure(done)
+
 
 def _directive(dimensions: list[str], names: list[str]) -> dict[str, Any]:
     metrics = [{"Name": name, "Unit": METRICS[name]} for name in names]

@@ -56,7 +56,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         if after is None:
             keep_pass(store.catalogue, reconciler.landing.url, found)
         counts = {name: found.counts.get(name, 0) - begun.counts.get(name, 0) for name in found.counts}
-        run.measure(
+        run.measure_done(
             {
                 "ObjectsListed": counts.get("listed", 0),
                 "ObjectsEnqueued": counts.get("enqueued", 0),

@@ -42,7 +42,7 @@ def handler(event: Any, context: Any) -> Mapping[str, Any]:
             return left
 
         reply: Mapping[str, Any] = turns.all(store.catalogue.streams(), one, invoke_again(context))
-        run.measure({"RowsRetired": rows})
+        run.measure_done({"RowsRetired": rows})
         return reply
 
 

@@ -33,5 +33,5 @@ def handler(event: Any, context: Any) -> Mapping[str, Any]:
             run.log("left alone", "warning", message=sentence)
         counts: dict[str, Any] = {"removed": len(report.removed), "bytes": report.bytes, "left": len(report.left)}
         run.log("swept", "info", **counts, later=len(report.later), reasons=dict(by_reason))
-        run.measure({"FilesRemoved": len(report.removed), "BytesRemoved": report.bytes})
+        run.measure_done({"FilesRemoved": len(report.removed), "BytesRemoved": report.bytes})
         return counts

@@ -79,7 +79,7 @@ class Turns:
         if left:
             said = "another run goes on" if goes_on else "the next scheduled run goes on"
             self.run.log("no time left", "warning", left=left[:_NAMED], message=said)
-        self.run.measure({"StreamsFailed": len(self._failed)})
+        self.run.measure_done({"StreamsFailed": len(self._failed)})
         if goes_on:
             rest = {"left": left[:_NAMED], "link": link + 1, "failed": self._failed[:_NAMED]}
             again(json.dumps(rest).encode())

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from deploy.handlers.logs import DETAILED, METRICS
+from deploy.handlers.logs import DETAILED
 from deploy.stack.resources.cloudformation import Resource
 from deploy.stack.resources.template import table
 from deploy.stack.resources.versions import function_of
@@ -22,7 +22,9 @@ DAYS = 30
 HOURS = 24 * DAYS
 
 PRICES = {
-    "metric": 0.30,  # aws.amazon.com/cloudwatch/pricing: a custom metric and month, of the hours in which it is sent
+    # aws.amazon.com/cloudwatch/pricing: a custom metric and month, "prorated by the hour and metered only when you send
+    # metrics": the hours in which it is sent.
+    "metric": 0.30,
     "alarm": 0.10,  # the same page: each metric that a standard alarm reads, those of a metric math expression singly
     "dashboard": 3.00,  # the same page
     "log GB": 0.50,  # the same page: ingestion (storage is 0.03 a GB)
@@ -67,6 +69,24 @@ _PASS_SECONDS, _PASS_LOG = 5.0, 1_500
 _MONTHS = 12
 """Months of points that are stored."""
 
+SENT: Mapping[str, tuple[str, ...]] = {
+    "ingest": (
+        "RowsIngested", "RowsRejected", "RowsDropped", "BytesIngested", "SourcesIngested", "SourcesRepeated",
+        "SourcesQuarantined", "MessagesFailed",
+    ),
+    "query": ("QueriesAnswered", "QueriesFailed", "QuerySeconds", "AlertsSent"),
+    "worker": ("TasksAnswered", "TasksRefused", "TaskSeconds", "BytesRead"),
+    "reconcile": ("ObjectsListed", "ObjectsEnqueued", "ObjectsUnknown"),
+    "compact": ("StreamsFailed", "RowsRewritten", "FilesReplaced"),
+    "retain": ("StreamsFailed", "RowsRetired"),
+    "sweep": ("FilesRemoved", "BytesRemoved"),
+}  # fmt: skip
+"""The metrics that each function sends: each function's is another one for CloudWatch. ``test_custom_metrics.py`` runs
+the functions and compares."""
+
+_QUIET = {"reconcile": ("ObjectsListed",), "compact": (), "retain": (), "sweep": ()}
+"""What is left of it while nothing arrives: the objects that are still in the landing bucket."""
+
 _A_DAY = {"minute": 1_440.0, "hour": 24.0, "day": 1.0}
 _FIREHOSE = "Firehose, GB with records rounded up"
 
@@ -101,14 +121,43 @@ class CostLine:
     dollars: float
 
 
-def custom_metrics(settings: StackSettings, quiet: bool = False) -> int:
-    """How many metrics of ours a deployment sends, with every value of their dimensions. ``quiet``: if nothing arrives
-    and nobody asks, so that only the reconciler sends some."""
-    if quiet:
-        return sum(name.startswith("Objects") for name in METRICS)
-    # A published query counts as one, whether scheduled or asked over HTTPS.
+@dataclass(frozen=True)
+class SentMetric:
+    """A custom metric of a function, by function alone or by another ``dimension``, too, with so many ``values``; sent
+    in this ``share`` of the hours."""
+
+    function: str
+    name: str
+    dimension: str | None
+    values: int
+    share: float
+
+
+def sent_metrics(settings: StackSettings, load: FleetLoad) -> list[SentMetric]:
+    """All that the functions send, also what only failures make them send; nothing of functions that do not run."""
+    runs = scheduled_runs(table(settings))
+    by_schedule, asked, landed = runs.pop("Query", 0.0), float(load.queries * DAYS), objects(settings, load)
+    number = {title.lower(): count for title, count in runs.items()}
+    number |= {"ingest": landed, "query": by_schedule + asked, "worker": by_schedule + asked}
+    # Of a query that failed or sent an alert, only some runs can have been it.
+    rarely = {"QueriesFailed": asked, "AlertsSent": by_schedule}
+    # A published query counts as one, whether scheduled or asked over HTTPS; all of them as often as all runs.
     values = {"Stream": len(settings.streams), "Query": max(1, len(settings.schedules)), "Class": 2, "Version": 1}
-    return len(METRICS) + sum(values[dimension] for dimension in DETAILED.values())
+    sent = SENT if landed else {**SENT, **_QUIET}
+    found = []
+    for function, names in sent.items():
+        for name in names:
+            share = min(1.0, rarely.get(name, number.get(function, 0.0)) / HOURS)
+            found.append(SentMetric(function, name, None, 1, share))
+            if name in DETAILED:
+                found.append(SentMetric(function, name, DETAILED[name], values[DETAILED[name]], share))
+    return [metric for metric in found if metric.values * metric.share]
+
+
+def custom_metrics(settings: StackSettings, load: FleetLoad) -> float:
+    """How many metrics of ours a deployment pays for, with every value of their dimensions, by the hours of a month in
+    which they are sent."""
+    return sum(metric.values * metric.share for metric in sent_metrics(settings, load))
 
 
 def alarm_metrics(resources: dict[str, Resource]) -> int:
@@ -166,7 +215,7 @@ def _lines(settings: StackSettings, load: FleetLoad) -> Iterator[CostLine]:
     yield line("keys", types.count("AWS::KMS::Key"), "key")
     yield line("dashboard", types.count("AWS::CloudWatch::Dashboard"), "dashboard")
     yield line("metrics that alarms read", alarm_metrics(resources), "alarm")
-    yield line("custom metrics", custom_metrics(settings, not load.messages and not load.queries), "metric")
+    yield line("custom metrics", custom_metrics(settings, load), "metric")
     yield line("requests to an empty queue", _POLLS, "queue request")
     yield line("runs of schedules", sum(scheduled_runs(resources).values()), "schedule")
     for name, count in sorted(by_function.items()):

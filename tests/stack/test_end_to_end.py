@@ -31,6 +31,7 @@ from deploy.cli import main
 from deploy.metric_file import load_metric
 from operators.compiler.targets import worker as workers_target
 from runtime import Store
+from runtime.errors import StoreError
 from runtime.fleet import Fleet
 from runtime.fleet.aws_lambda import invoker
 from tests.runtime.test_recorded_data import EXAMPLES, SPAN, mesh_rows
@@ -105,9 +106,19 @@ class Deployed:
     def status(self) -> Any:
         return json.loads(dataflow("status", "--format", "json", folder=self.folder).stdout)
 
-    def wait_for(self, sources: int) -> None:
-        """Until so many objects are in."""
-        until(lambda: [s["sources"] for s in self.status()["streams"]] == [sources])
+    def wait_for(self, sources: int, seconds: float = 120) -> None:
+        """Until so many objects are in; AssertionError if they are not within so many seconds."""
+        until(lambda: self.sources() == [sources], seconds)
+
+    def sources(self) -> list[int]:
+        """How many objects of each stream are in. Asked here: a process for each look takes the time of ingest."""
+        try:
+            with Store(self.url) as store:
+                return [stream.sources for stream in store.streams()]
+        except StoreError as error:
+            if "no store" not in str(error):  # the first object makes it
+                raise
+            return []
 
     def ask(self, event: dict[str, Any], function: str = "mesh-query") -> Any:
         """The answer of a function that is invoked."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 from collections import Counter
@@ -13,13 +12,11 @@ from typing import Any
 
 import pytest
 
-import deploy.handlers
 import runtime.aws.client
 from deploy.cli import main
 from deploy.handlers import ingest
-from deploy.handlers.logs import DETAILED, METRICS
 from deploy.stack import costs
-from deploy.stack.costs import DEVICES, FleetLoad, alarm_metrics, bill, custom_metrics, objects, report, total
+from deploy.stack.costs import DEVICES, FleetLoad, alarm_metrics, bill, objects, report, total
 from deploy.stack.example import EXAMPLE
 from deploy.stack.resources.template import table, template
 from deploy.stack.settings import StackSettings, load, parse
@@ -79,34 +76,6 @@ def test_everything_that_is_deployed_is_priced(settings: StackSettings) -> None:
     read = sum(json.dumps(a).count('"MetricName"') for a in alarms)
     assert found["metrics that alarms read"].count == read == alarm_metrics(table(settings))
     assert read > len(alarms) or not settings.streams
-
-
-def emitters() -> dict[str, set[str]]:
-    """The modules of functions that name a metric: each has a name of its own as ``Function``."""
-    found: dict[str, set[str]] = {name: set() for name in METRICS}
-    for path in Path(deploy.handlers.__file__).parent.glob("*.py"):
-        source = path.read_text(encoding="utf-8")
-        if path.stem != "logs":
-            for node in ast.walk(ast.parse(source)):
-                if isinstance(node, ast.Constant) and node.value in found:
-                    found[str(node.value)].add(path.stem)
-    return found
-
-
-def test_every_custom_metric_is_priced() -> None:
-    """With every value of its dimensions: streams, queries and classes of errors."""
-    by = emitters()
-    assert all(by.values()), "a metric that nothing sends"
-    assert set(DETAILED) <= set(METRICS)
-    functions = sum(len(modules) for modules in by.values())
-    for settings, streams, queries in ((EXAMPLES, 1, 1), (WHOLE, 2, 1), (StackSettings(), 0, 1)):
-        values = {"Stream": streams, "Query": queries, "Class": 2, "Version": 1}
-        expected = functions + sum(values[d] for d in DETAILED.values())
-        assert custom_metrics(settings) == expected
-        assert parts(settings, FleetLoad(10))["custom metrics"].count == expected
-    assert parts(EXAMPLES, FleetLoad(0).idle())["custom metrics"].count == len(
-        [n for n in by if by[n] == {"reconcile"}]
-    )
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
@@ -196,7 +165,7 @@ def test_the_page_has_what_is_printed(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_price_that_is_missing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more metric, and one more alarm, are one more on the bill."""
     before = parts(EXAMPLES, FleetLoad(10))
-    monkeypatch.setitem(METRICS, "QueriesWaited", "Count")  # type: ignore[attr-defined]
+    monkeypatch.setattr(costs, "SENT", {**costs.SENT, "query": (*costs.SENT["query"], "QueriesWaited")})
     assert parts(EXAMPLES, FleetLoad(10))["custom metrics"].count == before["custom metrics"].count + 1
     silent = parse(EXAMPLE + "\n[streams.other]\nkey = 'k'\ntime = 't'\nsilent_minutes = 60\n")
     assert (

@@ -22,6 +22,7 @@ from tests.deploy.handlers.conftest import deployed as deployed
 from tests.deploy.handlers.conftest import lines as lines
 from tests.deploy.handlers.deployed import Context, Lines, batch, event, land, records
 from tests.deploy.stack.alarm_rings import Metrics, metrics_of, period_of, rings
+from tests.deploy.stack.resources.test_template import shifting
 from tests.runtime.conftest import aws as aws
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -203,6 +204,14 @@ def test_errors_over_https_ring(deployed: Store, lines: Callable[[], Lines], mon
     monkeypatch.setattr(query, "answer", lambda *_: 1 / 0)
     assert https("nothing") == 500
     assert rings(RUNG["https-errors"], emitted(lines, 10), 300)
+
+
+def test_without_data_none_rings() -> None:
+    """Functions send nothing while there is nothing to do: an alarm that rang is quiet again, but that of silence."""
+    assert {what for what, alarm in RUNG.items() if rings(alarm, Metrics(), 604_800)} == {"s-silent"}
+    found = alarms(shifting(OURS, OURS))
+    assert len(found) == len(RUNG) + 9
+    assert {what for what, alarm in found.items() if alarm["TreatMissingData"] != "notBreaching"} == {"s-silent"}
 
 
 def test_all_of_ours_were_rung() -> None:

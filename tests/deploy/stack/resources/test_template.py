@@ -13,6 +13,7 @@ import pytest
 from deploy.stack.example import EXAMPLE
 from deploy.stack.resources.cloudformation import KEEP, logical
 from deploy.stack.resources.template import kept, template, text
+from deploy.stack.resources.versions import Deployed
 from deploy.stack.settings import SettingsError, StackSettings, StreamSettings, load, parse
 from runtime.catalogue.stores import dynamodb
 
@@ -36,10 +37,20 @@ def of_type(found: dict[str, Any], type_: str) -> dict[str, Any]:
     return {name: r["Properties"] for name, r in found["Resources"].items() if r["Type"] == type_}
 
 
-@pytest.mark.parametrize(("file", "golden"), [("antfold.toml", "template.json"), ("low_quota.toml", "low_quota.json")])
+def shifting(settings: StackSettings, before: StackSettings) -> dict[str, Any]:
+    """The template while an update of a deployment, from the settings ``before``, gets a tenth of the calls."""
+    previous = {"template": "templates/one.json", "parameters": {}}
+    return template(settings, "two", Deployed(template(before, "one")), 0.1, previous)
+
+
+@pytest.mark.parametrize(
+    ("file", "golden"),
+    [("antfold.toml", "template.json"), ("antfold.toml", "shifting.json"), ("low_quota.toml", "low_quota.json")],
+)
 def test_golden(file: str, golden: str) -> None:
     """ANTFOLD_GOLDEN=1 writes it anew: read the difference before you commit it."""
-    path, whole = GOLDEN / golden, template(load(GOLDEN / file))
+    path, settings = GOLDEN / golden, load(GOLDEN / file)
+    whole = shifting(settings, settings) if golden == "shifting.json" else template(settings)
     if os.environ.get("ANTFOLD_GOLDEN"):
         path.write_text(text(whole, 2), encoding="utf-8")
     assert text(whole, 2) == path.read_text(encoding="utf-8")

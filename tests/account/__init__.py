@@ -1,0 +1,1 @@
+"""The life of a deployment in an account of AWS (`pytest -m aws`)."""
