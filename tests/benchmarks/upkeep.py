@@ -111,11 +111,24 @@ def small_files(folder: Path, a: argparse.Namespace) -> Figures:
     return out
 
 
+def collected(files: Sequence[Path], number: int, folder: Path) -> Sequence[Path]:
+    """The gzipped files as so many, of about as many each; 0: as they are."""
+    if not number:
+        return files
+    out = []
+    for i in range(number):
+        out.append(folder / f"collected-{i}.ndjson.gz")
+        out[-1].write_bytes(
+            b"".join(f.read_bytes() for f in files[i * len(files) // number : (i + 1) * len(files) // number])
+        )
+    return out
+
+
 def late_fleet(folder: Path, a: argparse.Namespace) -> Figures:
     """See the module."""
     write_fleet(DeviceFleet(a.devices, 7, 3), folder / "fleet", lambda *_: None)
     late = Store(folder / "late", create=True)
-    files = sorted((folder / "fleet").glob("*.ndjson.gz"))
+    files = collected(sorted((folder / "fleet").glob("*.ndjson.gz")), a.sources, folder)
     late.ingest("telemetry", *files, key="device", time="ts", unit="ms", progress=False, compact=False)
     once = exported(late, "telemetry", folder, "device", "ts")
     found = compared({"as ingested": late, "in order": once}, {**UNORDERED, **ORDERED}, a.runs)
@@ -160,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--files", type=int, default=20_000, help="of small-files, of 20 rows each (20000)")
     parser.add_argument("--devices", type=int, default=700, help="of late-fleet, for 7 days (700)")
+    parser.add_argument("--sources", type=int, default=0, help="of late-fleet: its files as so many (0: as they are)")
     parser.add_argument("--entries", type=int, default=1_000_000, help="of catalogue (1000000)")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--work", type=Path, help="where the stores are made (the system's temporary folder)")

@@ -15,7 +15,7 @@ from tests.stack import servers
 from tests.stack.test_deploy import everything
 from tests.stack.test_end_to_end import use
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.nightly]
 
 
 def test_the_steps_of_an_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
