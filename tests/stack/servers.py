@@ -125,6 +125,7 @@ def mosquitto(folder: Path, port: int, abruptly: bool = False) -> Iterator[None]
     lines = [
         f"listener {port} 127.0.0.1", "allow_anonymous true", "persistence true", f"persistence_location {folder}/",
         "autosave_interval 1", "max_queued_messages 0",
+        *(f"log_type {what}" for what in ("error", "warning", "notice", "subscribe")),
     ]  # fmt: skip
     if os.geteuid() == 0:
         lines.append("user root")  # it would give up its rights, and could not write to the folder
