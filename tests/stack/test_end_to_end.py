@@ -59,7 +59,7 @@ every = "cron(0 6 * * ? *)"
 until = "today"
 alert = ["uptime < 0.05"]
 """
-RECORD, BATCH = 600_000, 6  # bytes of a record, and records of a request: Firehose takes 1,000 KiB and 4 MiB
+RECORD, BATCH = 1_000_000, 4  # bytes of a record, and records of a request: Firehose takes 1,000 KiB and 4 MiB
 IMPATIENT = """
 from datetime import timedelta
 from deploy.handlers import reconcile, waiting
