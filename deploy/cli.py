@@ -18,6 +18,7 @@ from deploy.commands.shared import Command, UsageError, flush_or_forget
 from operators.errors import DataflowError
 from operators.nearest import meant
 
+_INTERRUPTED = "interrupted; incomplete work was discarded"
 _ABOUT = "Metrics over telemetry, events and transactions."
 _EXAMPLE = """first steps:
   dataflow demo
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader closed the pipe, like `head`: not an error
         return 0
     except KeyboardInterrupt as e:  # an ingest's message lists what was committed
-        return _fail(str(e) or "interrupted; incomplete work was discarded", 130)
+        return _fail(str(e) or _INTERRUPTED, 130)
     except DataflowError as e:
         return _fail(str(e), 1)
     except OSError as e:
@@ -52,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _fail("out of memory; use a shorter range, fewer groups or fewer --workers", 1)
     except Exception as e:
+        if _is_of_interrupt(e):
+            return _fail(_INTERRUPTED, 130)
         if os.environ.get("ANTFOLD_DEBUG"):
             raise
         return _fail(
@@ -138,6 +141,14 @@ class _Version(argparse.Action):
         except PackageNotFoundError:
             print("antfold (not installed, running from its folder)")
         parser.exit()
+
+
+def _is_of_interrupt(error: BaseException) -> bool:
+    """Whether an unexpected error came of an interrupt: what tidies up after one may fail, as argparse's own does."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__cause__ or seen.__context__
+    return seen is not None
 
 
 def _fail(message: str, code: int) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import dataflow as df
+from deploy import cli
 from runtime import Store, helpers
 from runtime.helpers import Helpers, go_on, pause
 
@@ -196,6 +197,78 @@ def test_an_early_interrupt_is_quiet(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=60)
         assert "Traceback" not in errors
         assert process.returncode in (130, -signal.SIGINT)
+
+
+LOST = {
+    "another error": """
+class Field:
+    def __set_name__(self, *_):
+        interrupt()
+class Record:
+    hash = Field()
+""",
+    "forgotten": """
+class Gone:
+    def __del__(self):
+        interrupt()
+Gone()
+""",
+}
+"""Imports in which Python makes something else of KeyboardInterrupt, or prints and forgets it."""
+
+
+@pytest.mark.parametrize("code", LOST.values(), ids=LOST)
+def test_an_interrupt_within_an_import_is_quiet(tmp_path: Path, code: str) -> None:
+    interrupt = "import os, signal\ndef interrupt():\n    os.kill(os.getpid(), signal.SIGINT)\n    sum([1])\n"
+    (tmp_path / "m.py").write_text(f"{interrupt}{code}\nimport time\ntime.sleep(30)\n")
+    Store(tmp_path / "store", create=True).close()
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy", "query", str(tmp_path / "store"), str(tmp_path / "m.py:m")],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.splitlines()) == (130, [done.stderr.strip()])
+    assert done.stderr.startswith("dataflow: interrupted")
+
+
+def test_an_interrupt_that_became_another_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in argparse, which after an interrupt puts back what it has not yet kept."""
+
+    def fails(_: object) -> int:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise AttributeError("save_nargs")
+
+    monkeypatch.setattr(cli, "_run", fails)
+    assert cli.main([]) == 130
+    assert capsys.readouterr().err.startswith("dataflow: interrupted; ")
+
+
+FORGOTTEN = """
+import os, signal, sys, time
+from deploy.console import WhenImported
+handler = WhenImported()
+sys.unraisablehook = handler.forgotten
+signal.signal(signal.SIGINT, handler)
+class Gone:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        sum([1])
+try:
+    Gone()
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("it came again")
+"""
+
+
+def test_an_interrupt_that_cannot_be_raised_comes_again() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORGOTTEN], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert (done.stdout, done.stderr) == ("it came again\n", "")
 
 
 def test_an_interrupt_ends_the_wait_for_a_service_at_once(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -21,18 +22,24 @@ KEY, SECRET, REGION = "stackuser", "stack-secret", "us-east-1"
 LEASH = Path(__file__).with_name("leash.py")
 MENDED = Path(__file__).with_name("mended_ministack.py")
 _PATIENCE = 60.0
+_PORTS = (10_240, 22_000)
 
 
 def free_ports(count: int) -> list[int]:
-    """Free loopback ports; each port plus ten thousand is free, too."""
+    """Free loopback ports; each port plus ten thousand is free, too: SeaweedFS takes it as well.
+
+    They are below those that the system gives to connections, any of which could take one until the server does.
+    """
     found: list[int] = []
     with ExitStack() as held:
         while len(found) < count:
-            first = held.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            if port + 10_000 < 65_536:
-                found.append(port)
+            first = random.SystemRandom().randrange(*_PORTS)
+            try:
+                for port in (first, first + 10_000):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found.append(first)
     return found
 
 
@@ -125,6 +132,7 @@ def mosquitto(folder: Path, port: int, abruptly: bool = False) -> Iterator[None]
     lines = [
         f"listener {port} 127.0.0.1", "allow_anonymous true", "persistence true", f"persistence_location {folder}/",
         "autosave_interval 1", "max_queued_messages 0",
+        *(f"log_type {what}" for what in ("error", "warning", "notice", "subscribe")),
     ]  # fmt: skip
     if os.geteuid() == 0:
         lines.append("user root")  # it would give up its rights, and could not write to the folder

@@ -26,7 +26,7 @@ from urllib.request import Request, urlopen
 import boto3
 import pytest
 
-from deploy.bundle import build
+import dataflow as df
 from deploy.cli import main
 from deploy.metric_file import load_metric
 from operators.compiler.targets import worker as workers_target
@@ -60,12 +60,24 @@ every = "cron(0 6 * * ? *)"
 until = "today"
 alert = ["uptime < 0.05"]
 """
-RECORD, BATCH = 600_000, 6  # bytes of a record, and records of a request: Firehose takes 1,000 KiB and 4 MiB
+RECORD, BATCH = 1_000_000, 4  # bytes of a record, and records of a request: Firehose takes 1,000 KiB and 4 MiB
 IMPATIENT = """
 from datetime import timedelta
 from deploy.handlers import reconcile, waiting
 
 waiting.SETTLED = timedelta(seconds=-5)  # a quarter of an hour is long for a test
+handler = reconcile.handler
+"""
+A_MONTH_LATER = """
+from datetime import datetime, timedelta
+from deploy.handlers import reconcile
+
+class Later(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.now(tz) + timedelta(days=30)
+
+reconcile.datetime = Later
 handler = reconcile.handler
 """
 PROBE = """
@@ -148,13 +160,6 @@ def dataflow(*arguments: str, folder: Path, code: int = 0, **variables: str) -> 
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The functions' code for the Python that ministack has."""
-    python = ".".join(map(str, sys.version_info[:2]))
-    return build(tmp_path_factory.mktemp("bundle") / "bundle.zip", workers_target().name, python).path
 
 
 @pytest.fixture(scope="module")
@@ -375,7 +380,8 @@ def test_the_first_page(
 
 
 def test_destroy(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """What runs goes and data stays, and a new deployment reads it again; then it goes, too."""
+    """What runs goes and data stays, and a new deployment reads it again, and finds what came meanwhile, a month later;
+    then it goes, too."""
     gaps.mend(monkeypatch)
     monkeypatch.chdir(deployed.folder)
     (held,) = deployed.status()["streams"]
@@ -399,7 +405,18 @@ def test_destroy(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: py
     for thing in kept("mesh"):
         assert thing.startswith("alias/") or thing in printed
     assert deployed.query(METRIC)["proof"]["complete"]  # without a function to ask
+    unseen = b'{"node": "unseen", "ts": "2026-08-23T11:00:00Z", "hw_model": "UNSEEN"}\n'
+    s3().put_object(Bucket=deployed.outputs["LandingBucket"], Key="landing/mesh/unseen.ndjson", Body=unseen)
     dataflow("deploy", "--bundle", str(deployed.bundle), "--yes", folder=deployed.folder)
     assert [{**one, "age": 0} for one in deployed.status()["streams"]] == [{**held, "age": 0}]
+    with beside(deployed, "mesh-reconcile", A_MONTH_LATER) as later:
+        reply = deployed.ask({}, later)  # as its schedule asks
+        assert (reply["enqueued"], reply["young"], reply["complete"]) == (1, 0, True)
+        deployed.wait_for(held["sources"] + 1)
+        again = deployed.ask({}, later)
+        assert (again["enqueued"], again["known"]) == (0, reply["known"] + 1)
+    with Store(deployed.url) as store:
+        came = df.stream("mesh").filter(df.col("hw_model") == "UNSEEN").agg(n=df.count())
+        assert store.query(came, progress=False)["n"] == [1]
     assert main(["destroy", "--delete-data", "--confirm", "mesh"]) == 0
     assert everything("mesh") == set()

@@ -18,12 +18,12 @@ import dataflow as df
 from runtime import Store
 from runtime.errors import IngestError
 from tests.stack import servers
-from tests.stack.watching_process import numbers_in, watching
+from tests.stack.watching_process import killed, numbers_in, watching
 
 pytestmark = pytest.mark.stack
 
-MESSAGES, KILLS = int(os.environ.get("MESSAGES", "20000")), int(os.environ.get("KILLS", "5"))
-"""How many messages are written, and how often a watcher of them is killed; the environment may say more."""
+MESSAGES = int(os.environ.get("MESSAGES", "4000"))
+"""How many messages are written until a watcher of them is killed; the environment may say more."""
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +63,12 @@ def watch(folder: Path, broker: str, topic: str, *more: str, group: str = "") ->
     return watching(folder, f"kafka://{broker}/{topic}?key=k" + (f"&group={group}" if group else ""), *more)
 
 
-def test_watchers_that_are_killed(tmp_path: Path, broker: str, topic: str) -> None:
+@killed(5)
+def test_watchers_that_are_killed(tmp_path: Path, broker: str, topic: str, kills: int) -> None:
     producer, chance = Producer(broker, topic), random.Random(1)
-    for _ in range(KILLS):
+    for _ in range(kills):
         process = watch(tmp_path, broker, topic)
-        producer.send(MESSAGES // KILLS)
+        producer.send(MESSAGES)
         time.sleep(chance.uniform(0.5, 2.5))
         process.kill()
         process.wait()

@@ -18,12 +18,12 @@ import pytest
 
 from runtime import Store
 from runtime.errors import IngestError
-from tests.stack.watching_process import numbers_in, watching
+from tests.stack.watching_process import killed, numbers_in, watching
 
 pytestmark = pytest.mark.stack
 
-RECORDS, KILLS = int(os.environ.get("RECORDS", "3000")), int(os.environ.get("KILLS", "3"))
-"""How many records are written, and how often a watcher of them is killed; the environment may say more."""
+RECORDS = int(os.environ.get("RECORDS", "1000"))
+"""How many records are written until a watcher of them is killed; the environment may say more."""
 
 
 class Records:
@@ -49,12 +49,13 @@ def watch(folder: Path, stream: str, *more: str) -> subprocess.Popen[bytes]:
     return watching(folder, f"kinesis://{stream}?key=k", *more)
 
 
-def test_watchers_that_are_killed(tmp_path: Path, ministack: str) -> None:
+@killed(3)
+def test_watchers_that_are_killed(tmp_path: Path, ministack: str, kills: int) -> None:
     records, chance = Records(), random.Random(1)
-    for _ in range(KILLS):
+    for _ in range(kills):
         process = watch(tmp_path, records.stream)
         for _ in range(5):
-            records.send(RECORDS // KILLS // 5)
+            records.send(RECORDS // 5)
             time.sleep(chance.uniform(0.1, 0.6))
         process.kill()
         process.wait()

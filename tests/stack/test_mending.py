@@ -56,8 +56,8 @@ def deploy(name: str, run: Any, tmp_path: Path) -> Callable[[str], dict[str, str
         sqs = boto3.client("sqs")
         queue, dead = (sqs.get_queue_url(QueueName=f"{name}-{kind}")["QueueUrl"] for kind in ("ingest", "dead"))
         arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        # Half an hour between receipts is long for a test; and ministack takes no dead-letter queue from a template.
-        redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})
+        # Half an hour between five receipts is long for a test; and ministack takes no dead letters from a template.
+        redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 3})
         sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "2", "RedrivePolicy": redrive})
         return dict(line.split(": ", 1) for line in said.splitlines() if ": " in line and not line.startswith(" "))
 

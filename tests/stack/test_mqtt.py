@@ -19,12 +19,13 @@ import dataflow as df
 from runtime import Store
 from runtime.errors import IngestError
 from tests.stack import servers
-from tests.stack.watching_process import numbers_in, watching
+from tests.stack.watching_process import killed, numbers_in, watching
+from tests.waiting import until
 
 pytestmark = pytest.mark.stack
 
-MESSAGES, KILLS = int(os.environ.get("MESSAGES", "5000")), int(os.environ.get("KILLS", "5"))
-"""How many messages are published, and how often a watcher of them is killed; the environment may say more."""
+MESSAGES = int(os.environ.get("MESSAGES", "1000"))
+"""How many messages are published until a watcher of them is killed; the environment may say more."""
 
 
 class Broker:
@@ -39,6 +40,11 @@ class Broker:
 
     def stop(self) -> None:
         self._held.close()
+
+    def subscriptions(self, to: str) -> int:
+        """How often somebody subscribed to topics that begin so, since it was started."""
+        log = (self._folder / "log").read_text(errors="replace")
+        return sum(line.split()[-1].startswith(to) for line in log.splitlines() if line.strip())
 
     def forget(self) -> None:
         """Lose the sessions; while it is stopped."""
@@ -103,12 +109,13 @@ def subscribed(folder: Path, broker: Broker) -> None:
     settled(watch(folder, broker, "--until-idle", "300ms"), folder)
 
 
-def test_watchers_that_are_killed(tmp_path: Path, broker: Broker, publisher: Publisher) -> None:
+@killed(5)
+def test_watchers_that_are_killed(tmp_path: Path, broker: Broker, publisher: Publisher, kills: int) -> None:
     chance = random.Random(1)
     subscribed(tmp_path, broker)
-    for _ in range(KILLS):
+    for _ in range(kills):
         process = watch(tmp_path, broker)
-        publisher.send(MESSAGES // KILLS)
+        publisher.send(MESSAGES)
         time.sleep(chance.uniform(0.3, 2))
         process.kill()
         process.wait()
@@ -116,14 +123,19 @@ def test_watchers_that_are_killed(tmp_path: Path, broker: Broker, publisher: Pub
     assert numbers_in(tmp_path) == list(range(publisher.count))
 
 
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("abruptly", [False, True], ids=["stopped", "killed"])
-def test_a_broker_that_is_started_again(tmp_path: Path, broker: Broker, publisher: Publisher, abruptly: bool) -> None:
+def test_a_broker_that_is_started_again(
+    tmp_path: Path, broker: Broker, publisher: Publisher, abruptly: bool, times: int
+) -> None:
     subscribed(tmp_path, broker)
     if abruptly:
         broker.stop()
         broker.start(abruptly=True)
-    process = watch(tmp_path, broker, "--until-idle", "8s")
-    for _ in range(3):
+    before = broker.subscriptions("site/")
+    process = watch(tmp_path, broker, "--until-idle", "5s")
+    until(lambda: broker.subscriptions("site/") > before)  # one that begins while nobody is there ends at once
+    for _ in range(times):
         publisher.send(300)
         time.sleep(2)  # what it has taken is on the disk
         broker.stop()
@@ -151,9 +163,10 @@ def test_a_broker_that_lost_its_sessions(tmp_path: Path, broker: Broker, publish
 def test_watchers_of_a_group(tmp_path: Path, broker: Broker, publisher: Publisher) -> None:
     subscribed(tmp_path, broker)  # makes the stream, under a subscription of its own
     both = [
-        watch(tmp_path, broker, "--watch-name", name, "--until-idle", "8s", group="loaders") for name in ("one", "two")
+        watch(tmp_path, broker, "--watch-name", name, "--until-idle", "5s", group="loaders") for name in ("one", "two")
     ]
-    time.sleep(4)
+    # Until then the broker keeps nothing for the group.
+    until(lambda: broker.subscriptions("$share/loaders/") == 2)
     publisher.send(2_000)
     for process in both:
         settled(process, tmp_path)
@@ -162,7 +175,7 @@ def test_watchers_of_a_group(tmp_path: Path, broker: Broker, publisher: Publishe
 
 def test_two_of_one_name(tmp_path: Path, broker: Broker) -> None:
     first = watch(tmp_path, broker)
-    time.sleep(3)
+    until(lambda: broker.subscriptions("site/") == 1)
     second = watch(tmp_path, broker)
     assert first.wait(60) == 1
     assert "another watcher of this name has taken over" in (tmp_path / "log").read_text()

@@ -10,6 +10,8 @@ pytestmark = pytest.mark.stack
 
 
 class TestMinistack(ProcessesContract):
+    kills = 2
+
     @pytest.fixture
     def url(self, ministack: str, prefix: str) -> str:
         return f"s3://lake/{prefix}?table=antfold-processes"
@@ -18,8 +20,20 @@ class TestMinistack(ProcessesContract):
 class TestSeaweedBesideMinistack(ProcessesContract):
     """Objects in one, the catalogue in the other."""
 
+    kills = 2
+
     @pytest.fixture
     def url(self, ministack: str, seaweed: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", ministack)
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", seaweed)
         return f"s3://lake/{prefix}?table=antfold-processes"
+
+
+@pytest.mark.nightly
+class TestMinistackAtLength(TestMinistack):
+    kills = 6
+
+
+@pytest.mark.nightly
+class TestSeaweedBesideMinistackAtLength(TestSeaweedBesideMinistack):
+    kills = 6

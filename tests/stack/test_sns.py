@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -17,11 +16,11 @@ import pytest
 import dataflow as df
 from runtime import Store
 from runtime.live import RowChange, applied
+from tests.stack.watching_process import killed
 
 pytestmark = pytest.mark.stack
 
 METRIC = 'import dataflow as df\nm = df.stream("p").group_by(m=df.time().truncate("1m")).agg(n=df.count())\n'
-KILLS = int(os.environ.get("KILLS", "3"))
 
 
 def queue_of(topic: str, ending: str) -> tuple[str, str]:
@@ -47,8 +46,9 @@ def come(url: str) -> list[dict[str, Any]]:
     return found
 
 
+@killed(3)
 @pytest.mark.parametrize(("ending", "is_named"), [("", True), (".fifo", False)])
-def test_deliveries_that_are_killed(tmp_path: Path, ministack: str, ending: str, is_named: bool) -> None:
+def test_deliveries_that_are_killed(tmp_path: Path, ministack: str, ending: str, is_named: bool, kills: int) -> None:
     topic, chance = f"t{random.SystemRandom().randrange(10**9)}{ending}", random.Random(1)
     arn, url = queue_of(topic, ending)
     (tmp_path / "m.py").write_text(METRIC)
@@ -57,10 +57,10 @@ def test_deliveries_that_are_killed(tmp_path: Path, ministack: str, ending: str,
         sys.executable, "-m", "dataflow", "follow", str(tmp_path / "store"), f"{tmp_path / 'm.py'}:m",
         "--to", f"sns://{topic if is_named else arn}", "--name", "n", "--every", "50ms",
     ]  # fmt: skip
-    for round in range(KILLS + 1):
+    for round in range(kills + 1):
         times = [chance.randrange(6_000) for _ in range(300)]
         store.ingest("p", {"k": ["a"] * 300, "t": times}, key="k", time="t", unit="s", progress=False)
-        if round == KILLS:
+        if round == kills:
             subprocess.run([*command, "--until-idle", "2s"], check=True, timeout=120, capture_output=True)
             break
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

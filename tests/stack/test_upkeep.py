@@ -21,7 +21,6 @@ from runtime.fleet import Fleet
 from runtime.fleet.aws_lambda import invoker
 from tests.stack import servers
 from tests.stack.test_end_to_end import Deployed, beside, dataflow, use
-from tests.stack.test_end_to_end import bundle as bundle
 
 pytestmark = pytest.mark.stack
 

@@ -17,7 +17,7 @@ import pytest
 
 from deploy.cli import main
 from deploy.commands import deploy as commands
-from deploy.stack.actions import change_sets, watch
+from deploy.stack.actions import watch
 from tests.stack import gaps
 
 pytestmark = pytest.mark.stack
@@ -44,8 +44,6 @@ def handler(event, context):
 def _aws(ministack: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     gaps.mend(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(watch, "PAUSE", 0.05)
-    monkeypatch.setattr(change_sets.Stack.__init__, "__defaults__", (60.0, 0.2, None))
 
 
 @pytest.fixture

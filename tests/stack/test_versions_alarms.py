@@ -16,7 +16,6 @@ import boto3
 import pytest
 
 from deploy.commands import deploy as commands
-from deploy.stack.actions import change_sets, watch
 from tests.deploy.stack.alarm_rings import Metrics, rings
 from tests.stack.test_deploy import _aws as _aws
 from tests.stack.test_deploy import run as run
@@ -46,12 +45,6 @@ def fail(*_):
 ingest.RecordBatch._taken = fail
 """
 POINT = b'{"k": "a", "t": 1700000000000}\n'
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "PAUSE", 0.05)
-    monkeypatch.setattr(change_sets.Stack.__init__, "__defaults__", (60.0, 0.2, None))
 
 
 def release(folder: Path, name: str, more: str = "") -> str:

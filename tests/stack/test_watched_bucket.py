@@ -15,12 +15,12 @@ from botocore.config import Config
 
 import dataflow as df
 from runtime import Store
-from tests.stack.watching_process import watching
+from tests.stack.watching_process import killed, watching
 
 pytestmark = pytest.mark.stack
 
-OBJECTS, KILLS = int(os.environ.get("OBJECTS", "120")), int(os.environ.get("KILLS", "3"))
-"""How many objects are written, and how often a watcher of them is killed; the environment may say more."""
+OBJECTS = int(os.environ.get("OBJECTS", "40"))
+"""How many objects are written until a watcher of them is killed; the environment may say more."""
 
 LINES = 50
 
@@ -33,14 +33,15 @@ def watch(folder: Path, *more: str) -> subprocess.Popen[bytes]:
     return watching(folder, "s3://lake/in", "--settled", "1s", *more)
 
 
+@killed(3)
 @pytest.mark.parametrize("server", ["ministack", "seaweed"])
-def test_watchers_that_are_killed(tmp_path: Path, server: str, request: pytest.FixtureRequest) -> None:
+def test_watchers_that_are_killed(tmp_path: Path, server: str, kills: int, request: pytest.FixtureRequest) -> None:
     request.getfixturevalue(server)
     s3 = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
     chance, count = random.Random(1), 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         process = watch(tmp_path)
-        for _ in range(OBJECTS // KILLS):  # each is written, and half of them are then made longer
+        for _ in range(OBJECTS):  # each is written, and half of them are then made longer
             key, first = f"in/{chance.randrange(10**9):09}.ndjson", count
             s3.put_object(Bucket="lake", Key=key, Body=lines(first, LINES))
             count += LINES

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import dataflow as df
 from runtime import Store
+
+
+def killed(times: int) -> pytest.MarkDecorator:
+    """Once, and in the nights as often as this or the environment's ``KILLS`` says."""
+    often = int(os.environ.get("KILLS", str(times)))
+    return pytest.mark.parametrize("kills", [1, pytest.param(often, marks=pytest.mark.nightly)])
 
 
 def watching(folder: Path, source: str, *more: str) -> subprocess.Popen[bytes]:
