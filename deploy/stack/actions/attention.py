@@ -8,7 +8,7 @@ from typing import Any
 
 from deploy.handlers.events import landed
 from deploy.stack.actions.queues import DeployedQueue
-from deploy.stack.resources.resource_names import ResourceNames
+from deploy.stack.resources.resource_names import ResourceNames, errors_command
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 from runtime.display.text_tables import iso, printable
@@ -106,10 +106,7 @@ _MENDS = {
 
 def of_alarms(name: str, store: str, found: Mapping[str, AlarmStatus]) -> Iterator[Attention]:
     """Alarms that ring, with their description and CloudWatch's reason."""
-    logs = {
-        kind: f"aws logs tail /aws/lambda/{ResourceNames(name).function(kind)} --since 1d --filter-pattern error"
-        for kind in ("ingest", "query", "reconcile")
-    }
+    logs = {kind: errors_command(ResourceNames(name).function(kind), "1d") for kind in ("ingest", "query", "reconcile")}
     for alarm, one in found.items():
         if one.state == "ALARM":
             since = f" (since {one.since})" if one.since else ""

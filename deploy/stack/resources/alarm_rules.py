@@ -9,7 +9,7 @@ from typing import Any
 from deploy.handlers.logs import NAMESPACE
 from deploy.stack.resources.cloudformation import FunctionResource, logical
 from deploy.stack.resources.function_resources import functions
-from deploy.stack.resources.resource_names import ResourceNames
+from deploy.stack.resources.resource_names import ResourceNames, errors_command
 from deploy.stack.settings import StackSettings, StreamSettings
 
 PERIOD = 300
@@ -139,8 +139,8 @@ def _of_function(settings: StackSettings, function: FunctionResource) -> Iterato
     of = (("FunctionName", name),)
     yield AlarmRule(
         f"{kind}-errors", f"{title}ErrorsAlarm",
-        f"The function {name} failed: {_MEND.get(kind, 'its next run does what this one left')}. Why: aws logs tail "
-        f"/aws/lambda/{name} --since 1h --filter-pattern error",
+        f"The function {name} failed: {_MEND.get(kind, 'its next run does what this one left')}. Why: "
+        f"{errors_command(name, '1h')}",
         (Metric("AWS/Lambda", "Errors", of, "Sum"),), 0,
     )  # fmt: skip
     more = f"{kind}_concurrency" if kind in ("ingest", "query") else "the account's concurrency"
@@ -158,8 +158,7 @@ def _of_function(settings: StackSettings, function: FunctionResource) -> Iterato
     yield AlarmRule(
         f"{kind}-dropped", f"{title}DroppedAlarm",
         f"Lambda gave up an invocation of the function {name} after all attempts: "
-        f"{_ASYNC.get(kind, 'its next run does what this one left')}. Why: aws logs tail /aws/lambda/{name} --since 6h "
-        "--filter-pattern error",
+        f"{_ASYNC.get(kind, 'its next run does what this one left')}. Why: {errors_command(name, '6h')}",
         (Metric("AWS/Lambda", "AsyncEventsDropped", of, "Sum"),), 0,
     )  # fmt: skip
 

@@ -116,6 +116,11 @@ class ResourceNames:
         return f"alias/{self.name}" + (f"-{kind}" if kind else "")
 
 
+def errors_command(function: str, since: str) -> str:
+    """The command that shows why a function failed: in its own lines, or in Lambda's if it died of time or memory."""
+    return f"aws logs tail /aws/lambda/{function} --since {since} --filter-pattern '?error ?timed ?timeout'"
+
+
 def reached(store: str, access: Access) -> str:
     """The URL of a deployment's store, with profile, region and endpoint if given."""
     return store + "".join(f"&{k}={quote(v, safe=':/')}" for k, v in asdict(access).items() if v)

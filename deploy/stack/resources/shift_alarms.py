@@ -10,7 +10,7 @@ from typing import Any
 
 from deploy.handlers.logs import NAMESPACE
 from deploy.stack.resources.cloudformation import Resource, Value, ref
-from deploy.stack.resources.resource_names import LIVE
+from deploy.stack.resources.resource_names import LIVE, errors_command
 
 SHIFT = "ShiftAlarm"
 """The end of the logical ids of these alarms."""
@@ -45,8 +45,8 @@ def _alarms(title: str, name: str, version: Value) -> Iterator[tuple[str, Resour
 def _alarm(name: str, what: str, says: str, space: str, metric: str, of: dict[str, Value]) -> Resource:
     properties: dict[str, Any] = {
         "AlarmName": f"{name}-{what}",
-        "AlarmDescription": f"{says}; `dataflow deploy` goes back, or by hand: dataflow deploy --rollback. Why: aws "
-        f"logs tail /aws/lambda/{name} --since 1h --filter-pattern error",
+        "AlarmDescription": f"{says}; `dataflow deploy` goes back, or by hand: dataflow deploy --rollback. Why: "
+        f"{errors_command(name, '1h')}",
         "Namespace": space,
         "MetricName": metric,
         "Dimensions": [{"Name": key, "Value": value} for key, value in of.items()],

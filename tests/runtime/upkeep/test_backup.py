@@ -221,7 +221,7 @@ def test_a_store_in_s3(aws: None, tmp_path: Path) -> None:
 
 
 def test_the_runbook_for_a_table(aws: None) -> None:
-    """As deploy/OPERATIONS.md says; moto restores a table's newest state, and so do we here."""
+    """Its catalogue alone; moto restores a table's newest state. tests/stack/test_operations.py follows all of it."""
     store = Store("s3://lake/one", create=True)
     ingest(store, 1)
     ingest(store, 2)

@@ -135,7 +135,7 @@ def test_alarms() -> None:
     assert (new.why, new.mend) == (("Do this.",), "as its description says")
     logged = AlarmStatus("IngestErrorsAlarm", "ALARM")
     (one,) = attention.of_alarms("fleet", "", {"a": logged})
-    assert one.mend == "aws logs tail /aws/lambda/fleet-ingest --since 1d --filter-pattern error"
+    assert one.mend == "aws logs tail /aws/lambda/fleet-ingest --since 1d --filter-pattern '?error ?timed ?timeout'"
 
 
 def test_every_alarm_of_the_template_has_a_way_out() -> None:
