@@ -18,9 +18,13 @@ class TestMinistack(ProcessesContract):
 
 
 class TestSeaweedBesideMinistack(ProcessesContract):
-    """Objects in one, the catalogue in the other."""
+    """Objects in one, the catalogue in the other. Who wins a race is decided in the catalogue, as above."""
 
     kills = 2
+
+    @pytest.mark.nightly
+    def test_a_race_of_16(self, url: str) -> None:
+        super().test_a_race_of_16(url)
 
     @pytest.fixture
     def url(self, ministack: str, seaweed: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> str:
