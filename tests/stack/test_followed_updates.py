@@ -23,7 +23,6 @@ from tests.stack.test_deploy import run as run
 from tests.stack.test_mending import deploy as deploy
 from tests.stack.test_versions import _with_clock, routed
 from tests.stack.test_versions_alarms import FAILING, ingested, release
-from tests.stack.test_versions_alarms import _impatient as _impatient
 
 pytestmark = pytest.mark.stack
 

@@ -39,7 +39,6 @@ from tests.stack.test_deploy import name as name
 from tests.stack.test_deploy import run as run
 from tests.stack.test_deploy import s3
 from tests.stack.test_mending import deploy as deploy
-from tests.stack.test_versions_alarms import _impatient as _impatient
 from tests.stack.test_versions_alarms import release
 from tests.waiting import until
 

@@ -22,7 +22,6 @@ from tests.stack.test_deploy import _aws as _aws
 from tests.stack.test_deploy import name as name
 from tests.stack.test_deploy import run as run
 from tests.stack.test_mending import deploy as deploy
-from tests.stack.test_versions_alarms import _impatient as _impatient
 from tests.stack.test_versions_alarms import release
 from tests.waiting import until
 
