@@ -18,7 +18,7 @@ from types import FrameType
 PATIENCE = 2.0
 """Seconds that an interrupt waits for the end of an import: a file of metrics may work long while it is imported."""
 
-_PAUSE = 0.02
+_PAUSE = 0.002
 _IMPORTS = "<frozen importlib._bootstrap"
 
 
@@ -44,9 +44,15 @@ class WhenImported:
         self._since = None
         raise KeyboardInterrupt
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an interrupt has come, and was not raised yet."""
+        return self._since is not None
+
     def forgotten(self, about: sys.UnraisableHookArgs, /) -> None:
         """What to do with an exception that cannot be raised: an interrupt comes again."""
         if about.exc_type is KeyboardInterrupt:
+            self._since = time.monotonic()
             _again()
         else:
             sys.__unraisablehook__(about)
@@ -81,12 +87,13 @@ def main() -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from deploy.cli import main as run
 
+    handler = WhenImported()
     try:
         if ours:
-            handler = WhenImported()
             sys.unraisablehook = handler.forgotten
             signal.signal(signal.SIGINT, handler)
-        return run()
+        code = run()
+        return 130 if handler.is_waiting else code
     except KeyboardInterrupt:  # in the moment before or after the command
         return 130
     finally:
