@@ -5,6 +5,7 @@ More seeds: ``python -m tests.campaigns upkeep --examples 1000``.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from tests.simulator.kept_fleet import BROKEN, KeptFleet, based, small
 
-RUNS, TRIES = 10, 40
+RUNS, TRIES = 200 if os.environ.get("CI") else 10, 40
 EVENTS = (
     "answered", "throttled", "failed", "straggling", "compact", "compaction killed", "retain", "floor raised",
     "swept, replaced", "swept, orphan", "ingest",
