@@ -176,6 +176,10 @@ class Sink(ABC):
     has_length: ClassVar[bool] = True
     """Whether its rows have a length, which ``since`` may cut."""
 
+    cuts_at_end: ClassVar[bool] = False
+    """Whether what it writes of a row depends on where the range ends, before that is reached: no later range can go on
+    from its state."""
+
     overlaps: ClassVar[bool] = False
     """Whether rows of a key may overlap, so that none is the one before another."""
 

@@ -268,7 +268,7 @@ def _zones(graph: object) -> list[str]:
 
 def _usable(groups: Sequence[Sequence[FileEntry]], p: Prepared) -> int:
     """The number of leading groups that the end of the range does not cut, so their state is independent of it."""
-    if p.until <= p.since:
+    if p.until <= p.since or any(stage.sink.cuts_at_end for stage in p.plan.stages):
         return 0
     return next((n for n, g in enumerate(groups) if max(f.t_max for f in g) >= p.until), len(groups))
 

@@ -105,3 +105,14 @@ def test_text_and_json() -> None:
 def test_mistakes(store: Store, metric: df.Stream, message: str) -> None:
     with pytest.raises(df.DataflowError, match=message):
         store.query(metric, until=at(240))
+
+
+def test_asked_again_when_more_has_come(store: Store) -> None:
+    """An interval that the end of the stream cut is longer once points have come after it: no kept state has it cut."""
+    by_line = ENDED.group_by("line").agg(time=df.duration(), n=df.count())
+    store.publish(by_line, "by_line")
+    whole = [("a", (60 + 85 + 10) * MINUTE, 3), ("b", 400 * MINUTE + 1, 1)]
+    first = [("a", (60 + 85) * MINUTE + 1, 3), ("b", 140 * MINUTE + 1, 1)]
+    assert list(store.query("by_line")) == list(store.query(by_line)) == first
+    store.ingest("calls", {"line": ["c"], "begun": [at(460)], "ended": [at(460)]}, progress=False)
+    assert list(store.query("by_line")) == list(store.query(by_line)) == whole

@@ -67,6 +67,7 @@ class RowIntervals(Sink):
     gathers = False
     writes_every_row = True
     closes = False
+    cuts_at_end = True
     overlaps = True
     rows_per_second = 80e6
 
