@@ -194,7 +194,7 @@ def enter_by_hash(
         slots[p] = g + 1
 
 
-@loop("void(i8[::1], u8[::1], i8, i8, i8, i8[::1], i4[::1], i8[::1], i8[::1])")
+@loop("void(i8[::1], u8[::1], i8, i8, i8, i8[::1], i4[::1], i8[::1], i8[::1])", slow=True)
 def find_by_hash(
     wanted: NDArray[np.int64],
     hashes: NDArray[np.uint64],
