@@ -231,7 +231,8 @@ class Expressions:
 
     def coerced(self, fn: str, args: Sequence[Typed]) -> list[Typed]:
         """The arguments, with string constants next to times and durations parsed as such; no time is the same in any
-        unit, so that 0 is a duration, too, but no divisor. A number of lengths of time is a duration: ``n * "1s"``."""
+        unit, so that 0 is a duration, too, but no divisor and no factor. A number of lengths of time is a duration:
+        ``n * "1s"``."""
         kinds = {a.type for a in args}
         moves = fn in ("add", "sub") and Type.TIME in kinds
         counts = fn == "mul" and any(kind is not None and kind.is_numeric for kind in kinds)
@@ -243,7 +244,9 @@ class Expressions:
                     a = self.literal(Type.DURATION, parse_duration(constant, self.where, least=0))
                 elif Type.TIME in kinds:
                     a = self.literal(Type.TIME, self.moment(constant))
-            elif constant == 0 and a.type is Type.INT and Type.DURATION in kinds and fn not in ("div", "floordiv"):
+            elif (
+                constant == 0 and a.type is Type.INT and Type.DURATION in kinds and fn not in ("mul", "div", "floordiv")
+            ):
                 a = self.literal(Type.DURATION, 0)
             out.append(a)
         return out

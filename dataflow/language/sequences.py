@@ -40,6 +40,8 @@ class Sequences(Chain):
             name = given.option("name") if isinstance(given, Expr) and given.fn == "col" else given
             if not isinstance(name, str) or not name:
                 hint = "; a key is a column as it was ingested, not computed" if isinstance(given, Expr) else ""
+                if isinstance(given, (list, tuple)):
+                    hint = f"; write key_by({', '.join(shown(each) for each in given)})"
                 raise DataflowError(f"key_by takes names of columns, got {shown(given)}{hint}")
             names.append(str.__str__(name))
         if len({*names}) < len(names):

@@ -103,19 +103,17 @@ COUNTS = ("active", "inactive", "unknown")
 
 
 def _number_in(reader: Reader, value: Any, where: str) -> int | str | None:
-    if isinstance(value, str):
-        if share_of(value) is None:
-            raise JsonFormError(f"{where}: expected a share like '50%', got {short(value)}")
-        return value
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31):
-        raise JsonFormError(f"{where}: expected a positive integer, a share like '50%' or null, got {short(value)}")
-    return value
+    return None if value is None else _number_of(value, where, {})
 
 
 def _number_of(value: Any, where: str, others: Mapping[str, Any]) -> int | str:
     if isinstance(value, str) and share_of(value) is not None:
         return value
-    return Reader().whole(value, where, 1, 2**31 - 1)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31:
+        raise JsonFormError(
+            f"{where}: expected a positive integer, a share like '50%' (at most '100%'), got {short(value)}"
+        )
+    return value
 
 
 def _number_text(k: object) -> str:

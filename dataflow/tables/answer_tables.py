@@ -51,6 +51,9 @@ class AnswerColumn:
 class AnswerTable:
     """The answer of a metric: columns of equal length. Equal answers have equal ``digest``s."""
 
+    what = "answer"
+    """What messages call it."""
+
     def __init__(self, columns: Sequence[AnswerColumn]) -> None:
         self.columns = tuple(columns)
         self.rows = len(columns[0].values)
@@ -71,7 +74,9 @@ class AnswerTable:
             codes = [words.setdefault(cell, len(words)) if isinstance(cell, str) else cell for cell in cells]
             values = [0 if cell is None else cell for cell in codes]
             out.append(AnswerColumn(name, kind, np.array(values, _dtype(kind)), valid, tuple(words)))
-        return cls(out)
+        table = cls(out)
+        table.what = "reference table"
+        return table
 
     @property
     def types(self) -> dict[str, Type]:
@@ -85,7 +90,7 @@ class AnswerTable:
                 return c
         there = list(self.types)
         raise DataflowError(
-            f"{where}: the answer has no column {name!r}; {meant(name, there, 'it')} has {listed(there, 20)}"
+            f"{where}: the {self.what} has no column {name!r}; {meant(name, there, 'it')} has {listed(there, 20)}"
         )
 
     @cached_property
@@ -260,10 +265,10 @@ class AnswerIndex:
         if (twice := np.flatnonzero(np.diff(number[order]) == 0)).size:
             row = int(rows[order[twice[0]]])
             said = ", ".join(f"{c.name} = {value_text(str(c.type), c.cell(row))}" for c in columns)
-            raise DataflowError(
-                f"{where}: the answer has several rows with {said}; join on all the columns that it is grouped by, or "
-                "group it by those of on= only"
-            )
+            cure = "join on all the columns that it is grouped by, or group it by those of on= only"
+            if table.what != AnswerTable.what:
+                cure = "join on more of its columns, or keep one row of each"
+            raise DataflowError(f"{where}: the {table.what} has several rows with {said}; {cure}")
         return cls(
             table, tuple(on), nulls, tuple(distinct), tuple(pairs), np.array(places, np.int64),
             np.array(sizes, np.int64), rows[order],

@@ -256,6 +256,16 @@ class Index:
         return f"{self.table!r} by {self.key}{valid}"
 
 
+def check_times(table: ReferenceTable, where: str, periods: Sequence[str | None] = ()) -> None:
+    """DataflowError naming ``where`` for a time outside of the calendar's years. The columns ``periods``, which
+    begin and end periods, may have any time; rows get none of them."""
+    for name, column, values in table.columns:
+        if column is Type.TIME and name not in periods:
+            for v in values:
+                if isinstance(v, int):
+                    known_time(v, f"{where}: the column {name!r} of a reference table")
+
+
 @lru_cache(maxsize=32)
 def indexed(
     table: ReferenceTable, key: str, valid_from: str | None, valid_to: str | None, where: str, merge: bool = False
@@ -272,12 +282,7 @@ def indexed(
         raise DataflowError(f"{where}: the key {key!r} is null in row {cells.index(None) + 1} of the reference table")
     if valid_from is not None and valid_from == valid_to:
         raise DataflowError(f"{where}: valid_from and valid_to are the same column")
-    for name, column, values in table.columns:
-        # Periods may begin and end at any time; values that rows get must lie in the calendar years.
-        if column is Type.TIME and name not in (valid_from, valid_to):
-            for v in values:
-                if isinstance(v, int):
-                    known_time(v, f"{where}: the column {name!r} of a reference table")
+    check_times(table, where, (valid_from, valid_to))
     starts = _times(table, valid_from, -NEVER, where)
     ends = _times(table, valid_to, NEVER, where)
     order = sorted(range(table.rows), key=lambda i: (cells[i], starts[i]))

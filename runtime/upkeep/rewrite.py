@@ -96,7 +96,7 @@ class Rewriting:
         return out
 
     def _kept(self, file: FileEntry, keep: Keep) -> Iterator[Points]:
-        """The rows of the files to be with what is kept of a file, one after the other."""
+        """What is kept of a file, as the rows of the files to be written, one after the other."""
         for points, _ in self._parts([file]):
             if points is not None and len(kept := keep(points)):
                 del points

@@ -129,7 +129,7 @@ class Life:
         assert self.invoked("query", {"query": "tops"})["rows"] == before
 
     def alarmed(self) -> None:
-        """An alarm that is set, and set back; in an account, the topic is told."""
+        """An alarm that is set, and set back; in an account, its topic gets a message."""
         name, alarms = f"{self.name}-dead-letters", self.client("cloudwatch")
         alarms.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a test")
         if self.genuine:

@@ -68,9 +68,10 @@ def test_a_slow_loop_is_compiled_while_another_is_waited_for(slow_loops: list[Pa
 
 
 def test_the_slow_loops_are_known() -> None:
+    from operators.kernels import hash_tables
     from runtime.pointfile.reading import skip_unchanged, unpack
 
-    slow = [unpack.unpack_blocks, skip_unchanged.changes]
+    slow = [hash_tables.find_by_hash, unpack.unpack_blocks, skip_unchanged.changes]
     assert [loop.plain for loop in slow] == [loop.plain for loop in cache.SLOW]
 
 

@@ -266,11 +266,15 @@ def test_errors(wrong: Any, said: str) -> None:
 
 def test_at_least_of_no_keys(store: Store) -> None:
     states = S.state_duration("u")
+    half = states.at_least(P("n", default="50%"), U == "q")
+    for wrong in ("200%", "0%", True, 0):
+        with pytest.raises(DataflowError, match=r"a positive integer, a share like '50%' \(at most '100%'\), got"):
+            store.query(half, params={"n": wrong}, progress=False)
     with pytest.raises(DataflowError, match="at_least takes a positive integer, got 0"):
         states.at_least(P("n", default=0), U == "q")
     for metric in (
         states.at_least(P("n", default=1), U == "q"),
         df.from_json(states.at_least(P("n", default=1), U == "q").to_json()),
     ):
-        with pytest.raises(DataflowError, match="the parameter 'n': at_least: expected 1 to 2,147,483,647, got 0"):
+        with pytest.raises(DataflowError, match=r"at_least: expected a positive integer, a share like .*, got 0"):
             store.query(metric, params={"n": 0})

@@ -55,6 +55,15 @@ def test_months_from_the_15th(ask) -> None:  # type: ignore[no-untyped-def]
     assert rows == [(at("2024-01-15T00:00Z"), 1), (at("2024-02-15T00:00Z"), 2)]
 
 
+def test_zero_times_a_length_is_no_length(ask) -> None:  # type: ignore[no-untyped-def]
+    """A 0 beside a length of time is one itself, but not as a factor."""
+    length, n = AT - AT.previous(), df.col("x")
+    rows = ask(["2024-01-01T00:00Z", "2024-01-01T00:02Z"], POINTS.select(
+        a=length * 0, b=0 * length, c=length + 0, d=n * "1s", e="1s" * n, f=length * n))  # fmt: skip
+    first, second = (None, None, None, 0, 0, None), (0, 0, 120_000_000, 1_000_000, 1_000_000, 120_000_000)
+    assert [row[1:-1] for row in rows] == [first, second]
+
+
 def test_parts(ask) -> None:  # type: ignore[no-untyped-def]
     """1 January 2025 is a Wednesday, in week 1; in Auckland it is noon then."""
     zone = "Pacific/Auckland"

@@ -18,6 +18,13 @@ from dataflow.tables.reference_tables import ReferenceTable
 from dataflow.typed.nodes import column
 
 
+def joined_text(parts: list[str], other: str, on: Sequence[str], how: str, suffix: str | None) -> list[str]:
+    """The text of ``df.join`` of the metric that ``parts`` are and of another one or a table."""
+    listed = quoted(on[0]) if len(on) == 1 else f"[{', '.join(map(quoted, on))}]"
+    options = given({"how": (how, "full"), "suffix": (suffix, None)})
+    return [f"df.join({', '.join([''.join(parts), other, f'on={listed}', *options])})"]
+
+
 @dataclass(frozen=True, eq=False)
 class SideBySide(Step, op="side_by_side"):
     """The rows before it and the answer of ``metric``, joined on equal columns; ``how`` is full, left or inner."""
@@ -41,9 +48,7 @@ class SideBySide(Step, op="side_by_side"):
 
     def after(self, parts: list[str]) -> list[str]:
         """See Step."""
-        listed = quoted(self.on[0]) if len(self.on) == 1 else f"[{', '.join(map(quoted, self.on))}]"
-        options = given({"how": (self.how, "full"), "suffix": (self.suffix, None)})
-        return [f"df.join({', '.join([''.join(parts), inner_text(self.metric), f'on={listed}', *options])})"]
+        return joined_text(parts, inner_text(self.metric), self.on, self.how, self.suffix)
 
     def inner(self, before: Sequence[Step]) -> tuple[InnerMetric, ...]:
         """See Step."""

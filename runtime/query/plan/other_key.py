@@ -76,6 +76,11 @@ def keyed_schema(schema: StreamSchema, by: KeyBy) -> StreamSchema:
             there = sorted(n for n, t in possible.items() if t in (Type.STRING, Type.INT))
             what = "there is no column" if kind is None else f"a key is text or an integer, and {kind} is the column"
             raise GraphError(f"{where}: {what} {column!r}; {meant(column, there, 'possible')} keys: {listed(there)}")
+    if several and by.key in every:
+        raise GraphError(
+            f"{where}: the key of {listed(by.columns)} would be the column {by.key!r}, and the stream has one of that "
+            "name; rename it at ingest, or use key_by with it alone"
+        )
     key_type = Type.STRING if several else every[by.key]
     columns = {n: t for n, t in every.items() if n != by.key}
     return replace(schema, key=by.key, key_type=key_type, columns=columns, duplicates="keep", id=None, missing_key=None)

@@ -146,6 +146,15 @@ def test_several_columns_are_one_key(store: Store, tmp_path: Path, span: tuple[i
         assert any("rows without customer/order were left out (key_by)" in note for note in by_key.notes)
 
 
+def test_a_column_called_as_a_key_of_several_would_be(tmp_path: Path) -> None:
+    store = Store(tmp_path / "named")
+    store.ingest("s", {"k": ["a"], "t": [1], "u": ["b"], "k/u": ["c"]}, key="k", time="t", unit="s", progress=False)
+    count = df.count()
+    with pytest.raises(df.DataflowError, match=r"step 2 \(key_by\): .*'k/u', and the stream has one.*rename it"):
+        store.query(df.stream("s").key_by("k", "u").group_by("k/u").agg(n=count), progress=False)
+    assert list(store.query(df.stream("s").key_by("k/u").group_by("k/u").agg(n=count), progress=False)) == [("c", 1)]
+
+
 def test_several_columns_written_and_read(store: Store) -> None:
     points = df.stream("a").key_by("customer", df.col("order"))
     assert repr(points) == 'df.stream("a").key_by("customer", "order")'
@@ -164,6 +173,8 @@ def test_several_columns_written_and_read(store: Store) -> None:
         df.stream("a").key_by("order", "order")
     with pytest.raises(df.DataflowError, match="key_by takes names of columns, got 3"):
         df.stream("a").key_by("order", 3)  # type: ignore[arg-type]
+    with pytest.raises(df.DataflowError, match=r"write key_by\('customer', 'order'\)"):
+        df.stream("a").key_by(["customer", "order"])  # type: ignore[arg-type]
     for name, error in (("amount", "a key is text or an integer"), ("ordr", r"no column 'ordr'; did you mean 'order'")):
         with pytest.raises(df.DataflowError, match=rf"step 2 \(key_by\): .*{error}"):
             store.query(df.stream("a").key_by("customer", name), progress=False)

@@ -95,6 +95,16 @@ def test_null_is_a_group_of_both_answers_and_the_first_may_have_more_rows(store:
         store.query(df.join(coarse, fine, on="site"), progress=False)
 
 
+def test_a_table_beside_an_answer_that_cannot_be(store: Store) -> None:
+    answer = S.group_by("site").agg(n=df.sum("n"))
+    several = df.table({"site": ["x", "x"], "owner": ["p", "q"]})
+    with pytest.raises(df.DataflowError, match='the reference table has several rows with site = "x"; join on more'):
+        store.query(df.join(answer, several, on="site"), progress=False)
+    late = df.table({"site": ["x"], "since": [datetime(3000, 1, 1, tzinfo=UTC)]})
+    with pytest.raises(df.DataflowError, match=r"df\.join.*the column 'since' of a reference table.*3000"):
+        store.query(df.join(answer, late, on="site"), progress=False)
+
+
 def test_one_range_for_all(store: Store) -> None:
     extent = df.min(df.time()), df.max(df.time())
     a = S.group_by("k").agg(first=extent[0])
