@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dataflow.metrics.inner_answers import has_inner
+from dataflow.metrics.inner_answers import has_inner, streams_in
 from dataflow.metrics.json_form import to_dict
 from runtime.catalogue import FileEntry
 from runtime.errors import QueryError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from runtime.fleet import Fleet
     from runtime.published import Published
     from runtime.published.incremental import Answered, Savings
+    from runtime.published.standing_run import StandingRun
     from runtime.published.worth_saving import WorthSaving
 
 
@@ -41,7 +42,7 @@ class QueryRun:
 
     ``url`` is the store's for workers of a fleet. ``left`` is what the query may still cost, in dollars; None without
     limit. ``query`` is the digest of a query of which partial states are kept, ``published`` a published one; ``worth``
-    says which states, of a query that is asked again and again.
+    says which states, of a query that is asked again and again, and ``standing`` is its run in memory.
     """
 
     store: OpenStore
@@ -54,6 +55,7 @@ class QueryRun:
     query: str | None = None
     published: Published | None = None
     worth: WorthSaving | None = None
+    standing: StandingRun | None = None
 
     def of_published(self, named: Published, keeps: bool) -> QueryRun:
         """The same for a published query, of which partial states are kept, or not."""
@@ -62,12 +64,16 @@ class QueryRun:
     def keeping(self, request: Request) -> QueryRun:
         """The same for a query that is asked again and again: its partial states are kept like those of a published
         one, and go an hour after the last was written."""
+        from runtime.published.standing_run import StandingRun
         from runtime.published.worth_saving import WorthSaving
 
+        catalogue, stream = self.store.catalogue, next(iter(streams_in(request.steps)))
+        standing = StandingRun(lambda seq: catalogue.records(stream, seq), self.store.open_file)
+        run = replace(self, worth=WorthSaving(), standing=standing)
         if self.query is not None:
-            return replace(self, worth=WorthSaving())
+            return run
         graph = json.dumps(to_dict(request.steps), sort_keys=True, default=str)
-        return replace(self, query=digest(b"followed", graph.encode()), worth=WorthSaving())
+        return replace(run, query=digest(b"followed", graph.encode()))
 
     def result(self, request: Request) -> Result:
         """The answer."""
@@ -133,7 +139,7 @@ class QueryRun:
 
             store = self.store
             return Cached(
-                prepared, store.objects, self.query, answer, store.url, self._count, here, self.worth
+                prepared, store.objects, self.query, answer, store.url, self._count, here, self.worth, self.standing
             ).result()
         tasks = make_tasks(prepared, self.store.url, self._count)
         # Groups that a failed task has written to disk could not be separated from those of others.

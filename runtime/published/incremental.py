@@ -29,6 +29,7 @@ from runtime.helpers import Helpers
 from runtime.objects import ObjectStore
 from runtime.published.day_states import SPAN, Days, covers, days_of, first_days, last_day, packed, together
 from runtime.published.definition import antfold_version, values_of
+from runtime.published.standing_run import StandingRun
 from runtime.published.state_cache import LARGEST_STATE, Shelf, contents, named_in_cache
 from runtime.published.worth_saving import WorthSaving
 from runtime.query.merge.conclude import conclude
@@ -79,6 +80,9 @@ class CachedRun:
         return sum(d.unread(shelf) for d in days if d.first not in ahead)
 
     def _shelf(self, *more: object) -> Shelf:
+        return Shelf(self.objects, named_in_cache(self.query), self._family(*more))
+
+    def _family(self, *more: object) -> str:
         p = self.prepared
         family = [
             _FORM,
@@ -92,7 +96,7 @@ class CachedRun:
             *more,
         ]
         text = json.dumps(family, sort_keys=True, separators=(",", ":"), default=str)
-        return Shelf(self.objects, named_in_cache(self.query), digest(text.encode())[:40])
+        return digest(text.encode())[:40]
 
     def _days(self) -> tuple[list[Days], list[Days], list[str], Shelf, Shelf | None]:
         """The days, the whole ones, the contents up to each; and the shelves for days and for many days."""
@@ -106,9 +110,13 @@ class CachedRun:
         """The groups of files, the contents up to each, how many can be cached, and their shelf."""
         p = self.prepared
         groups = scan_order(p.files, p.id_column)
+        return groups, contents(groups, p.unordered), _usable(groups, p), self._shelf(*self._prefix())
+
+    def _prefix(self) -> list[object]:
+        """What the state of a prefix of the files depends on."""
+        p = self.prepared
         first = min(p.since, *(f.t_min for f in p.files))
-        shelf = self._shelf("prefix", p.since, *(s.history for s in p.streams), first, p.beginning)
-        return groups, contents(groups, p.unordered), _usable(groups, p), shelf
+        return ["prefix", p.since, *(s.history for s in p.streams), first, p.beginning]
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,8 @@ class Cached(CachedRun):
     workers: int
     here: bool
     worth: WorthSaving | None = None
+    standing: StandingRun | None = None
+    """Kept like ``worth``."""
 
     def result(self) -> Result:
         """The result."""
@@ -190,6 +200,10 @@ class Cached(CachedRun):
     # ---- plans that read a key's rows in order
 
     def _by_prefix(self) -> Result:
+        if self.standing is not None:
+            stood = self.standing.partials(self.prepared, self._family(*self._prefix()), self._tasks)
+            if stood is not None:
+                return conclude(self.prepared, stood, stood, {}, self.standing.files_kept)
         groups, chain, usable, shelf = self._groups()
         starts: list[Checkpoint] = []
         shards: list[tuple[int, int]] = []
@@ -200,12 +214,17 @@ class Cached(CachedRun):
                 break
         if self.worth is not None:
             self.worth.begun_with(shelf.folder, begun)
+        if self.standing is not None:
+            self.standing.was_read(sum(f.rows for g in groups[starts[0].groups if starts else 0 :] for f in g))
         if starts:
             with suppress(FormatError):
                 result = self._run_on(groups, chain, usable, shelf, shards, starts)
                 if not isinstance(result, PartialResult):
                     return result
         return self._run_on(groups, chain, usable, shelf, [], [])
+
+    def _tasks(self) -> list[Task]:
+        return make_tasks(self.prepared, self.url, self.workers)
 
     def _run_on(
         self,
@@ -217,7 +236,7 @@ class Cached(CachedRun):
         starts: Sequence[Checkpoint],
     ) -> Result:
         p = self.prepared
-        tasks = make_tasks(p, self.url, self.workers)
+        tasks = self._tasks()
         if starts:
             tasks = [replace(tasks[0], id=f"0.{j}", shard=shard) for j, shard in enumerate(shards)]
         done = starts[0].groups if starts else 0

@@ -69,6 +69,7 @@ def write(store: Path, devices: int, rate: int, seconds: float, late: float) -> 
 def follow(store: Path, metric: str) -> None:
     """Follow the metric until nothing comes for five seconds; print delays and cost as JSON."""
     delays: list[float] = []
+    memory: list[float] = []
     cpu, begun, last = 0.0, 0.0, 0
     with Store(store) as opened:
         at = {record.seq: record.at for record in opened.catalogue.records("s")}
@@ -84,10 +85,17 @@ def follow(store: Path, metric: str) -> None:
             else:
                 delays += [now - at[n] / _SECOND for n in range(last + 1, seq + 1) if n in at]
             last, proof = seq, change.proof
-        took = time.time() - begun - 5
+            memory.append(_memory())
+        took, spent = time.time() - begun - 5, time.process_time() - cpu
         same = opened.query(METRICS[metric], progress=False).proof.to_dict()["result"]
-    cost = {"cpu": time.process_time() - cpu, "seconds": took, "rss": _rss(), "equal": same == proof}
-    print(json.dumps({"delays": delays, **cost}), flush=True)
+    cost = {"cpu": spent, "seconds": took, "rss": max(memory), "equal": same == proof}
+    print(json.dumps({"delays": delays, "memory": memory, **cost}), flush=True)
+
+
+def _memory() -> float:
+    """Megabytes of this process in memory now; where the system does not say that, the most so far."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if statm.exists() else _rss()
 
 
 def _rss() -> float:
@@ -131,6 +139,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, cost in (("follower", found), ("ingest", written)):
         share = cost["cpu"] / cost["seconds"] / (cores or 1)
         print(f"{name}: {cost['cpu']:.1f} s of CPU ({share:.0%} of {cores} cores), {cost['rss']:.0f} MB")
+    memory = found["memory"]
+    at = [memory[len(memory) * n // 6] for n in range(1, 6)] + memory[-1:]
+    print(f"the follower's memory after each sixth of its looks: {', '.join(f'{mb:.0f}' for mb in at)} MB")
     print("the answer is that of a query" if found["equal"] else "THE ANSWER IS NOT THAT OF A QUERY")
     return 0 if found["equal"] and cuts[98] <= 2 else 1
 

@@ -57,7 +57,7 @@ def scan_order(files: Sequence[FileEntry], id_column: str | None) -> list[tuple[
 
 
 @dataclass
-class _Part:
+class FilePart:
     """One file's share of the task."""
 
     entry: FileEntry
@@ -182,11 +182,11 @@ class Scan:
         if few:
             for p in parts:
                 for chunk in self._blocks(p, self.spec.columns, self.spec.times):
-                    yield from _without(chunk, shared)
+                    yield from without_keys(chunk, shared)
         if shared.any():
             yield from self._merged(parts, shared if few else np.ones(len(self.keys), np.bool_))
 
-    def _shared(self, parts: Sequence[_Part]) -> NDArray[np.bool_]:
+    def _shared(self, parts: Sequence[FilePart]) -> NDArray[np.bool_]:
         """For each slot, whether the rows of its key have to be merged, or searched for repeats."""
         shared = np.zeros(len(self.keys), np.bool_)
         if self.spec.id_column is not None and self.spec.duplicates == "latest":
@@ -202,7 +202,7 @@ class Scan:
                     shared[p.slots] = True
         return shared
 
-    def _part(self, entry: FileEntry) -> _Part | None:
+    def _part(self, entry: FileEntry) -> FilePart | None:
         file = self._open(entry)
         key_lo, key_hi, row_lo, row_hi = file.key_span(*self.spec.shard)
         self.coverage.read(entry.path, self.spec.shard, row_hi - row_lo)
@@ -212,20 +212,20 @@ class Scan:
             self.coverage.skipped += row_hi - row_lo
             return None
         slots = self.keys.slots(file.key_column(key_lo, key_hi), file.key_hashes(key_lo, key_hi))
-        return _Part(entry, file, key_lo, row_lo, row_hi, slots)
+        return FilePart(entry, file, key_lo, row_lo, row_hi, slots)
 
-    def _in_range(self, p: _Part) -> tuple[int, int, NDArray[np.bool_]]:
+    def _in_range(self, p: FilePart) -> tuple[int, int, NDArray[np.bool_]]:
         """The part's blocks [lo, hi), and which of them may contain rows of the range."""
         return in_range(p.file, (p.row_lo, p.row_hi), self.spec, self._since)
 
-    def _rows_out_of_range(self, p: _Part) -> int:
+    def _rows_out_of_range(self, p: FilePart) -> int:
         """The part's rows in blocks that are ruled out; independent of the other parts, so that halves add up."""
         lo, hi, wanted = self._in_range(p)
         starts = p.file.blocks["row_start"][lo:hi]
         ends = np.minimum(starts + p.file.blocks["rows"][lo:hi], p.row_hi)
         return int((ends - np.maximum(starts, p.row_lo))[~wanted].sum())
 
-    def _code_map(self, part: _Part, column: str) -> NDArray[np.int32]:
+    def _code_map(self, part: FilePart, column: str) -> NDArray[np.int32]:
         found = part.maps.get(column)
         if found is None:
             found = part.maps[column] = self.words.codes(part.file.dictionary(column).strings)
@@ -233,7 +233,7 @@ class Scan:
 
     def _blocks(
         self,
-        p: _Part,
+        p: FilePart,
         columns: Mapping[str, Type],
         times: bool,
         having: NDArray[np.bool_] | None = None,
@@ -283,7 +283,7 @@ class Scan:
                 yield self._chunk(p, block, b, columns)
                 at = end
 
-    def _repetitive(self, p: _Part, present: Sequence[str], candidates: list[int]) -> set[int]:
+    def _repetitive(self, p: FilePart, present: Sequence[str], candidates: list[int]) -> set[int]:
         """Blocks of which only the rows that change a value are decoded."""
         spec, blocks = self.spec, p.file.blocks
         if spec.elision is None or not candidates:
@@ -299,12 +299,12 @@ class Scan:
         good &= (start >= p.row_lo) & (start + blocks["rows"][candidates] <= p.row_hi)
         return set(np.array(candidates)[good].tolist())
 
-    def _changed(self, p: _Part, changes: Changes, columns: Mapping[str, Type]) -> RowBatch:
+    def _changed(self, p: FilePart, changes: Changes, columns: Mapping[str, Type]) -> RowBatch:
         out = {n: changes.columns[n] if n in changes.columns else missing_column(k) for n, k in columns.items()}
         slots = p.slots[changes.run_key - p.key_lo]
         return RowBatch(slots, changes.run_lengths, changes.time, out, len(changes.time), changes.bridged)
 
-    def _chunk(self, p: _Part, block: Block, number: int, columns: Mapping[str, Type]) -> RowBatch:
+    def _chunk(self, p: FilePart, block: Block, number: int, columns: Mapping[str, Type]) -> RowBatch:
         """The rows of a block that belong to the shard, whose edges fall between keys."""
         start = block.row_start
         a, b = max(start, p.row_lo) - start, min(start + block.rows, p.row_hi) - start
@@ -318,16 +318,18 @@ class Scan:
         at = first_key - p.key_lo
         out: dict[str, Values] = {}
         for name, kind in columns.items():
-            if name in block.columns:
-                values, valid = block.columns[name]
-                values = values[a:b] if len(values) > 1 else values
-                if kind is Type.FLOAT and p.file.schema[name] is Type.INT:
-                    values = widened(values, name, p.entry.path)
-                valid = valid[a:b] if len(valid) > 1 else valid
-                out[name] = (values, valid)
-            else:
-                out[name] = missing_column(kind)
+            values, valid = self._column(p, block, name, kind)
+            out[name] = (values[a:b] if len(values) > 1 else values, valid[a:b] if len(valid) > 1 else valid)
         return RowBatch(p.slots[at : at + len(lengths)], lengths, time, out, b - a)
+
+    def _column(self, p: FilePart, block: Block, name: str, kind: Type) -> Values:
+        """A column of a block in the type that is wanted."""
+        if name not in block.columns:
+            return missing_column(kind)
+        values, valid = block.columns[name]
+        if kind is Type.FLOAT and p.file.schema[name] is Type.INT:
+            values = widened(values, name, p.entry.path)
+        return values, valid
 
     def _merged_small(self, group: Sequence[FileEntry], joiner: Joiner) -> list[RowBatch] | None:
         """The rows of small files as they were ingested, merged; None if they have to be opened one by one."""
@@ -346,26 +348,36 @@ class Scan:
             self._cover(found)
         return self._resolved(gathered)
 
+    def _named(self) -> dict[str, Type]:
+        """The columns to read where rows of several files are merged."""
+        return merged_columns(self.spec)
+
     def _resolved(self, gathered: Gathered) -> list[RowBatch]:
         """The gathered rows in order, duplicates resolved, as one batch; none without rows."""
         merged = gathered.merged()
-        if merged is None or not self._resolves:
-            return [] if merged is None else [merged]
-        rows, dropped = resolve(_in_full(merged), self.spec.duplicates, self._id)
+        if merged is None:
+            return []
+        batch, dropped = self.resolved(merged)
         self.coverage.dropped += dropped
-        edges = np.flatnonzero(np.diff(rows.slot, prepend=np.int32(-1), append=np.int32(-1)))
-        return [
-            RowBatch(
-                rows.slot[edges[:-1]],
-                np.diff(edges).astype(np.int64),
-                np.ascontiguousarray(rows.time),
-                {name: rows.columns[name] for name in self.spec.columns},
-            )
-        ]
+        return [batch]
 
-    def _merged(self, parts: list[_Part], of: NDArray[np.bool_]) -> Iterator[RowBatch]:
+    def resolved(self, merged: RowBatch) -> tuple[RowBatch, int]:
+        """Rows in order, with their duplicates resolved, and how many rows were dropped."""
+        if not self._resolves:
+            return merged, 0
+        rows, dropped = resolve(_in_full(merged), self.spec.duplicates, self._id)
+        edges = np.flatnonzero(np.diff(rows.slot, prepend=np.int32(-1), append=np.int32(-1)))
+        batch = RowBatch(
+            rows.slot[edges[:-1]],
+            np.diff(edges).astype(np.int64),
+            np.ascontiguousarray(rows.time),
+            {name: rows.columns[name] for name in self.spec.columns},
+        )
+        return batch, dropped
+
+    def _merged(self, parts: Sequence[FilePart], of: NDArray[np.bool_]) -> Iterator[RowBatch]:
         """The rows of the marked keys in all parts, merged by (key, time, ``$seq``), duplicates resolved."""
-        columns = merged_columns(self.spec)
+        columns = self._named()
         in_order, orders = commit_orders([(p.entry, p.file) for p in parts])
         parts = [parts[i] for i in in_order]
         dtypes = {name: dtype_of(kind) for name, kind in columns.items()}
@@ -394,7 +406,7 @@ def _entries(array: NDArray[Any], rows: int) -> NDArray[Any]:
     return array if len(array) == rows else np.full(rows, array[0], array.dtype)
 
 
-def _without(chunk: RowBatch, marked: NDArray[np.bool_]) -> Iterator[RowBatch]:
+def without_keys(chunk: RowBatch, marked: NDArray[np.bool_]) -> Iterator[RowBatch]:
     """The chunk without the runs of marked keys, in the pieces that remain; if these are many, as a copy in one."""
     gone = marked[chunk.run_slot]
     if not gone.any():

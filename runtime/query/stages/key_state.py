@@ -43,6 +43,12 @@ class KeyState:
             self.arrays[name] = grown
         return True
 
+    def take(self, slots: NDArray[np.int32], of: KeyState) -> None:
+        """Take over the state of some keys from that of another run."""
+        for name, array in self.arrays.items():
+            theirs = of.arrays[name].reshape(of._capacity, -1)
+            array.reshape(self._capacity, -1)[slots] = theirs[slots]
+
     def saved(self, keys: int) -> dict[str, NDArray[Any]]:
         """The state of so many keys."""
         return {name: array[: keys * (len(array) // self._capacity)] for name, array in self.arrays.items()}

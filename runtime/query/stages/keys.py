@@ -69,6 +69,20 @@ class Keys:
         words = self._table[: len(self)].copy()
         return words if self.kind is Type.STRING else hash_keys(Column(Type.INT, words)).view(np.int64)
 
+    def hashes_of(self, slots: NDArray[np.int32]) -> NDArray[np.uint64]:
+        """The hashes of some slots."""
+        words = self._table[slots]
+        return words.view(np.uint64) if self.kind is Type.STRING else hash_keys(Column(Type.INT, words))
+
+    def integers_of(self, slots: NDArray[np.int32]) -> NDArray[np.int64]:
+        """The integer keys of some slots."""
+        return self._table[slots]
+
+    @property
+    def share_hashes(self) -> bool:
+        """Whether two of the keys may have the same hash."""
+        return self._known is not None
+
     def slots(self, keys: Column, hashes: NDArray[np.uint64] | None = None) -> NDArray[np.int32]:
         """The slots (int32) of distinct ``keys``, numbering new ones; ``hashes`` if already known."""
         if self.kind is not Type.STRING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,25 +54,10 @@ from runtime.query.stages.word_tables import JoinedTexts, TextValues, cover
 
 _OUT_ROWS = 65_536
 
-_FRESH = frozenset(
-    {
-        "column",
-        "valid",
-        "run_slot",
-        "run_len",
-        "time",
-        "bridged",
-        "lut",
-        "lookup",
-        "slot_key",
-        "slot_hash",
-        "word_hash",
-        "word",
-        "word_valid",
-        "joined",
-        "joined_valid",
-    }
-)
+_FRESH = frozenset({
+    "column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "lookup", "slot_key", "slot_hash", "word_hash",
+    "word", "word_valid", "joined", "joined_valid",
+})  # fmt: skip
 """Roles of arguments that differ from chunk to chunk."""
 
 
@@ -120,7 +106,7 @@ class Runner:
         tallies = [op.number for op in all_ops(stage) if isinstance(op, NullTally)]
         self.tally = np.zeros(2 * (max(tallies, default=-1) + 1), np.int64)
         """Rows and nulls of each ``NullTally``, by number."""
-        self._lost_times = np.zeros(1, np.int64)
+        self.lost_times = np.zeros(1, np.int64)
         self._needs_years = bool(tables.buckets or tables.zones or any(t.timed for t in tables.lookups))
         self._floats = np.array(tables.floats, np.float64)
         self._kept: dict[str, list[NDArray[Any]]] = {}
@@ -129,7 +115,7 @@ class Runner:
         functions = [kernel.generated.step, *([kernel.generated.finish] if kernel.generated.finish else [])]
         self._fresh = {fn.name: [(i, a) for i, a in enumerate(fn.args) if a.role in _FRESH] for fn in functions}
         self._reads_keys = any(a.role == "slot_key" for fn in functions for a in fn.args)
-        self._state = KeyState(a for fn in functions for a in fn.args if a.role == "slot")
+        self.key_state = KeyState(a for fn in functions for a in fn.args if a.role == "slot")
         self._out_args = {a for fn in functions for a in fn.args if a.role.startswith("out")}
 
     def _constants(self, tables: Tables) -> NDArray[np.int64]:
@@ -168,7 +154,7 @@ class Runner:
             part: NDArray[Any] = getattr(chunk, role)
             return part
         if role == "slot":
-            return self._state.arrays[str(subject[0])]
+            return self.key_state.arrays[str(subject[0])]
         if role.startswith("out"):
             return self._out[a]
         if role in ("edges", "changes", "offsets", "listed", "pick", "pick_valid"):
@@ -198,7 +184,7 @@ class Runner:
             "floats": self._floats,
             "flags": self._flags,
             "tally": self.tally,
-            "lost_times": self._lost_times,
+            "lost_times": self.lost_times,
         }
         if role in simple:
             return simple[role]
@@ -229,10 +215,6 @@ class Runner:
             kept[i] = self._argument(a, chunk)
         return kept
 
-    def _reserve_slots(self) -> None:
-        if self._state.reserve(len(self.context.keys)):
-            self._kept.clear()
-
     def _reserve_pairs(self, rows: int) -> None:
         """Make room for the pairs of so many rows; first those are left out that are of no more use."""
         for name, use in self._tables.pairs.items():
@@ -240,7 +222,7 @@ class Runner:
             if pairs.has_room(more):
                 continue
             if use.last_times:
-                last = self._state.arrays[use.last_times][pairs.keys[: len(pairs), 0]]
+                last = self.key_state.arrays[use.last_times][pairs.keys[: len(pairs), 0]]
                 pairs.keep(pairs.numbers[: len(pairs)] >= last)
             # Room for as many again: they are gone through only now and then.
             pairs.make_room(more + len(pairs))
@@ -266,7 +248,7 @@ class Runner:
         if self._needs_years and len(chunk.time) and not in_all_years(chunk.time):
             raise DataflowError(f"{self.stage.step}: a row is at a time outside of {YEARS}, which has no calendar")
         s = self._scalars
-        self._reserve_slots()
+        self.reserve_keys()
         self._reserve_pairs(chunk.rows)
         self._reserve_out(max(chunk.rows, 1) if self.stage.sink.writes_every_row else _OUT_ROWS)
         typed = {n: self._as_input(chunk.columns[n], dtype) for n, dtype in self._dtypes.items()}
@@ -312,7 +294,7 @@ class Runner:
         if function is None or self._finish is None:
             return
         s = self._scalars
-        self._reserve_slots()
+        self.reserve_keys()
         self._reserve_pairs(0)
         self._reserve_out(_OUT_ROWS)
         self._cover_words()
@@ -336,14 +318,35 @@ class Runner:
     @property
     def times_outside(self) -> int:
         """Number of times so far that are outside the calendar years and became null."""
-        return int(self._lost_times[0])
+        return int(self.lost_times[0])
+
+    # ---- standing runs (``runtime.query.task.standing_task``)
+
+    @property
+    def is_by_key(self) -> bool:
+        """Whether all that it remembers is of single keys, an array entry each."""
+        return type(self) is Runner and self._open is None and self._joiner is None and not self._pairs
+
+    def move_end(self, until: int) -> None:
+        """The range ends at ``until`` from now on."""
+        self.context = replace(self.context, until=until)
+        self._scalars[UNTIL] = until
+
+    def reserve_keys(self) -> None:
+        """Make room for the state of all keys."""
+        if self.key_state.reserve(len(self.context.keys)):
+            self._kept.clear()
+
+    def refresh(self) -> None:
+        """Some arrays may be others now."""
+        self._kept.clear()
 
     # ---- checkpoints
 
     def saved(self) -> dict[str, NDArray[Any]]:
         """The state of every key and of all segments, as arrays; a grouping's is exported separately."""
         out = {"tally": self.tally} if len(self.tally) else {}
-        out |= {f"slot.{name}": array for name, array in self._state.saved(len(self.context.keys)).items()}
+        out |= {f"slot.{name}": array for name, array in self.key_state.saved(len(self.context.keys)).items()}
         for name, pairs in self._pairs.items():
             out |= {f"pairs.{name}.{part}": values for part, values in pairs.saved().items()}
         if self._open is not None:
@@ -355,7 +358,7 @@ class Runner:
 
         ValueError or LookupError if it is malformed: kernels check no bounds.
         """
-        self._reserve_slots()
+        self.reserve_keys()
         tally = saved.get("tally", np.zeros(0, np.int64))
         if tally.dtype != self.tally.dtype or tally.shape != self.tally.shape:
             raise ValueError("the tally is malformed")
@@ -366,11 +369,11 @@ class Runner:
         cells = 0 if self._open is None else self._open.states.capacity
         # There are none before the first row.
         if any(name.startswith("slot.") for name in saved):
-            self._state.restore(with_prefix(saved, "slot."), len(self.context.keys), len(self.context.words), cells)
+            self.key_state.restore(with_prefix(saved, "slot."), len(self.context.keys), len(self.context.words), cells)
         for name, pairs in self._pairs.items():
             pairs.restore(with_prefix(saved, f"pairs.{name}."))
         if self._joiner is not None:
-            self._joiner.check(self._state.arrays)
+            self._joiner.check(self.key_state.arrays)
         self._kept.clear()
 
     def grid(self) -> list[list[int]]:

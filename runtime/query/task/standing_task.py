@@ -1,0 +1,199 @@
+"""A task that goes on for as long as its answer is followed: new rows are folded into the state of their keys.
+
+Rows that are later than all others of their key go on where these ended. A key with a row that is not is worked out
+again, alone, from the files: what its rows had added to the groups is taken away, and what they add now put in its
+place. So each key's rows have been folded in order, as in a run from the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.states.strings import Words
+from runtime.catalogue import FileEntry
+from runtime.helpers import go_on
+from runtime.pointfile import PointFile, borrowed
+from runtime.query.scan.joined_batches import OpenSmall
+from runtime.query.scan.scanning import Scan, scan_order, without_keys
+from runtime.query.scan.some_keys import SomeKeys, Wanted, before
+from runtime.query.stages.keys import Keys
+from runtime.query.stages.pipeline import Pipeline
+from runtime.query.stages.replaced_keys import GroupChange, are_sums, held, replace_keys
+from runtime.query.stages.row_batch import RowBatch
+from runtime.query.stages.runner import Runner
+from runtime.query.stages.task_context import TaskContext
+from runtime.query.task.coverage import Coverage
+from runtime.query.task.partial import Partial
+from runtime.query.task.task import Compiled, Task, scan_specs
+
+_NEVER = -(2**62)
+
+OpenFile = Callable[[FileEntry], PointFile]
+
+
+class StandingTask:
+    """``task``, of which no row lies before the range; see ``stands``."""
+
+    def __init__(self, task: Task, compiled: Compiled, open_file: OpenFile) -> None:
+        self._task, self._compiled, self._open = task, compiled, open_file
+        schemas = task.schemas
+        schema = schemas[task.stream]
+        # All times are needed: those of rows that repeat the row before them, too.
+        self._spec = replace(scan_specs(task, schemas, compiled.plan)[task.stream], elision=None, times=True)
+        self._resolves = schema.duplicates != "keep"
+        words = Words()
+        self._keys = Keys(schema.key_type, words, task.shard)
+        self._context = TaskContext(words, self._keys, task.since, task.until, None, task.since, task.beginning)
+        self._pipeline = self._new_pipeline()
+        self._last = np.zeros(0, np.int64)
+        """The time of each key's last row."""
+
+        self._coverage = Coverage()
+        """Only its counts are used."""
+
+        self.had_late_rows = False
+
+    @property
+    def stands(self) -> bool:
+        """Whether all of its state is of single keys, or sums of what each key adds."""
+        p = self._pipeline
+        by_key = len(_runners(p)) == len(p.runners) and not p.whole and not p.pasts and p.rows is None
+        return by_key and not self._compiled.plan.whole_keys and are_sums(self._compiled.plan)
+
+    def begin(self, files: Sequence[FileEntry]) -> None:
+        """Fold the rows of the files."""
+        with borrowed() as buffers:
+            scan = Scan(self._spec, self._keys, self._context.words, self._open, buffers, self._small)
+            for chunk in self._chunks(scan, files):
+                self._pipeline.push(chunk)
+                self._see(*_ends(chunk))
+        self._count(scan.coverage)
+
+    def go_on(self, files: Sequence[FileEntry], new: Sequence[FileEntry], until: int, most: int) -> bool:
+        """Fold the rows of the ``new`` files, where those of ``files`` are folded; the range ends at ``until`` now.
+
+        False if that cannot be done, or if more than ``most`` rows had to be searched for those of some keys: then the
+        task is of no more use."""
+        self._context = replace(self._context, until=until)
+        self._spec = replace(self._spec, until=until)
+        for runner in _runners(self._pipeline):
+            runner.move_end(until)
+        with borrowed() as buffers:
+            scan = Scan(self._spec, self._keys, self._context.words, self._open, buffers, self._small)
+            late, ends = self._late(scan, new)
+            if late.any():
+                self.had_late_rows = True
+                too_many = sum(f.rows for f in files) > most
+                if too_many or not self._replaced(np.flatnonzero(late).astype(np.int32), files, new):
+                    return False
+            again = Scan(self._spec, self._keys, self._context.words, self._open, buffers, self._small)
+            for chunk in self._chunks(again, new):
+                for part in without_keys(chunk, late):
+                    self._pipeline.push(part)
+        for slots, times in ends:
+            self._see(slots, times)
+        self._count(scan.coverage)
+        return True
+
+    def partial(self, rows: dict[str, int]) -> Partial:
+        """The partial state; ``rows`` are those of each file, by path, that are in this shard."""
+        pipeline = self._pipeline
+        pipeline.flush()
+        put_back = [held(runner) for runner in _runners(pipeline)]
+        try:
+            groups, table = pipeline.finish()
+            tally, outside = pipeline.tally, pipeline.times_outside
+        finally:
+            for undo in put_back:
+                undo()
+        coverage = replace(
+            self._coverage, rows=dict(rows), cells=dict.fromkeys(rows, (self._task.shard,)), times_outside=outside
+        )
+        kernels = tuple(runner.kernel.digest for runner in pipeline.runners)
+        return Partial(self._task.id, groups, table, coverage, kernels, tally)
+
+    def _new_pipeline(self) -> Pipeline:
+        return Pipeline(self._compiled.plan, self._compiled.kernels, self._context)
+
+    @property
+    def _small(self) -> OpenSmall | None:
+        return getattr(self._open, "small", None)
+
+    def _chunks(self, scan: Scan, files: Sequence[FileEntry]) -> Iterator[RowBatch]:
+        for stretch in scan.stretches(scan_order(files, None)):
+            for chunk in scan.read(stretch):
+                go_on()
+                yield chunk
+
+    def _see(self, slots: NDArray[np.int32], times: NDArray[np.int64]) -> None:
+        """Rows of these keys were folded, the last ones at these times."""
+        self._know_keys()
+        np.maximum.at(self._last, slots, times)
+
+    def _know_keys(self) -> None:
+        more = len(self._keys) - len(self._last)
+        if more > 0:
+            # Room for as many again, so that it grows now and then.
+            self._last = np.concatenate([self._last, np.full(max(more, len(self._last)), _NEVER)])
+
+    def _late(
+        self, scan: Scan, new: Sequence[FileEntry]
+    ) -> tuple[NDArray[np.bool_], list[tuple[NDArray[np.int32], NDArray[np.int64]]]]:
+        """Whether each key has a new row that is not later than all before; and the runs' keys and last times."""
+        slots, ends = [], []
+        for chunk in self._chunks(scan, new):
+            self._know_keys()
+            first = chunk.time[np.cumsum(chunk.run_len) - chunk.run_len]
+            last = self._last[chunk.run_slot]
+            # Of duplicates, which are of one time, one may be there already.
+            slots.append(chunk.run_slot[first <= last if self._resolves else first < last])
+            ends.append(_ends(chunk))
+        late = np.zeros(len(self._keys), np.bool_)
+        late[np.concatenate([np.zeros(0, np.int32), *slots])] = True
+        return late, ends
+
+    def _replaced(self, slots: NDArray[np.int32], files: Sequence[FileEntry], new: Sequence[FileEntry]) -> bool:
+        """Work out the keys in ``slots`` again, with the new files and without; False if they cannot be replaced."""
+        if self._keys.share_hashes:
+            return False
+        without, with_ = self._new_pipeline(), self._new_pipeline()
+        dropped = 0
+        with borrowed() as buffers:
+            wanted = Wanted(slots, frozenset(f.path for f in new))
+            scan = SomeKeys(self._spec, self._keys, self._context.words, self._open, buffers, wanted)
+            for chunk in self._chunks(scan, [*files, *new]):
+                old, less = scan.resolved(before(chunk))
+                without.push(old)
+                every, more = scan.resolved(chunk)
+                with_.push(every)
+                dropped += more - less
+        without.flush()
+        with_.flush()
+        self._pipeline.flush()
+        runners = list(zip(*map(_runners, [self._pipeline, without, with_]), strict=True))
+        groups = GroupChange.of(*runners[-1][1:])
+        if groups is None:
+            return False
+        for runner, of_old, of_all in runners:
+            replace_keys(runner, slots, of_old, of_all, groups)
+        self._coverage.dropped += dropped
+        return True
+
+    def _count(self, more: Coverage) -> None:
+        self._coverage.skipped += more.skipped
+        self._coverage.dropped += more.dropped
+        self._coverage.bytes += more.bytes
+
+
+def _runners(pipeline: Pipeline) -> list[Runner]:
+    """Its runners whose state is of single keys."""
+    return [runner for runner in pipeline.runners if isinstance(runner, Runner) and runner.is_by_key]
+
+
+def _ends(chunk: RowBatch) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The key of each run, and the time of its last row."""
+    return chunk.run_slot.copy(), chunk.time[np.cumsum(chunk.run_len) - 1]
