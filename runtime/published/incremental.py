@@ -49,6 +49,9 @@ _FORM = 6
 _BACK = (1, 2, 4, 8, 16, 32)
 """Days before the last one at which a checkpoint is cached as well, for late files."""
 
+_STATE = 4
+"""To restore the state of a key, and to save it, takes as long as to read so many rows."""
+
 _MAGIC = b"ANTKEPT1"
 
 Answered = tuple[list[Partial], dict[str, DataflowError]]
@@ -215,7 +218,9 @@ class Cached(CachedRun):
         if self.worth is not None:
             self.worth.begun_with(shelf.folder, begun)
         if self.standing is not None:
-            self.standing.was_read(sum(f.rows for g in groups[starts[0].groups if starts else 0 :] for f in g))
+            done = starts[0].groups if starts else 0
+            kept = sum(len(start.arrays["keys.words"]) for start in starts)
+            self.standing.was_read(sum(f.rows for g in groups[done:] for f in g) + _STATE * kept)
         if starts:
             with suppress(FormatError):
                 result = self._run_on(groups, chain, usable, shelf, shards, starts)

@@ -417,7 +417,9 @@ def test_destroy(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: py
     s3().put_object(Bucket=deployed.outputs["LandingBucket"], Key="landing/mesh/unseen.ndjson", Body=unseen)
     dataflow("deploy", "--bundle", str(deployed.bundle), "--yes", folder=deployed.folder)
     assert [{**one, "age": 0} for one in deployed.status()["streams"]] == [{**held, "age": 0}]
-    until(lambda: not waiting("mesh-ingest"))  # what the new bucket notification sends; a pass would hold back meanwhile
+    until(
+        lambda: not waiting("mesh-ingest")
+    )  # what the new bucket notification sends; a pass would hold back meanwhile
     with beside(deployed, "mesh-reconcile", A_MONTH_LATER) as later:
         reply = deployed.ask({}, later)  # as its schedule asks
         assert (reply["enqueued"], reply["young"], reply["complete"]) == (1, 0, True)

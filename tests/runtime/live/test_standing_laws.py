@@ -27,10 +27,15 @@ from tests.laws.graphs import GRAPHS
 from tests.runtime.live.followed import Receiver, follower, rows_of
 
 STAND = (
-    "at_least_half_of_the_sessions", "concurrent_at_sites", "empty_hours_of_two_at_once",
-    "held_numbers_weighed_by_time", "one_at_least_by_hour", "sessions_by_status", "sessions_split_by_changes",
-    "state_of_last", "states_by_later_days", "states_by_long_and_late", "sum_of_two", "time_between_a_column",
-    "time_between_outages",
+    "at_least_half_of_the_sessions", "at_least_two_sessions", "beats_by_hour_filled", "clock_columns_selected",
+    "concurrent_at_sites", "concurrent_early", "concurrent_overall", "constants_of_all_kinds", "counters_by_hour",
+    "days_across_keys", "empty_buckets_of_sessions", "empty_buckets_of_states", "empty_hours_of_two_at_once",
+    "filter_then_previous", "heartbeat_by_10_minutes", "held_numbers_weighed_by_time", "held_then_filtered",
+    "joined_by_hour", "joined_then_states", "looking_at_paths", "one_at_least_by_hour", "outages_by_hour_twice",
+    "outages_of_all", "paths", "previous", "service_time", "sessions_by_status", "sessions_split_by_changes",
+    "state_held_by_filter", "state_of_last", "states_at_instants", "states_by_hour_of_day", "states_by_later_days",
+    "states_by_long_and_late", "states_by_parts_of_the_date", "states_by_what_is_left", "sum_of_two",
+    "time_between_a_column", "time_between_outages", "two_at_least_early", "two_of_three",
 )  # fmt: skip
 """Graphs of which runs stand: rows of a key in order, and groups that are sums."""
 
