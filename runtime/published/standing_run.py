@@ -21,6 +21,9 @@ _MOST, _TIMES = 1 << 26, 20
 """Rows that are searched for those of keys with late rows, at most; or so many times those that a run from the last
 state before them would have to read in order, which takes longer for each."""
 
+_NEW = 1 << 22
+"""More new rows than that are not held in memory at once: then the answer is worked out as by others."""
+
 _SECONDS = 600.0
 """After so long the answer is worked out as by others once, whose state a follower that starts finds. Unless late rows
 come, which make such a state useless."""
@@ -110,6 +113,8 @@ class StandingRun:
             return None
         new = self._new(standing.seq, p.snapshot.seq)
         if new is None or _content(p.files) != _content([*standing.files, *new]):
+            return None
+        if sum(f.rows for f in new) > _NEW:
             return None
         # In one thread: it is a few milliseconds' work, for which a second core would be woken in vain.
         most = max(_MOST, _TIMES * sum(f.rows for f in scan_order(p.files, None)[-1]))

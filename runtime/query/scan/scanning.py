@@ -348,6 +348,10 @@ class Scan:
             self._cover(found)
         return self._resolved(gathered)
 
+    def _room(self, rows: int) -> int:
+        """Room for how many rows is made, where at most so many are merged."""
+        return rows
+
     def _named(self) -> dict[str, Type]:
         """The columns to read where rows of several files are merged."""
         return merged_columns(self.spec)
@@ -384,9 +388,8 @@ class Scan:
         named = columns if orders is None else {**columns, SEQ: Type.INT}
         for lo, hi in windows([(p.entry, p.row_hi - p.row_lo) for p in parts]):
             inside = [n for n, p in enumerate(parts) if p.entry.t_max >= lo and p.entry.t_min < hi]
-            found = Gathered(
-                dtypes, orders is not None, sum(parts[n].row_hi - parts[n].row_lo for n in inside), self._buffers
-            )
+            room = self._room(sum(parts[n].row_hi - parts[n].row_lo for n in inside))
+            found = Gathered(dtypes, orders is not None, room, self._buffers)
             for n in inside:
                 p = parts[n]
                 cut = None if lo <= p.entry.t_min and p.entry.t_max < hi else (lo, hi)

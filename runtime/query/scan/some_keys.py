@@ -35,14 +35,6 @@ NEW = "$new"
 """The column that says whether a row is of a new file."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """The keys in these ``slots``; the files with these paths are ``new``."""
-
-    slots: NDArray[np.int32]
-    new: frozenset[str]
-
-
 def before(batch: RowBatch) -> RowBatch:
     """The rows of a batch that are of no new file."""
     values, _ = batch.columns[NEW]
@@ -60,9 +52,8 @@ def before(batch: RowBatch) -> RowBatch:
 
 
 class SomeKeys(Scan):
-    """The rows of the ``wanted`` keys, with the column ``NEW``, and duplicates among them. No two keys that are known
-    share a hash, and every key of the files is known, so that hashes tell keys apart; of integers that is checked
-    (``SharedHash``)."""
+    """The rows of the ``keys``, with the column ``NEW``, and duplicates among them; the files with paths in ``new`` are
+    new. No text in the files shares its hash with one of the keys; of integers that is checked (``SharedHash``)."""
 
     def __init__(
         self,
@@ -71,13 +62,13 @@ class SomeKeys(Scan):
         words: Words,
         open_file: Callable[[FileEntry], PointFile],
         buffers: Buffers,
-        wanted: Wanted,
+        new: frozenset[str],
     ) -> None:
         super().__init__(spec, keys, words, open_file, buffers)
-        hashes = keys.hashes_of(wanted.slots)
-        order = np.argsort(hashes)
-        self._hashes, self._slots_by_hash = hashes[order], wanted.slots[order]
-        self._new = wanted.new
+        hashes = keys.hashes.view(np.uint64)
+        self._by_hash = np.argsort(hashes).astype(np.int32)
+        self._hashes = hashes[self._by_hash]
+        self._new = new
         self._every = np.ones(len(keys), np.bool_)
 
     def group(self, group: Sequence[FileEntry]) -> Iterator[RowBatch]:
@@ -85,6 +76,10 @@ class SomeKeys(Scan):
         parts = [p for p in map(self._part, group) if p is not None]
         if parts:
             yield from self._merged(parts, self._every)
+
+    def _room(self, rows: int) -> int:
+        """Of few sizes, so that arrays are used again: what is not filled costs nothing."""
+        return 1 << rows.bit_length()
 
     def _named(self) -> dict[str, Type]:
         return {**merged_columns(self.spec), NEW: Type.BOOL}
@@ -111,10 +106,10 @@ class SomeKeys(Scan):
         if not there.any():
             return None
         if self.keys.kind is Type.INT:
-            known = self.keys.integers_of(self._slots_by_hash[there])
+            known = self.keys.values[self._by_hash[there]]
             if (file.key_column(key_lo, key_hi).values[at[there]] != known).any():
                 raise SharedHash
-        return _KeysOfFile(entry, file, key_lo, row_lo, row_hi, self._slots_by_hash[there], numbers=key_lo + at[there])
+        return _KeysOfFile(entry, file, key_lo, row_lo, row_hi, self._by_hash[there], numbers=key_lo + at[there])
 
     def _in_range(self, p: FilePart) -> tuple[int, int, NDArray[np.bool_]]:
         assert isinstance(p, _KeysOfFile)

@@ -44,10 +44,10 @@ class KeyState:
         return True
 
     def take(self, slots: NDArray[np.int32], of: KeyState) -> None:
-        """Take over the state of some keys from that of another run."""
+        """Take over the state of some keys from that of a run of these keys alone, in this order."""
         for name, array in self.arrays.items():
             theirs = of.arrays[name].reshape(of._capacity, -1)
-            array.reshape(self._capacity, -1)[slots] = theirs[slots]
+            array.reshape(self._capacity, -1)[slots] = theirs[: len(slots)]
 
     def saved(self, keys: int) -> dict[str, NDArray[Any]]:
         """The state of so many keys."""

@@ -28,6 +28,7 @@ class Keys:
     def __init__(self, kind: Type, words: Words, shard: tuple[int, int] = (0, 1 << 64)) -> None:
         self.kind = kind
         self.words = words
+        self.shard = shard
         low, width = shard[0], max(1, shard[1] - shard[0])
         self._low = low - (1 << 64) if low >> 63 else low  # the same bits, as a signed number
         self._shift = max(0, width.bit_length() - 32)
@@ -69,19 +70,20 @@ class Keys:
         words = self._table[: len(self)].copy()
         return words if self.kind is Type.STRING else hash_keys(Column(Type.INT, words)).view(np.int64)
 
-    def hashes_of(self, slots: NDArray[np.int32]) -> NDArray[np.uint64]:
-        """The hashes of some slots."""
-        words = self._table[slots]
-        return words.view(np.uint64) if self.kind is Type.STRING else hash_keys(Column(Type.INT, words))
-
-    def integers_of(self, slots: NDArray[np.int32]) -> NDArray[np.int64]:
-        """The integer keys of some slots."""
-        return self._table[slots]
-
     @property
     def share_hashes(self) -> bool:
         """Whether two of the keys may have the same hash."""
         return self._known is not None
+
+    def only(self, slots: NDArray[np.int32]) -> Keys:
+        """The keys in these slots alone, numbered in this order."""
+        out = Keys(self.kind, self.words, self.shard)
+        if self.kind is Type.STRING:
+            texts = Dictionary.of([self._text(slot).decode() for slot in slots.tolist()])
+            out.slots(Column(Type.STRING, np.arange(len(slots), dtype=np.int32), None, texts))
+        else:
+            out.slots(Column(Type.INT, self._table[slots]))
+        return out
 
     def slots(self, keys: Column, hashes: NDArray[np.uint64] | None = None) -> NDArray[np.int32]:
         """The slots (int32) of distinct ``keys``, numbering new ones; ``hashes`` if already known."""

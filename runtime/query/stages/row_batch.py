@@ -36,3 +36,11 @@ class RowBatch:
     def rows(self) -> int:
         """How many rows there are."""
         return len(self.time) if self.size < 0 else self.size
+
+
+def copied(batch: RowBatch) -> RowBatch:
+    """The batch in arrays of its own."""
+    columns = {name: (values.copy(), valid.copy()) for name, (values, valid) in batch.columns.items()}
+    return RowBatch(
+        batch.run_slot.copy(), batch.run_len.copy(), batch.time.copy(), columns, batch.size, batch.bridged.copy()
+    )

@@ -19,11 +19,11 @@ from runtime.helpers import go_on
 from runtime.pointfile import PointFile, borrowed
 from runtime.query.scan.joined_batches import OpenSmall
 from runtime.query.scan.scanning import Scan, scan_order, without_keys
-from runtime.query.scan.some_keys import SomeKeys, Wanted, before
+from runtime.query.scan.some_keys import SomeKeys, before
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.pipeline import Pipeline
 from runtime.query.stages.replaced_keys import GroupChange, are_sums, held, replace_keys
-from runtime.query.stages.row_batch import RowBatch
+from runtime.query.stages.row_batch import RowBatch, copied
 from runtime.query.stages.runner import Runner
 from runtime.query.stages.task_context import TaskContext
 from runtime.query.task.coverage import Coverage
@@ -48,7 +48,7 @@ class StandingTask:
         words = Words()
         self._keys = Keys(schema.key_type, words, task.shard)
         self._context = TaskContext(words, self._keys, task.since, task.until, None, task.since, task.beginning)
-        self._pipeline = self._new_pipeline()
+        self._pipeline = self._new_pipeline(self._context)
         self._last = np.zeros(0, np.int64)
         """The time of each key's last row."""
 
@@ -70,7 +70,7 @@ class StandingTask:
             scan = Scan(self._spec, self._keys, self._context.words, self._open, buffers, self._small)
             for chunk in self._chunks(scan, files):
                 self._pipeline.push(chunk)
-                self._see(*_ends(chunk))
+                self._see(chunk)
         self._count(scan.coverage)
 
     def go_on(self, files: Sequence[FileEntry], new: Sequence[FileEntry], until: int, most: int) -> bool:
@@ -84,18 +84,18 @@ class StandingTask:
             runner.move_end(until)
         with borrowed() as buffers:
             scan = Scan(self._spec, self._keys, self._context.words, self._open, buffers, self._small)
-            late, ends = self._late(scan, new)
-            if late.any():
-                self.had_late_rows = True
-                too_many = sum(f.rows for f in files) > most
-                if too_many or not self._replaced(np.flatnonzero(late).astype(np.int32), files, new):
-                    return False
-            again = Scan(self._spec, self._keys, self._context.words, self._open, buffers, self._small)
-            for chunk in self._chunks(again, new):
-                for part in without_keys(chunk, late):
-                    self._pipeline.push(part)
-        for slots, times in ends:
-            self._see(slots, times)
+            chunks = [copied(chunk) for chunk in self._chunks(scan, new)]
+        late = self._late(chunks)
+        if late.any():
+            self.had_late_rows = True
+            too_many = sum(f.rows for f in files) > most
+            if too_many or not self._replaced(np.flatnonzero(late).astype(np.int32), files, new):
+                return False
+        for chunk in chunks:
+            for part in without_keys(chunk, late):
+                self._pipeline.push(part)
+        for chunk in chunks:
+            self._see(chunk)
         self._count(scan.coverage)
         return True
 
@@ -116,8 +116,8 @@ class StandingTask:
         kernels = tuple(runner.kernel.digest for runner in pipeline.runners)
         return Partial(self._task.id, groups, table, coverage, kernels, tally)
 
-    def _new_pipeline(self) -> Pipeline:
-        return Pipeline(self._compiled.plan, self._compiled.kernels, self._context)
+    def _new_pipeline(self, context: TaskContext) -> Pipeline:
+        return Pipeline(self._compiled.plan, self._compiled.kernels, context)
 
     @property
     def _small(self) -> OpenSmall | None:
@@ -129,10 +129,10 @@ class StandingTask:
                 go_on()
                 yield chunk
 
-    def _see(self, slots: NDArray[np.int32], times: NDArray[np.int64]) -> None:
-        """Rows of these keys were folded, the last ones at these times."""
+    def _see(self, chunk: RowBatch) -> None:
+        """The rows were folded."""
         self._know_keys()
-        np.maximum.at(self._last, slots, times)
+        np.maximum.at(self._last, chunk.run_slot, chunk.time[np.cumsum(chunk.run_len) - 1])
 
     def _know_keys(self) -> None:
         more = len(self._keys) - len(self._last)
@@ -140,31 +140,28 @@ class StandingTask:
             # Room for as many again, so that it grows now and then.
             self._last = np.concatenate([self._last, np.full(max(more, len(self._last)), _NEVER)])
 
-    def _late(
-        self, scan: Scan, new: Sequence[FileEntry]
-    ) -> tuple[NDArray[np.bool_], list[tuple[NDArray[np.int32], NDArray[np.int64]]]]:
-        """Whether each key has a new row that is not later than all before; and the runs' keys and last times."""
-        slots, ends = [], []
-        for chunk in self._chunks(scan, new):
-            self._know_keys()
+    def _late(self, chunks: Sequence[RowBatch]) -> NDArray[np.bool_]:
+        """Whether each key has a new row that is not later than all before."""
+        self._know_keys()
+        late = np.zeros(len(self._keys), np.bool_)
+        for chunk in chunks:
             first = chunk.time[np.cumsum(chunk.run_len) - chunk.run_len]
             last = self._last[chunk.run_slot]
             # Of duplicates, which are of one time, one may be there already.
-            slots.append(chunk.run_slot[first <= last if self._resolves else first < last])
-            ends.append(_ends(chunk))
-        late = np.zeros(len(self._keys), np.bool_)
-        late[np.concatenate([np.zeros(0, np.int32), *slots])] = True
-        return late, ends
+            late[chunk.run_slot[first <= last if self._resolves else first < last]] = True
+        return late
 
     def _replaced(self, slots: NDArray[np.int32], files: Sequence[FileEntry], new: Sequence[FileEntry]) -> bool:
         """Work out the keys in ``slots`` again, with the new files and without; False if they cannot be replaced."""
         if self._keys.share_hashes:
             return False
-        without, with_ = self._new_pipeline(), self._new_pipeline()
+        # Of these keys alone, so that little room is made for them.
+        keys = self._keys.only(slots)
+        context = replace(self._context, keys=keys)
+        without, with_ = self._new_pipeline(context), self._new_pipeline(context)
         dropped = 0
         with borrowed() as buffers:
-            wanted = Wanted(slots, frozenset(f.path for f in new))
-            scan = SomeKeys(self._spec, self._keys, self._context.words, self._open, buffers, wanted)
+            scan = SomeKeys(self._spec, keys, context.words, self._open, buffers, frozenset(f.path for f in new))
             for chunk in self._chunks(scan, [*files, *new]):
                 old, less = scan.resolved(before(chunk))
                 without.push(old)
@@ -192,8 +189,3 @@ class StandingTask:
 def _runners(pipeline: Pipeline) -> list[Runner]:
     """Its runners whose state is of single keys."""
     return [runner for runner in pipeline.runners if isinstance(runner, Runner) and runner.is_by_key]
-
-
-def _ends(chunk: RowBatch) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The key of each run, and the time of its last row."""
-    return chunk.run_slot.copy(), chunk.time[np.cumsum(chunk.run_len) - 1]

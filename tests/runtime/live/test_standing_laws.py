@@ -128,10 +128,8 @@ def _caught(folder: Path) -> bool:
     return False
 
 
-def _none_late(self: StandingTask, scan: Any, new: Any, found: Any = StandingTask._late) -> Any:
-    late, ends = found(self, scan, new)
-    late[:] = False
-    return late, ends
+def _none_late(self: StandingTask, chunks: Any, found: Any = StandingTask._late) -> Any:
+    return found(self, chunks) & False
 
 
 def _all_seem_new(patch: pytest.MonkeyPatch) -> None:
@@ -149,7 +147,7 @@ MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     ),
     "new rows count as old": lambda patch: patch.setattr(standing_task, "before", lambda batch: batch),
     "the last times are forgotten": lambda patch: patch.setattr(
-        StandingTask, "_see", lambda self, slots, times: self._know_keys()
+        StandingTask, "_see", lambda self, chunk: self._know_keys()
     ),
     "the range ends where it did": lambda patch: patch.setattr(
         "runtime.query.stages.runner.Runner.move_end", lambda self, until: None
