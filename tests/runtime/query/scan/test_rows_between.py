@@ -40,6 +40,6 @@ def test_pieces_and_their_copy_are_the_same_rows(runs: list[tuple[bool, int]], c
     for most in (0, 1_000):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(scanning, "_PIECES", most)
-            found[most] = rows_of(list(scanning._without(chunk, marked)))
+            found[most] = rows_of(list(scanning.without_keys(chunk, marked)))
     assert found[0] == found[1_000]
     assert {row[0] for row in found[0]} == set(np.flatnonzero(~marked).tolist())
