@@ -144,7 +144,7 @@ def _may_stand(p: Prepared) -> bool:
     is_cut = p.until <= p.since or any(stage.sink.cuts_at_end for stage in p.plan.stages)
     if is_cut or p.plan.ahead:
         return False
-    return min(f.t_min for f in p.files) >= p.since and max(f.t_max for f in p.files) < p.until
+    return max(f.t_max for f in p.files) < p.until
 
 
 def _content(files: Iterable[FileEntry]) -> int:

@@ -36,7 +36,7 @@ OpenFile = Callable[[FileEntry], PointFile]
 
 
 class StandingTask:
-    """``task``, of which no row lies before the range; see ``stands``."""
+    """``task``, if it ``stands``."""
 
     def __init__(self, task: Task, compiled: Compiled, open_file: OpenFile) -> None:
         self._task, self._compiled, self._open = task, compiled, open_file
@@ -47,7 +47,8 @@ class StandingTask:
         self._resolves = schema.duplicates != "keep"
         words = Words()
         self._keys = Keys(schema.key_type, words, task.shard)
-        self._context = TaskContext(words, self._keys, task.since, task.until, None, task.since, task.beginning)
+        first = min([task.since, *(f.t_min for f in task.files)])
+        self._context = TaskContext(words, self._keys, task.since, task.until, None, first, task.beginning)
         self._pipeline = self._new_pipeline(self._context)
         self._last = np.zeros(0, np.int64)
         """The time of each key's last row."""

@@ -41,7 +41,7 @@ STAND = (
 
 UPKEEP = st.lists(st.sampled_from(["compact", "undo", "nothing"]), min_size=8, max_size=8)
 DUPLICATES = st.sampled_from(["keep", "keep", "exact", "latest"])
-HISTORIES = st.sampled_from(STAND), cases(), st.integers(3, 8), UPKEEP, DUPLICATES
+HISTORIES = st.sampled_from(STAND), cases(), st.integers(3, 8), UPKEEP, DUPLICATES, st.booleans()
 
 _numbers = itertools.count()
 
@@ -68,11 +68,11 @@ def moved(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 def followed_history(
-    folder: Path, name: str, case: Case, count: int, upkeep: list[str], duplicates: str
-) -> None:  # fmt: skip
+    folder: Path, name: str, case: Case, count: int, upkeep: list[str], duplicates: str, whole: bool
+) -> None:
     """Follow a metric while parts of the points come, and are compacted or taken back; each answer is that of a query,
     and so is what its proof says."""
-    metric = df.from_json(json.dumps(GRAPHS[name]))
+    metric, since = df.from_json(json.dumps(GRAPHS[name])), None if whole else case.since
     with Store(folder / str(next(_numbers)), create=True) as store:
 
         def put(points: Any, number: int) -> None:
@@ -82,7 +82,7 @@ def followed_history(
             )  # fmt: skip
 
         put([{**schema_point("a"), TIME: BASE - 90 * DAY}], 0)
-        receiver = Receiver(follower(store, metric))
+        receiver = Receiver(follower(store, metric, since=since))
         for number, part in enumerate([[], *parts(case.points, count)], 1):
             if part:
                 put(part, number)
@@ -92,7 +92,7 @@ def followed_history(
                     case "undo" if number > 3:
                         store.undo(STREAM, declared_identity(f"part {number}"))
             try:
-                expected = store.query(metric, progress=False)
+                expected = store.query(metric, since=since, progress=False)
             except DataflowError as error:
                 with pytest.raises(type(error)):
                     receiver.look()
@@ -110,8 +110,8 @@ def followed_history(
 
 @settings(max_examples=max(40, settings().max_examples))
 @given(*HISTORIES)
-def law(folder: Path, name: str, case: Case, count: int, upkeep: list[str], duplicates: str) -> None:
-    followed_history(folder, name, case, count, upkeep, duplicates)
+def law(folder: Path, name: str, case: Case, count: int, upkeep: list[str], duplicates: str, whole: bool) -> None:
+    followed_history(folder, name, case, count, upkeep, duplicates, whole)
 
 
 def test_answers_are_those_of_queries(folder: Path, moved: list[bool]) -> None:
