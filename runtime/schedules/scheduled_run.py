@@ -96,15 +96,15 @@ class Schedule:
 
 def _check_delivery(schedule: Schedule) -> None:
     """QueryError for fields that do not fit together where changes are delivered, or are not."""
-    from runtime.live.following import TABLE, FollowOptions
-    from runtime.live.sinks.sns_sink import is_topic_arn
-
     where = "a schedule with deliver"
     if schedule.deliver is None:
         for name, default in (("lateness", "0s"), ("mode", "changes")):
             if getattr(schedule, name) != default:
                 raise QueryError(f"a schedule's {name} goes with deliver, which is missing")
         return
+    from runtime.live.following import TABLE, FollowOptions
+    from runtime.live.sinks.sns_sink import is_topic_arn
+
     if schedule.deliver != ALERTS and not is_topic_arn(schedule.deliver):
         raise QueryError(
             f"a schedule's deliver is {ALERTS!r} or the ARN of a topic (arn:aws:sns:REGION:ACCOUNT:TOPIC), "
