@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
 
@@ -311,12 +312,25 @@ def test_changes_of_which_a_part_came(store: Store, monkeypatch: pytest.MonkeyPa
 
 
 def test_workers_work_out_large_changes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for a scheduled result: the executor is asked for what would be read."""
+    """As for a scheduled result: by what would be read, an executor works it out."""
     asked: list[Any] = []
-    monkeypatch.setattr(query, "_executor", lambda store, *given: asked.append(given))
-    schedule = {"query": "tops", "deliver": "alerts", "since": "2023-11-14", "params": {"least": 1}}
-    handler({"schedule": schedule}, Context())
-    assert asked == [("tops@1", 1_699_920_000_000_000, None, {"least": 1})]
+
+    class Workers(ThreadPoolExecutor):
+        def submit(self, *given: Any, **more: Any) -> Future[Any]:
+            asked.append("a task")
+            return super().submit(*given, **more)
+
+    with Workers(2) as workers:
+
+        def chosen(store: Store, *given: Any) -> Workers:
+            asked.append(given)
+            return workers
+
+        monkeypatch.setattr(query, "_executor", chosen)
+        schedule = {"query": "tops", "deliver": "alerts", "since": "2023-11-14", "params": {"least": 1}}
+        assert handler({"schedule": schedule}, Context())["events"] == 3
+    assert asked[0] == ("tops@1", 1_699_920_000_000_000, None, {"least": 1})
+    assert set(asked[1:]) == {"a task"}
 
 
 def test_workers_where_there_is_much_to_read(
