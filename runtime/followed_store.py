@@ -7,6 +7,8 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import astuple
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, overload
@@ -20,7 +22,9 @@ from runtime.storage.replaced_files import of_present_files
 if TYPE_CHECKING:
     from dataflow.language.stream import Stream
     from dataflow.language.triggers import Trigger
+    from runtime.fleet import Fleet
     from runtime.live import Alert, CurrentAnswer, RowChange
+    from runtime.live.deliveries import Deliverer
     from runtime.live.following import Follower, FollowOptions
     from runtime.live.sinks.sink import Delivery
     from runtime.query.plan.prepare import Request
@@ -128,6 +132,7 @@ class FollowedStore(QueriedStore):
         options: FollowOptions,
         workers: int | None = None,
         below_floor: bool = False,
+        executor: Executor | Fleet | str | None = None,
     ) -> tuple[Follower, Request]:
         """A follower of the metric, and what it asks."""
         from dataflow.metrics.inner_answers import streams_in
@@ -137,7 +142,7 @@ class FollowedStore(QueriedStore):
         from runtime.live.new_points import NewPoints
         from runtime.live.stream_watermark import StreamWatermark
 
-        run, trigger = self._query_run(None, workers), options.trigger
+        run, trigger = self._query_run(executor, workers), options.trigger
         if isinstance(metric, str):
             named = self._named(metric)
             metric, params, trigger = named.metric, named.params(params), trigger or named.trigger
@@ -191,19 +196,71 @@ class FollowedStore(QueriedStore):
         held back; or until ``stop`` is set: what is held back then comes after the next start, which may have another
         trigger. ``on_delivery`` is called after each delivery. Other arguments are those of ``follow``.
         """
-        from dataflow.metrics.json_form import to_dict
-        from runtime.live.alerts import AlertWatch
-        from runtime.live.deliveries import Deliverer, KeptDeliveries, checked_name, deliver
+        from runtime.live.deliveries import deliver
         from runtime.live.following import FollowOptions
-        from runtime.live.sinks.opened_sink import open_sink
 
         options = FollowOptions.of(every, lateness, until_idle, mode, trigger)
-        if options.mode not in ("changes", "final") or (alert is not None and mode != "changes"):
+        with self._deliverer(
+            metric, to, since, params, name, options, alert, connection, workers, below_floor
+        ) as deliverer:
+            return deliver(
+                deliverer, options.pause(deliverer.follower.trigger), options.idle, stop or threading.Event(),
+                on_delivery, on_trouble, time.monotonic,
+            )  # fmt: skip
+
+    def deliver_once(
+        self,
+        metric: Stream | str,
+        to: str,
+        since: Moment | None = None,
+        params: Mapping[str, object] | None = None,
+        *,
+        name: str,
+        lateness: str | timedelta = "0s",
+        mode: Literal["changes", "final"] = "changes",
+        executor: Executor | Fleet | str | None = None,
+    ) -> list[Delivery]:
+        """Look once, and deliver what has changed since the last look under this ``name``, whatever a trigger says:
+        ``deliver`` for a process that ends. Returns the deliveries; one that an earlier process began comes first.
+
+        A sink that is away is an error (``SinkUnavailable``): the next look begins with this delivery. ``executor`` is
+        that of ``query``.
+        """
+        from runtime.live.deliveries import deliver_once
+        from runtime.live.following import FollowOptions
+
+        options = FollowOptions.of(None, lateness, None, mode)
+        with self._deliverer(metric, to, since, params, name, options, executor=executor) as deliverer:
+            return deliver_once(deliverer)
+
+    @contextmanager
+    def _deliverer(
+        self,
+        metric: Stream | str,
+        to: str,
+        since: Moment | None,
+        params: Mapping[str, object] | None,
+        name: str | None,
+        options: FollowOptions,
+        alert: Alert | None = None,
+        connection: Mapping[str, str] | None = None,
+        workers: int | None = None,
+        below_floor: bool = False,
+        executor: Executor | Fleet | str | None = None,
+    ) -> Iterator[Deliverer]:
+        """What delivers the changes of a metric, with an open sink, and goes on where the last one of this name was."""
+        from dataflow.metrics.json_form import to_dict
+        from runtime.live.alerts import AlertWatch
+        from runtime.live.deliveries import Deliverer, KeptDeliveries, checked_name
+        from runtime.live.sinks.opened_sink import open_sink
+
+        mode = options.mode
+        if mode not in ("changes", "final") or (alert is not None and mode != "changes"):
             raise QueryError("deliver: mode is 'changes' or 'final', and of an alert 'changes'")
         if name is None and to != "-":
             raise QueryError("deliver: it needs a name, under which it goes on after a restart, such as name='uptime'")
         watch = None if alert is None else AlertWatch(alert)
-        follower, request = self._followed(metric, since, params, options, workers, below_floor)
+        follower, request = self._followed(metric, since, params, options, workers, below_floor, executor)
         kept = None
         if name is not None:
             self._be_there()
@@ -214,10 +271,6 @@ class FollowedStore(QueriedStore):
             kept = KeptDeliveries(self.objects, self.catalogue, checked_name(name), digest)
         sink = open_sink(to, connection or {})
         try:
-            deliverer = Deliverer(follower, sink, kept, watch)
-            return deliver(
-                deliverer, options.pause(follower.trigger), options.idle, stop or threading.Event(), on_delivery,
-                on_trouble, time.monotonic,
-            )  # fmt: skip
+            yield Deliverer(follower, sink, kept, watch)
         finally:
             sink.close()

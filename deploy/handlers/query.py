@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataflow.times.durations import moment as iso_moment
 from deploy.handlers import environment, web
@@ -22,6 +22,9 @@ from runtime.fleet import relay
 from runtime.fleet.aws_lambda import invoker
 from runtime.result.result import Result
 from runtime.store import Store
+
+if TYPE_CHECKING:
+    from runtime.schedules.scheduled_run import Schedule
 
 MAX_REPLY = (6 << 20) - (64 << 10)
 """Bytes of a reply: Lambda's limit, less its wrapping. A larger result is stored, and the reply has its path."""
@@ -152,13 +155,17 @@ def on_schedule(event: Mapping[str, Any], run: Invocation, store: Store) -> dict
     thresholds.
 
     An alert is sent once: a repeated invocation for the same time finds it marked as sent. If sending fails, the
-    invocation fails and Lambda repeats it.
+    invocation fails and Lambda repeats it. A schedule that delivers changes (``runtime.schedules.scheduled_changes``)
+    delivers what there is at the time of the run.
     """
-    from runtime.schedules.scheduled_run import mark_alerted, run_scheduled
+    from runtime.schedules.scheduled_run import Schedule, mark_alerted, run_scheduled
 
+    schedule = Schedule.of(event["schedule"])
+    if schedule.deliver is not None:
+        return _deliver(schedule, run, store)
     text = event.get("at") or event.get("time")
     at = None if text is None else _micros(str(text))
-    done = run_scheduled(store, event["schedule"], at, executor=lambda *asked: _executor(store, *asked))
+    done = run_scheduled(store, schedule, at, executor=lambda *asked: _executor(store, *asked))
     if done.alert is not None:
         alert, topic = done.alert, environment.required(environment.ALERTS)
         Client("sns", Access()).call(
@@ -172,6 +179,19 @@ def on_schedule(event: Mapping[str, Any], run: Invocation, store: Store) -> dict
     run.measure({"QueriesAnswered": 1, "QuerySeconds": round(run.seconds, 3)}, Query=done.query)
     return {"query": done.query, "version": done.version, "rows": done.rows, "violations": len(done.violations),
             "saved": list(done.saved)}  # fmt: skip
+
+
+def _deliver(schedule: Schedule, run: Invocation, store: Store) -> dict[str, Any]:
+    """Deliver what has changed since the last run. If the topic is away, the invocation fails and Lambda repeats it:
+    with the same events, under the same ids."""
+    from runtime.schedules.scheduled_changes import deliver_scheduled
+
+    alerts = environment.required(environment.ALERTS)
+    done = deliver_scheduled(store, schedule, alerts, lambda *asked: _executor(store, *asked))
+    run.log("delivered", query=f"{done.query}@{done.version}", name=done.name, events=done.events,
+            deliveries=done.deliveries)  # fmt: skip
+    run.measure({"QueriesAnswered": 1, "QuerySeconds": round(run.seconds, 3)}, Query=done.query)
+    return {"query": done.query, "version": done.version, "events": done.events, "deliveries": done.deliveries}
 
 
 def _cut(text: str) -> str:

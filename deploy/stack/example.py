@@ -61,6 +61,13 @@ duplicates = "exact"          # keep, exact or latest. Firehose delivers at leas
 # csv = false                 # ... also as CSV
 # alert = ["uptime < 0.95"]   # send an alert if this holds for any row
 
+# [[schedules]]               # a published query, of which each run delivers what has changed since the last one
+# query = "uptime_by_hour"
+# every = "rate(5 minutes)"
+# deliver = "alerts"          # the topic of alarms and alerts, or arn:aws:sns:... (deploy/OPERATIONS.md)
+# lateness = "10m"            # as of `dataflow follow`
+# mode = "final"              # changes (the default) or final
+
 # [tenants.acme]              # who may read s3://BUCKET/tenants/acme, and nothing else
 # principal = "arn:aws:iam::444455556666:root"
 """

@@ -117,7 +117,9 @@ class ScheduleSettings:
     """A published query on a schedule, in EventBridge Scheduler's syntax: ``rate(1 hour)``, ``cron(...)``.
 
     ``since`` and ``until`` are relative to the run ("-7d", "today"); ``save`` saves the result, ``csv`` also as CSV;
-    ``alert`` are thresholds ("uptime < 0.95").
+    ``alert`` are thresholds ("uptime < 0.95"). With ``deliver`` ("alerts", or the ARN of a topic of SNS) each run
+    delivers what has changed since the last one instead, with this ``lateness`` and in this ``mode`` ("changes",
+    "final").
     """
 
     query: str
@@ -130,6 +132,9 @@ class ScheduleSettings:
     save: bool = True
     csv: bool = False
     alert: tuple[str, ...] = ()
+    deliver: str | None = None
+    lateness: str = "0s"
+    mode: str = "changes"
 
     @property
     def title(self) -> str:

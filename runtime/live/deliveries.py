@@ -31,6 +31,9 @@ _STATE, _EVENTS = ".json.zst", ".events.zst"
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
+_TRIES = 10
+"""How often a single look is begun again because files were replaced while they were read."""
+
 _LONGEST = 60.0
 """The most seconds between two tries of a delivery."""
 
@@ -160,6 +163,11 @@ class Deliverer:
             if events:
                 self._waiting = Delivery(state["id"], tuple(events), state["position"], is_again=True)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a delivery was begun, and perhaps not taken."""
+        return self._waiting is not None
+
     def step(self, is_last: bool = False) -> Delivery | None:
         """Deliver what waits, or else what has changed; None if nothing has, or the follower's trigger does not fire
         (with ``is_last``, whether it fires or not). ``SinkUnavailable``: it is delivered by the next step."""
@@ -199,6 +207,17 @@ class Deliverer:
         if events:
             self._waiting = Delivery(id, tuple(events), position)
         return bool(events)
+
+
+def deliver_once(deliverer: Deliverer) -> list[Delivery]:
+    """Deliver what waits, and then what one look finds, whether the trigger fires or not. ``SinkUnavailable`` at once:
+    what was not taken is kept, and comes first the next time."""
+    steps = [deliverer.step()] if deliverer.is_waiting else []
+    for _ in range(_TRIES):
+        steps.append(deliverer.step(is_last=True))
+        if not deliverer.follower.is_behind:
+            return [step for step in steps if step is not None]
+    raise QueryError(f"files were replaced while they were read, {_TRIES} times: nothing is lost, look again")
 
 
 def deliver(

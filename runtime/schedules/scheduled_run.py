@@ -14,7 +14,7 @@ from runtime.errors import FormatError, QueryError, StoreError
 from runtime.objects import ObjectStore
 from runtime.objects.object_store import FileMissing
 from runtime.result.proof import digest
-from runtime.schedules.relative_times import resolved
+from runtime.schedules.relative_times import is_relative, resolved
 from runtime.schedules.thresholds import Threshold, Violation, judged
 
 if TYPE_CHECKING:
@@ -27,14 +27,22 @@ _LARGEST = 256 << 20
 _LISTED = 50
 """Rows that an alert lists; it also gives their total."""
 
-_KEYS = ("query", "version", "params", "since", "until", "zone", "save", "csv", "alert", "every")
+_KEYS = ("query", "version", "params", "since", "until", "zone", "save", "csv", "alert", "every", "deliver",
+         "lateness", "mode")  # fmt: skip
+
+ALERTS = "alerts"
+"""What ``deliver`` calls the topic of a deployment's own alerts."""
 
 
 @dataclass(frozen=True)
 class Schedule:
     """A published query (``version`` None: the latest), its parameters, its range (ISO-8601, or relative to the
     scheduled time: ``-7d``, ``today``, ``yesterday`` in ``zone``), whether its result is saved (``csv``: also as CSV),
-    its thresholds (``COLUMN OP NUMBER``), and how often it runs, which concerns only the scheduler."""
+    its thresholds (``COLUMN OP NUMBER``), and how often it runs, which concerns only the scheduler.
+
+    With ``deliver`` (``"alerts"``, or the ARN of a topic of SNS) nothing is saved, whatever ``save`` says: each run
+    delivers what has changed in the answer since the last one (``scheduled_changes.py``), with the ``lateness`` and in
+    the ``mode`` of ``Store.follow``."""
 
     query: str
     version: int | None = None
@@ -46,6 +54,9 @@ class Schedule:
     csv: bool = False
     alert: tuple[str, ...] = ()
     every: str | None = None
+    deliver: str | None = None
+    lateness: str = "0s"
+    mode: str = "changes"
 
     def __post_init__(self) -> None:
         for text in self.alert:
@@ -53,6 +64,12 @@ class Schedule:
         for what, value in (("since", self.since), ("until", self.until)):
             if value is not None:
                 resolved(value, 0, self.zone, what)
+        _check_delivery(self)
+
+    @property
+    def name(self) -> str:
+        """The name to ask for: ``uptime``, or ``uptime@2``."""
+        return self.query if self.version is None else f"{self.query}@{self.version}"
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Schedule:
@@ -64,7 +81,8 @@ class Schedule:
                 f"a schedule has no field {unknown[0]!r}; {meant(unknown[0], _KEYS, 'its')} fields: {', '.join(_KEYS)}"
             )
         fields = {name: value for name, value in given.items() if value is not None}
-        kinds = {"query": str, "version": int, "since": str, "until": str, "zone": str, "save": bool, "csv": bool}
+        kinds = {"query": str, "version": int, "since": str, "until": str, "zone": str, "save": bool, "csv": bool,
+                 "deliver": str, "lateness": str, "mode": str}  # fmt: skip
         for name, kind in kinds.items():
             if name in fields and type(fields[name]) is not kind:
                 raise QueryError(f"a schedule's {name} is of type {kind.__name__}, got {fields[name]!r}")
@@ -74,6 +92,38 @@ class Schedule:
         if not isinstance(params, Mapping) or not fields.get("query"):
             raise QueryError("a schedule names its query, and its params are a table of names and values")
         return cls(**{**fields, "alert": tuple(alert), "params": dict(params)})
+
+
+def _check_delivery(schedule: Schedule) -> None:
+    """QueryError for fields that do not fit together where changes are delivered, or are not."""
+    where = "a schedule with deliver"
+    if schedule.deliver is None:
+        for name, default in (("lateness", "0s"), ("mode", "changes")):
+            if getattr(schedule, name) != default:
+                raise QueryError(f"a schedule's {name} goes with deliver, which is missing")
+        return
+    from runtime.live.following import TABLE, FollowOptions
+    from runtime.live.sinks.sns_sink import is_topic_arn
+
+    if schedule.deliver != ALERTS and not is_topic_arn(schedule.deliver):
+        raise QueryError(
+            f"a schedule's deliver is {ALERTS!r} or the ARN of a topic (arn:aws:sns:REGION:ACCOUNT:TOPIC), "
+            f"got {schedule.deliver!r:.200}"
+        )
+    for name in ("until", "alert", "csv"):
+        if getattr(schedule, name):
+            raise QueryError(f"{where} takes no {name}: it delivers all changes up to the newest point")
+    if schedule.since is not None and is_relative(schedule.since):
+        raise QueryError(
+            f"{where} takes no since that moves, such as {schedule.since!r}: rows would go as time does; give a fixed "
+            "time such as 2024-03-01"
+        )
+    if schedule.mode == TABLE:
+        raise QueryError(f"{where}: mode is 'changes' or 'final'")
+    try:
+        FollowOptions.of(None, schedule.lateness, None, schedule.mode)
+    except QueryError as error:
+        raise QueryError(f"{where}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -135,9 +185,10 @@ def run_scheduled(
     returns the executor of the query (``Store.query``).
     """
     plan = schedule if isinstance(schedule, Schedule) else Schedule.of(schedule)
+    if plan.deliver is not None:
+        raise QueryError(f"the schedule of {plan.query} delivers changes: run it by deliver_scheduled")
     moment = _now() if at is None else at
-    name = plan.query if plan.version is None else f"{plan.query}@{plan.version}"
-    published = store.published(name)
+    published = store.published(plan.name)
     since = None if plan.since is None else resolved(plan.since, moment, plan.zone, "since")
     until = None if plan.until is None else resolved(plan.until, moment, plan.zone, "until")
     thresholds = tuple(Threshold.parse(text) for text in plan.alert)

@@ -59,6 +59,12 @@ query = "uptime"
 every = "cron(0 6 * * ? *)"
 until = "today"
 alert = ["uptime < 0.05"]
+
+[[schedules]]
+query = "uptime"
+version = 1
+every = "rate(5 minutes)"
+deliver = "alerts"
 """
 RECORD, BATCH = 1_000_000, 4  # bytes of a record, and records of a request: Firehose takes 1,000 KiB and 4 MiB
 IMPATIENT = """
@@ -319,6 +325,18 @@ def test_a_published_query(deployed: Deployed, truth: Any) -> None:
     assert "uptime < 0.05" in body["Message"]
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
     assert "Messages" not in sqs.receive_message(QueueUrl=queue)  # no alert is sent twice
+
+    # What a schedule delivers: every row, and then what has changed, which is nothing.
+    target = boto3.client("scheduler").get_schedule(Name="mesh-uptime-v1")["Target"]
+    given = [deployed.ask(json.loads(target["Input"])) for _ in range(2)]
+    assert [(one["events"], one["deliveries"]) for one in given] == [(len(found["rows"]), 1), (0, 0)]
+    came: dict[int, Any] = {}
+    while len(came) < len(found["rows"]):
+        for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=5)["Messages"]:
+            change = json.loads(json.loads(message["Body"])["Message"])
+            came[change["place"]] = list(change["new"].values())
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    assert [came[place] for place in sorted(came)] == found["rows"]
     sqs.delete_queue(QueueUrl=queue)
 
 

@@ -7,6 +7,9 @@ from deploy.stack.resources.resource_names import LANDING, STORE, TENANTS, Resou
 from deploy.stack.resources.storage import former_keys, key
 from deploy.stack.resources.versions import version_of
 from deploy.stack.settings import StackSettings
+from runtime.catalogue.store_notes import NOTE
+from runtime.live.deliveries import FOLDER
+from runtime.schedules.scheduled_run import ALERTS
 
 
 class Grants:
@@ -16,6 +19,8 @@ class Grants:
         self.places = ResourceNames(settings.name)
         self.key = key(settings)
         self.former = former_keys(settings)
+        self.deliver_to = sorted({s.deliver for s in settings.schedules if s.deliver is not None})
+        """Where schedules deliver changes: ``ALERTS``, and the ARNs of topics."""
 
     def with_former(self, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:
         """The grants of a role; if it may decrypt, also what older objects are encrypted with."""
@@ -46,7 +51,8 @@ class Grants:
         )
 
     def query(self) -> tuple[Grant, ...]:
-        """Reads the store, writes results and partial states, invokes workers and relays."""
+        """Reads the store, writes results and partial states, invokes workers and relays; where a schedule delivers
+        changes, also keeps its deliveries and how far they came."""
         return (
             self._read("*"),
             self._look("data"),
@@ -60,9 +66,19 @@ class Grants:
             ),
             # The kernels needed depend on the worker's machine.
             Grant(("lambda:GetFunctionConfiguration",), (self.places.alias_arn("worker"), version_of("Worker"))),
-            Grant(("sns:Publish",), (ref("Alerts"),)),
+            Grant(("sns:Publish",), (ref("Alerts"), *(topic for topic in self.deliver_to if topic != ALERTS))),
             self._seal(),
             self._verify(),
+            *(self._deliveries() if self.deliver_to else ()),
+        )
+
+    def _deliveries(self) -> tuple[Grant, ...]:
+        """What is kept of deliveries goes when it is delivered; how far they came is a note of the catalogue, in a
+        partition of its own."""
+        return (
+            self._write(f"{FOLDER}/*"),
+            Grant(("s3:DeleteObject",), (self.places.store_arn(f"{FOLDER}/*"),)),
+            self._commit("dynamodb:PutItem", partition=NOTE),
         )
 
     def reconcile(self) -> tuple[Grant, ...]:
@@ -183,15 +199,15 @@ class Grants:
         """Reads of one store's items; ``ForAllValues`` is true for no values, so ``Null`` requires some."""
         return Grant(actions, (self.places.table_arn,), self._owned(owner))
 
-    def _commit(self, *actions: str) -> Grant:
+    def _commit(self, *actions: str, partition: str = "*") -> Grant:
         """Writes to the catalogue, in transactions only; commits check items, too."""
         together = {"StringEquals": {"dynamodb:EnclosingOperation": "TransactWriteItems"}}
         asked = actions or ("dynamodb:PutItem", "dynamodb:ConditionCheckItem")
-        return Grant(asked, (self.places.table_arn,), self._owned() | together)
+        return Grant(asked, (self.places.table_arn,), self._owned(partition=partition) | together)
 
-    def _owned(self, owner: str | None = None) -> dict[str, Value]:
+    def _owned(self, owner: str | None = None, partition: str = "*") -> dict[str, Value]:
         return {
-            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": [sub(f"{owner or self.places.owner}*")]},
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": [sub(f"{owner or self.places.owner}{partition}")]},
             "Null": {"dynamodb:LeadingKeys": "false"},
         }
 

@@ -162,6 +162,8 @@ def _query_schedule(settings: StackSettings, schedule: ScheduleSettings) -> Reso
         "csv": schedule.csv,
         "alert": list(schedule.alert),
     }
+    if schedule.deliver is not None:
+        said |= {"deliver": schedule.deliver, "lateness": schedule.lateness, "mode": schedule.mode}
     return _schedule(settings, schedule.title, schedule.every, schedule.zone, "Query", {"schedule": said, "at": _AT})
 
 

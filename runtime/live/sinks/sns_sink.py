@@ -113,6 +113,11 @@ def _id_of(entry: Entry) -> str:
     return str(entry["MessageAttributes"][_ATTRIBUTE[0]]["StringValue"])
 
 
+def is_topic_arn(text: str) -> bool:
+    """Whether this is the ARN of a topic."""
+    return _ARN.fullmatch(text) is not None
+
+
 def open_sns_sink(address: str, settings: Mapping[str, str]) -> SnsSink:
     """The topic of ``sns://ARN``, or of ``sns://NAME`` in the caller's account and region."""
     for name in settings:

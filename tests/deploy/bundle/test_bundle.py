@@ -115,6 +115,7 @@ import deploy.handlers
 for module in pkgutil.iter_modules(deploy.handlers.__path__, "deploy.handlers."):
     importlib.import_module(module.name)
 import runtime.ingest, runtime.query.execute, runtime.catalogue.catalogue, dataflow.times.zones
+import runtime.schedules.scheduled_changes, runtime.live.deliveries, runtime.live.sinks.sns_sink
 dataflow.times.zones.zone_named("Europe/London", "")
 assert dataflow.times.zones.clock_of("Europe/London").offsets.max() == 7_200_000_000
 assert dataflow.times.zones._PACKAGE.is_relative_to(sys.argv[1])

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,6 +23,7 @@ from runtime.aws.client import Client, ServiceFault
 from runtime.aws.retry import Fault
 from runtime.errors import OtherRelease, OtherVersion, QueryError
 from runtime.fleet.outcomes import Reply
+from runtime.live.sinks.sink import SinkUnavailable
 from runtime.storage.open_store import OpenStore
 from runtime.store import Store
 from tests.deploy.handlers.deployed import Context, Lines, T
@@ -234,6 +236,101 @@ def test_when_nobody_can_be_told(store: Store, monkeypatch: pytest.MonkeyPatch) 
     handler(SCHEDULE, Context())
     handler(SCHEDULE, Context())
     assert len(sent) == 1
+
+
+def topic_with_queue(topic: str = "alerts") -> Callable[[], list[dict[str, Any]]]:
+    """Subscribes a queue to a topic; what came since this was last called."""
+    sqs, sns = boto3.client("sqs"), boto3.client("sns")
+    url = sqs.create_queue(QueueName=f"from-{topic}")["QueueUrl"]
+    queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=sns.create_topic(Name=topic)["TopicArn"], Protocol="sqs", Endpoint=queue)
+
+    def came() -> list[dict[str, Any]]:
+        found = []
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                body = json.loads(message["Body"])
+                found.append(json.loads(body["Message"]))
+                assert body["MessageAttributes"]["id"]["Value"] == found[-1]["id"]
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return sorted(found, key=lambda event: tuple(map(int, event["id"].split("/")[2:])))
+
+    return came
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_changes_at_its_time(store: Store, lines: Callable[[], Lines], own: bool) -> None:
+    """Each run delivers what has changed since the last one; the reply says how much, and nothing is saved."""
+    came = topic_with_queue("alerts" if own else "others")
+    to = "alerts" if own else boto3.client("sns").create_topic(Name="others")["TopicArn"]
+    event = {"at": "2023-11-15T00:00:00Z", "schedule": {"query": "tops", "deliver": to, "params": {"least": 30}}}
+    assert handler(event, Context()) == {"query": "tops", "version": 1, "events": 3, "deliveries": 1}
+    first = came()
+    assert [list(change["new"].values()) for change in first] == [[k, 10, top] for k, _, top in ROWS]
+    assert {change["old"] for change in first} == {None}
+    assert handler(event, Context()) == {"query": "tops", "version": 1, "events": 0, "deliveries": 0}
+    late = b'{"k":"d1","t":%d,"n":99}\n' % T
+    store.ingest("s", io.BytesIO(late), key="k", time="t", unit="ms", progress=False)
+    assert handler(event, Context())["events"] == 1
+    (change,) = came()
+    assert (change["old"], change["new"]) == (
+        {"k": "d1", "n": 10, "top": 58}, {"k": "d1", "n": 11, "top": 99},
+    )  # fmt: skip
+    name, epoch, number, _ = change["id"].split("/")
+    assert (epoch, number) == (first[0]["id"].split("/")[1], "2")
+    logged = lines()
+    assert [line["events"] for line in logged.of("delivered")] == [3, 0, 1]
+    assert {(line["query"], line["name"]) for line in logged.of("delivered")} == {("tops@1", name)}
+    assert logged.metric("QueriesAnswered", Query="tops") == 3
+    assert not list(store.objects.list("results/"))
+    for wrong in ({"until": "today"}, {"since": "-1d"}, {"mode": "table"}, {"deliver": "a@example.com"}):
+        with pytest.raises(DataflowError):
+            handler({"schedule": {**event["schedule"], **wrong}}, Context())  # type: ignore[dict-item]
+
+
+def test_changes_of_which_a_part_came(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The invocation fails, and when Lambda repeats it the same events come again under the same ids."""
+    came, real = topic_with_queue(), Client.call
+    event = {"schedule": {"query": "minutes", "deliver": "alerts"}, "at": "2023-11-15T00:00:00Z"}
+    store.publish(df.stream("s").group_by(m=df.time().truncate("1m")).agg(n=df.count()), "minutes")
+    calls = iter(range(1_000))
+
+    def call(client: Client, what: str, attempt: Callable[[Any], Any]) -> Any:
+        if client.service == "sns" and next(calls) == 2:
+            raise ServiceFault(Fault.LOST, "cannot publish: the network is down.")
+        return real(client, what, attempt)
+
+    monkeypatch.setattr(Client, "call", call)
+    with pytest.raises(SinkUnavailable, match="cannot publish"):
+        handler(event, Context())
+    part = came()
+    assert len(part) == 20
+    assert handler(event, Context())["events"] == 60
+    again = came()
+    assert again[:20] == part
+    assert [change["id"].split("/")[3] for change in again] == [str(n) for n in range(1, 61)]
+
+
+def test_workers_work_out_large_changes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a scheduled result: by what would be read, an executor works it out."""
+    asked: list[Any] = []
+
+    class Workers(ThreadPoolExecutor):
+        def submit(self, *given: Any, **more: Any) -> Future[Any]:
+            asked.append("a task")
+            return super().submit(*given, **more)
+
+    with Workers(2) as workers:
+
+        def chosen(store: Store, *given: Any) -> Workers:
+            asked.append(given)
+            return workers
+
+        monkeypatch.setattr(query, "_executor", chosen)
+        schedule = {"query": "tops", "deliver": "alerts", "since": "2023-11-14", "params": {"least": 1}}
+        assert handler({"schedule": schedule}, Context())["events"] == 3
+    assert asked[0] == ("tops@1", 1_699_920_000_000_000, None, {"least": 1})
+    assert set(asked[1:]) == {"a task"}
 
 
 def test_workers_where_there_is_much_to_read(

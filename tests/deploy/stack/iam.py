@@ -162,7 +162,7 @@ def needs(service: str, operation: str, given: Mapping[str, Any], key: str) -> I
         for name in given["AlarmNames"]:
             yield f"cloudwatch:{operation}", f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}", {}
     elif service == "sns":
-        yield f"sns:{operation}", str(given["TopicArn"]), {}
+        yield f"sns:{operation.removesuffix('Batch')}", str(given["TopicArn"]), {}  # PublishBatch needs sns:Publish
         yield from ((f"kms:{action}", key, {}) for action in ("GenerateDataKey", "Decrypt"))
     elif service == "kms":
         yield f"kms:{operation}", str(given["KeyId"]), {}

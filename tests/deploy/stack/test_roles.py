@@ -21,7 +21,7 @@ from deploy.stack.actions.preflight import with_former_keys
 from deploy.stack.resources.storage import key
 from deploy.stack.resources.template import template
 from deploy.stack.resources.versions import FUNCTION, VERSION
-from deploy.stack.settings import CREATED, StackSettings, parse
+from deploy.stack.settings import CREATED, ScheduleSettings, StackSettings, parse
 from runtime.aws import kms as signing
 from runtime.aws.access import Access
 from runtime.fleet import aws_lambda
@@ -233,6 +233,42 @@ def test_query_at_its_time(published: Deployed) -> None:
         reply = published.run("query", schedule)
         assert (reply["violations"], len(reply["saved"])) == (3, 2)
     assert {("query", "sns:Publish"), ("query", "kms:VerifyMac")} <= published.iam.used
+
+
+def test_changes_at_their_time(published: Deployed) -> None:
+    """The query function delivers, keeps and forgets under the role of a deployment in which a schedule says so; under
+    that of another one it may not, and to no topic that no schedule names."""
+    sns = boto3.client("sns")
+    named, other = (sns.create_topic(Name=name)["TopicArn"] for name in ("named", "other"))
+
+    def event(to: str) -> dict[str, Any]:
+        return {"at": "2023-11-15T00:00:00Z", "schedule": {"query": "tops", "deliver": to}}
+
+    def settings(to: str) -> StackSettings:
+        return replace(SETTINGS, schedules=(ScheduleSettings("tops", "rate(1 hour)", deliver=to),))
+
+    with pytest.raises(Exception, match="permission denied"):
+        published.run("query", event("alerts"))
+    for to in ("alerts", named):
+        published.deploy(settings(to))
+        assert published.run("query", event(to))["events"] == 3
+        assert published.run("query", event(to))["events"] == 0
+    with published.iam.acting(None):
+        late = b'{"k":"d1","t":%d,"n":99}\n' % T
+        published.store.ingest("s", io.BytesIO(late), key="k", time="t", unit="ms", progress=False)
+    assert published.run("query", event("alerts"))["events"] == 1
+    used = {action for who, action in published.iam.used if who == "query"}
+    assert {"s3:PutObject", "s3:DeleteObject", "s3:ListBucket", "dynamodb:PutItem", "sns:Publish"} <= used
+    with pytest.raises(Exception, match="nothing is lost"):
+        published.run("query", event(other))
+    with published.as_function("query"):
+        store = Store(published.store.url)
+        store.catalogue.change_note("deliveries of x", lambda held: {"a": 1})
+        with pytest.raises(Exception, match="permission denied"):  # notes, and no commit
+            store.undo("s", store.sources("s")[-1].entry.id)
+        (path, *_) = [info.path for info in store.objects.list("data/")]
+        with pytest.raises(Exception, match="permission denied"):
+            store.objects.delete(path)
 
 
 def through(deployed: Deployed, function: str, *_: object) -> Callable[[bytes], Reply]:

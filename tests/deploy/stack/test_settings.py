@@ -48,6 +48,7 @@ def test_the_example_names_every_setting() -> None:
 STREAM = "[streams.a]\nkey = 'k'\ntime = 't'\n"
 MANY = ", ".join(f"t{i} = '1'" for i in range(41))
 SCHEDULE = "[[schedules]]\nevery = 'rate(1 hour)'\n"
+DELIVER = SCHEDULE + "query = 'q'\ndeliver = 'alerts'\n"
 
 
 @pytest.mark.parametrize(
@@ -115,6 +116,20 @@ SCHEDULE = "[[schedules]]\nevery = 'rate(1 hour)'\n"
         (SCHEDULE + "query = 'q'\nuntil = 'today'\nzone = 'Mars'", "Mars"),
         (SCHEDULE + "query = 'q'\nparams = {at = 2024-03-01}", "params: Object of type date .* write times as texts"),
         (SCHEDULE + "query = 'q'\nparams = {at = nan}", "params: Out of range float values"),
+        (DELIVER + "until = 'today'", "number 1: a schedule with deliver takes no until"),
+        (DELIVER + "alert = ['n < 1']", "number 1: a schedule with deliver takes no alert"),
+        (DELIVER + "csv = true", "number 1: a schedule with deliver takes no csv"),
+        (DELIVER + "since = '-7d'", "number 1: a schedule with deliver takes no since that moves, such as '-7d'"),
+        (DELIVER + "since = 'today'", "number 1: a schedule with deliver takes no since that moves"),
+        (DELIVER + "mode = 'table'", "number 1: a schedule with deliver: mode is 'changes' or 'final'"),
+        (DELIVER + "lateness = 'soon'", "number 1: a schedule with deliver: .*lateness"),
+        (
+            SCHEDULE + "query = 'q'\ndeliver = 'topic'",
+            "number 1: a schedule's deliver is 'alerts' or the ARN of a topic",
+        ),
+        (SCHEDULE + "query = 'q'\ndeliver = true", "deliver = True must be a text"),
+        (SCHEDULE + "query = 'q'\nlateness = '5m'", "number 1: a schedule's lateness goes with deliver"),
+        (SCHEDULE + "query = 'q'\nmode = 'final'", "number 1: a schedule's mode goes with deliver"),
         ("[tenants.a]\nprincipal = '*'", r"\[tenants.a\]: principal = '\*' must be the ARN"),
         ("[tenants.'*']\nprincipal = 'arn:aws:iam::444455556666:root'", r"\[tenants.\*\]: the name must have"),
     ],
@@ -139,6 +154,14 @@ def test_two_schedules_of_one_query_are_told_apart() -> None:
     assert len(parse(one + one + "version = 2").schedules) == 2
     with pytest.raises(SettingsError, match=r"number 2: q-v2 already has a schedule"):
         parse(one + "version = 2\n" + one.replace("'q'", "'q-v2'"))
+
+
+def test_a_schedule_that_delivers() -> None:
+    more = "since = '2024-03-01'\nlateness = '10m'\nmode = 'final'\nsave = false\nversion = 2\n"
+    (found,) = parse(DELIVER + more).schedules
+    assert (found.deliver, found.lateness, found.mode, found.title) == ("alerts", "10m", "final", "q-v2")
+    arn = "arn:aws-us-gov:sns:us-gov-west-1:444455556666:changes.fifo"
+    assert parse(DELIVER.replace("alerts", arn)).schedules[0].deliver == arn
 
 
 def test_files(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 import dataflow as df
 from runtime import Store
-from runtime.errors import FormatError, QueryError
+from runtime.errors import FormatError, QueryError, SnapshotTooOld
 from runtime.live import RowChange, applied
 from runtime.live.alerts import Alert
-from runtime.live.deliveries import Deliverer, KeptDeliveries, deliver
+from runtime.live.deliveries import Deliverer, KeptDeliveries, deliver, deliver_once
 from runtime.live.following import FollowOptions
 from runtime.live.sinks.sink import Delivery, SinkUnavailable
 
@@ -70,6 +70,33 @@ def deliverer(
 ) -> Deliverer:
     follower, _ = store._followed(BY_MINUTE, None, None, replace(OPTIONS, trigger=trigger))
     return Deliverer(follower, sink, KeptDeliveries(store.objects, store.catalogue, "n", query, epoch=epoch))
+
+
+def test_a_single_look(tmp_path: Path) -> None:
+    """It delivers what waits and what has changed, and nothing when nothing has; a sink that is away is an error."""
+    store, sink = Store(tmp_path / "store", create=True), Receiver()
+    put(store, 1, 70)
+    one = deliverer(store, sink, trigger=df.trigger(rows=1_000))
+    sink.before = SinkUnavailable("away")
+    with pytest.raises(SinkUnavailable, match="away"):
+        deliver_once(one)
+    put(store, 80)
+    assert [delivery.id for delivery in deliver_once(one)] == ["n/e/1", "n/e/2"]
+    assert deliver_once(one) == []
+    assert rows_after(sink.once()) == answer(store)
+
+
+def test_a_single_look_at_files_that_are_replaced_all_the_time(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    put(store, 1)
+    one = deliverer(store, Receiver())
+
+    def replaced() -> Any:
+        raise SnapshotTooOld("replaced")
+
+    one.follower.ask = replaced
+    with pytest.raises(QueryError, match="replaced while they were read, 10 times: nothing is lost"):
+        deliver_once(one)
 
 
 def rows_after(deliveries: list[Delivery]) -> list[Any]:

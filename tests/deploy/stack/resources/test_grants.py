@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,18 @@ from deploy.stack.resources import function_resources as functions_
 from deploy.stack.resources.cloudformation import Grant
 from deploy.stack.resources.grants import Grants
 from deploy.stack.resources.template import template
-from deploy.stack.settings import load
+from deploy.stack.settings import ScheduleSettings, StackSettings, load
 
 SETTINGS = load(Path(__file__).resolve().parents[2] / "golden" / "antfold.toml")
+TOPIC = "arn:aws:sns:eu-west-1:444455556666:changes"
+DELIVERING = replace(
+    SETTINGS,
+    schedules=(
+        *SETTINGS.schedules,
+        *(ScheduleSettings(f"q{n}", "rate(5 minutes)", deliver=to) for n, to in enumerate(("alerts", TOPIC, TOPIC))),
+    ),
+)
+"""The same with schedules that deliver changes."""
 
 DELETES = re.compile(r"Delete|Abort|Remove|PutLifecycle|PutBucketVersioning|BatchWrite|UpdateTimeToLive")
 REMOVALS = {
@@ -24,6 +34,10 @@ REMOVALS = {
     ("FirehoseRole", "s3:AbortMultipartUpload"): "gives up an upload of its own that was never finished",
     ("Sweep", "s3:DeleteObject"): "it removes what no commit names any more, after its grace",
     ("Sweep", "s3:DeleteObjectVersion"): "what was erased must not come back from older versions",
+    (
+        "Query",
+        "s3:DeleteObject",
+    ): "what it kept of a delivery goes once it is delivered; only where a schedule delivers",
 }
 STARS = {
     "objects below a prefix": re.compile(r"arn:\$\{AWS::Partition\}:s3:::[^*/]+/[^*]+/\*"),
@@ -185,7 +199,7 @@ def test_what_each_function_may_do() -> None:
 
 
 def test_every_exception_is_needed() -> None:
-    found = roles(template(SETTINGS))
+    found = roles(template(DELIVERING))
     granted = {(who, action) for who, statements in found.items() for s in statements for action in s["Action"]}
     assert set(REMOVALS) <= granted
     resources = [named(r) for statements in found.values() for s in statements for r in s["Resource"]]
@@ -208,13 +222,13 @@ def test_only_the_sweeper_deletes() -> None:
     assert deletes("Sweep") == {"store/data/*", "store/rejects/*", "store/cache/*", "store/carry/*"}
 
 
-def deletes(who: str) -> set[str]:
-    statements = roles(template(SETTINGS))[who]
+def deletes(who: str, settings: StackSettings = SETTINGS) -> set[str]:
+    statements = roles(template(settings))[who]
     return {named(r).partition("/")[2] for s in statements if "s3:DeleteObject" in s["Action"] for r in s["Resource"]}
 
 
-def writes(who: str) -> set[str]:
-    statements = roles(template(SETTINGS))[who]
+def writes(who: str, settings: StackSettings = SETTINGS) -> set[str]:
+    statements = roles(template(settings))[who]
     return {named(r).partition("/")[2] for s in statements if "s3:PutObject" in s["Action"] for r in s["Resource"]}
 
 
@@ -225,6 +239,24 @@ def test_where_each_writes() -> None:
     assert writes("Reconcile") == writes("Sweep") == set()
     assert writes("Compact") == writes("Retain") == {"store/data/*"}
     assert writes("FirehoseRole") == {"landing/*", "errors/*"}
+
+
+def test_where_a_schedule_delivers() -> None:
+    """The query function may keep and forget deliveries, note how far they came, and publish to the topics named; no
+    other role may more than before."""
+    whole = template(DELIVERING)
+    assert findings(whole) == []
+    before, after = roles(template(SETTINGS)), roles(whole)
+    assert {who for who in after if after[who] != before[who]} == {"Query"}
+    actions = {action for s in after["Query"] for action in s["Action"]}
+    assert actions - EXPECTED["Query"] == {"s3:DeleteObject", "dynamodb:PutItem"}
+    assert writes("Query", DELIVERING) - writes("Query") == {"store/deliveries/*"}
+    assert (deletes("Query", DELIVERING), deletes("Query")) == ({"store/deliveries/*"}, set())
+    (topics,) = [s["Resource"] for s in after["Query"] if "sns:Publish" in s["Action"]]
+    assert list(map(named, topics)) == ["<Alerts>", TOPIC]
+    (put,) = [s["Condition"] for s in after["Query"] if "dynamodb:PutItem" in s["Action"]]
+    (leading,) = put["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    assert named(leading) == "fleet-data-${AWS::AccountId}-${AWS::Region}/store|NOTE"
 
 
 def test_a_tenant_reads_its_own_and_nothing_else() -> None:

@@ -16,7 +16,7 @@ from deploy.stack.resources.marks import TAGGED
 from deploy.stack.resources.template import template, text
 from deploy.stack.resources.versions import VERSION
 from deploy.stack.settings import CREATED, StackSettings, load, parse
-from tests.deploy.stack.resources.test_grants import findings
+from tests.deploy.stack.resources.test_grants import DELIVERING, findings
 from tests.deploy.stack.resources.test_template import shifting
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
@@ -28,6 +28,7 @@ PLAIN = {
     "no streams": StackSettings(),
     "own key": replace(WHOLE, kms_key=OTHER, former_kms_keys=()),
     "another key": replace(WHOLE, kms_key=OTHER, former_kms_keys=(CREATED,)),
+    "delivering": DELIVERING,
     "nothing marked": replace(WHOLE, tags={}, permissions_boundary=None),
 }
 SHIFTING = {
@@ -158,7 +159,7 @@ def linted(whole: dict[str, Any]) -> list[str]:
     return [f"{m.rule.id} {m.message}" for m in lint(text(whole, 2)) if m.rule.id[0] in "EW"]
 
 
-@pytest.mark.parametrize("name", ["no streams", "another key", "shifting to another key"])
+@pytest.mark.parametrize("name", ["no streams", "another key", "delivering", "shifting to another key"])
 def test_cfn_lint(name: str) -> None:
     """CI runs it, and checkov, on the golden ones."""
     assert linted(FORMS[name][1]) == []

@@ -14,8 +14,9 @@ from deploy.stack.example import EXAMPLE
 from deploy.stack.resources.cloudformation import KEEP, logical
 from deploy.stack.resources.template import kept, template, text
 from deploy.stack.resources.versions import Deployed
-from deploy.stack.settings import SettingsError, StackSettings, StreamSettings, load, parse
+from deploy.stack.settings import ScheduleSettings, SettingsError, StackSettings, StreamSettings, load, parse
 from runtime.catalogue.stores import dynamodb
+from runtime.schedules.scheduled_run import Schedule
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
@@ -206,6 +207,19 @@ def test_firehose_separates_records(whole: dict[str, Any]) -> None:
 def test_the_url_asks_who_is_there(whole: dict[str, Any]) -> None:
     (url,) = of_type(whole, "AWS::Lambda::Url").values()
     assert url["AuthType"] == "AWS_IAM"
+
+
+def test_schedules_say_where_they_deliver(settings: StackSettings) -> None:
+    """In the form that the function takes."""
+    given = ScheduleSettings("q", "rate(5 minutes)", since="2024-03-01", deliver="alerts", lateness="5m", mode="final")
+    schedules = of_type(template(replace(settings, schedules=(given,))), "AWS::Scheduler::Schedule")
+    (said,) = [json.loads(s["Target"]["Input"]) for s in schedules.values() if s["Name"] == "fleet-q"]
+    assert {name: said["schedule"][name] for name in ("deliver", "lateness", "mode")} == {
+        "deliver": "alerts", "lateness": "5m", "mode": "final",
+    }  # fmt: skip
+    assert Schedule.of(said["schedule"]) == Schedule(
+        "q", since="2024-03-01", deliver="alerts", lateness="5m", mode="final"
+    )
 
 
 def test_schedules_tell_their_time(whole: dict[str, Any]) -> None:
