@@ -71,6 +71,8 @@ class KeptDeliveries:
             # Until here, another process may have kept, and delivered, what comes after this state.
             if self._change(is_new=True).get("path") == noted:
                 break
+        if state is not None and self._path != noted:  # nobody else begins after another one
+            self._change(path=self._path)
         events = self._events_path
         return state, self._read(events) if any(info.path == events for info in self._objects()) else ()
 
