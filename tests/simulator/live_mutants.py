@@ -87,17 +87,10 @@ def _numbers_of_their_own(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(KafkaFeed, "_piece_of", own)
 
 
-def _late_dropped(patch: pytest.MonkeyPatch) -> None:
-    """A record before the watermark does not count."""
-    unit = LiveWorld._unit
-    newest: dict[tuple[int, int], int] = {}
-
-    def dropped(self: LiveWorld, attempt: str, record: Mapping[str, int]) -> Unit:
-        key = id(self), record["p"]
-        newest[key] = max(newest.get(key, 0), record["day"])
-        return unit(self, attempt, {**record, "n": -1 if record["day"] < newest[key] else record["n"]})
-
-    patch.setattr(LiveWorld, "_unit", dropped)
+def _late_dropped(self: LiveWorld, attempt: str, data: bytes, of: Any = LiveWorld.units_of) -> list[Unit]:
+    """A record of a day before that of another one in its piece does not count."""
+    units = of(self, attempt, data)
+    return [unit for unit in units if unit.day == max(unit.day for unit in units)]
 
 
 # ---- watermarks
@@ -234,7 +227,7 @@ MUTANTS: dict[str, Plant] = {
     "what another committed counts as mine": _set(KafkaFeed, "taken", KafkaFeed.committed),
     "sources named by their watcher": _numbers_of_their_own,
     "messages that come again count again": _set(KafkaFeed, "_take", _any_message),
-    "a late record dropped": _late_dropped,
+    "a late record dropped": _set(LiveWorld, "units_of", _late_dropped),
     "watermark of the newest partition": _set(StreamWatermark, "_count", _of_the_newest),
     "watermark that goes back": _set(StreamWatermark, "_count", _backwards),
     "watermark by the clock": _set(StreamWatermark, "_count", _by_clock),

@@ -126,7 +126,8 @@ class LiveWorld(UpkeepWorld):
                 self.begin("watch", lambda looks: in_steps(lambda ask: self.watch(ask, looks)), dice.randint(2, 5))
             names = ["x"] if dice.random() < 0.6 else ["x", "x", "y"]
             for name in names:
-                self.begin("deliver", lambda of, n: in_steps(lambda ask: self.deliver(ask, of, n)), name, dice.randint(2, 7))
+                looks = dice.randint(2, 7)
+                self.begin("deliver", lambda of, n: in_steps(lambda ask: self.deliver(ask, of, n)), name, looks)
             for n in range(dice.choice((0, 0, 1, 2))):
                 source = f"{n:064x}"
                 shape = [(dice.randrange(6), n % 2, i) for i in range(dice.choice((1, 2)))]
@@ -207,12 +208,13 @@ class LiveWorld(UpkeepWorld):
         assert given.identity is not None
         for _ in range(9):
             attempt = self._attempt()
-            units = [self._unit(attempt, json.loads(line)) for line in given.data.splitlines()]
+            units = self.units_of(attempt, given.data)
             self.brought[attempt] = tuple(units)
             assert piece.chain is not None
             self.chain_of[attempt] = piece.chain.partition
             days = sorted({unit.day for unit in units})
-            files = [f for n, day in enumerate(days) for f in self._holding(attempt, n, [u for u in units if u.day == day])]
+            of_days = [[unit for unit in units if unit.day == day] for day in days]
+            files = [file for n, some in enumerate(of_days) for file in self._holding(attempt, n, some)]
             for file in files:
                 self._ask(ask, PutObject(file.path))
             entry = SourceEntry(given.identity, given.name, 1, rows_read=len(units), rows_committed=len(units))
@@ -231,8 +233,10 @@ class LiveWorld(UpkeepWorld):
         """The position that the commit of a piece has."""
         return piece.position
 
-    def _unit(self, attempt: str, record: Mapping[str, int]) -> Unit:
-        return Unit(attempt, record["day"], OF_FEED + record["p"], record["n"])
+    def units_of(self, attempt: str, data: bytes) -> list[Unit]:
+        """The records of a piece."""
+        records = [json.loads(line) for line in data.splitlines()]
+        return [Unit(attempt, record["day"], OF_FEED + record["p"], record["n"]) for record in records]
 
     def _ask(self, ask: Ask | None, request: Any) -> Any:
         if ask is not None:
@@ -388,8 +392,8 @@ class LiveWorld(UpkeepWorld):
             if rows != right:
                 raise Violation(f"{name}: the changes up to commit {snapshot} lead to {rows}, not {right}")
             self.seen["answer compared"] += 1
-        end = marks[last]
-        if end is not None and (missed := [r for r in receiver.rows if _is_past(r, end - self.lateness) and not on_time[r["day"]]]):
+        end = None if marks[last] is None else marks[last] - self.lateness
+        if missed := [row for row in receiver.rows if _is_past(row, end) and not on_time[str(row["day"])]]:
             raise Violation(f"{name}: rows were never on time: {missed}")
 
 
