@@ -62,6 +62,7 @@ class Source:
 
 
 TRUCK = {"fleet": ("East", "West"), "model": ("F-150", "G-2000", "H-2")}
+INVOICES = ("536365", "536366", "C536379")
 NAMES = ("truck_0", "truck_1", "truck_2")
 SOURCES = {
     "s": Source(
@@ -80,19 +81,19 @@ SOURCES = {
             "device": ("mobile", "desktop"), "platform": ("DE", "BR"), "reference": ("1", "2", "3"),
         },
     ),
-    "retail": Source("invoice", ("536365", "536366", "C536379"), {"quantity": (6, -1, 12), "unit_price": (2.55, 0.125)}),
+    "retail": Source("invoice", INVOICES, {"quantity": (6, -1, 12), "unit_price": (2.55, 0.125)}),
     "purchases": Source(
         "customer", ("17850", "13047", "unknown"),
         {
-            "invoice": ("536365", "536366", "C536379"), "country": ("France", "Norway"), "quantity": (6, -1, 12),
+            "invoice": INVOICES, "country": ("France", "Norway"), "quantity": (6, -1, 12),
             "unit_price": (2.5, 0.125, 4.25),
         },
     ),
     "readings": Source(
         "name", NAMES,
         {
-            "latitude": (1.5, 72.25), "longitude": (7.5, -3.25), "velocity": (0.0, 0.5, 60.5), "fuel_consumption": (9.5, 25.0),
-            "elevation": (1.0, 250.5), "heading": (90.5,), "grade": (1.5,), **TRUCK,
+            "latitude": (1.5, 72.25), "longitude": (7.5, -3.25), "velocity": (0.0, 0.5, 60.5),
+            "fuel_consumption": (9.5, 25.0), "elevation": (1.0, 250.5), **TRUCK,
         },
     ),
     "diagnostics": Source(

@@ -1,4 +1,4 @@
-"""A topic whose messages are numbered records, and consumers of it that repeat, stall and are given other partitions."""
+"""A topic whose messages are numbered records, and consumers that repeat, stall and are given other partitions."""
 
 from __future__ import annotations
 

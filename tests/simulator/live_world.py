@@ -345,7 +345,7 @@ class LiveWorld(UpkeepWorld):
             raise Violation(f"of partition {partition} came {came}, not {list(enumerate(days))}")
 
     def _marks(self, records: Sequence[Record], entries: Mapping[str, SourceEntry]) -> list[int | None]:
-        """The watermark after each commit: of each partition the newest day that was brought, and of them the oldest."""
+        """The watermark after each commit: the newest day that came of each partition, and of these the oldest."""
         newest: dict[str, int] = {}
         marks: list[int | None] = [None]
         for record in records:
@@ -415,4 +415,6 @@ def _as_row(row: Row) -> dict[str, Any]:
 
 def _is_past(row: Mapping[str, Any], mark: int | None) -> bool:
     """Whether the day of a row has ended by the watermark."""
-    return mark is not None and iso(mark) >= iso(int(np.datetime64(row["day"].rstrip("Z"), "us").astype(np.int64)) + DAY)
+    return mark is not None and iso(mark) >= iso(
+        int(np.datetime64(row["day"].rstrip("Z"), "us").astype(np.int64)) + DAY
+    )

@@ -50,7 +50,9 @@ def test_what_is_promised_holds(mode: str) -> None:
     for seed in range(RUNS[mode]):
         seen += play(seed, mode)
     for event in EVENTS:
-        assert seen[event] >= (1 if (mode, event) in SELDOM else MET), f"{event!r} was met {seen[event]} times in {RUNS[mode]} runs: {dict(seen)}"
+        assert seen[event] >= (1 if (mode, event) in SELDOM else MET), (
+            f"{event!r} was met {seen[event]} times in {RUNS[mode]} runs: {dict(seen)}"
+        )
 
 
 @pytest.mark.parametrize("name", MUTANTS)
