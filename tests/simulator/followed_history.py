@@ -1,8 +1,9 @@
 """An answer that is followed while a store changes: points of any age, undos, replacements, compactions, retention,
 and followers that are begun again. The store, its kernels and the follower are the product's own.
 
-Every answer is compared with the whole query at that snapshot, which reads all files and no kept state; at the end, with
-that of another store, which only has the points that are left. ``FollowedHistory(folder, seed).play()`` repeats a run.
+Every answer is compared with the whole query at that snapshot, which reads all files and no kept state; at the end,
+with that of another store, which only has the points that are left. ``FollowedHistory(folder, seed).play()`` repeats a
+run.
 """
 
 from __future__ import annotations
