@@ -1,5 +1,5 @@
-"""An answer that is followed while a store changes: points of any age, undos, replacements, compactions, retention,
-and followers that are begun again. The store, its kernels and the follower are the product's own.
+"""An answer that is followed while a store changes: points of any age, undos, replacements, erasures, compactions,
+retention, and followers that are begun again. The store, its kernels and the follower are the product's own.
 
 Every answer is compared with the whole query at that snapshot, which reads all files and no kept state; at the end,
 with that of another store, which only has the points that are left. ``FollowedHistory(folder, seed).play()`` repeats a
@@ -52,6 +52,7 @@ class FollowedHistory:
         self.newest = self.source.begin
         self.left: dict[str, list[dict[str, Any]]] = {}
         self.count = 0
+        self.erased: set[Any] = set()
         self.mark = 0
         """The newest event time that ever came, also if it was taken back since."""
 
@@ -92,10 +93,11 @@ class FollowedHistory:
             "compact": lambda: self._compact(),
             "compact all": lambda: self._compact(whole=True),
             "retain": self._retain,
+            "erase": self._erase,
             "begun again": self._begin_again,
             "begun anew": self._begin_anew,
         }
-        weights = (10, 3, 2, 2, 1, 1, 2, 1)
+        weights = (10, 3, 2, 2, 1, 1, 1, 2, 1)
         name = self.random.choices(sorted(events, key=list(events).index), weights)[0]
         events[name]()
         self.seen[name] += 1
@@ -108,8 +110,8 @@ class FollowedHistory:
     def _put(self, points: list[dict[str, Any]], replace: str | None = None) -> None:
         name, self.count = f"part {self.count}", self.count + 1
         self._ingest(self.store, name, points, replace)
-        self.left[name] = points
-        self.mark = max(self.mark, *(int(point[self.source.time]) for point in points))
+        self.left[name] = [point for point in points if point[self.source.key] not in self.erased]
+        self.mark = max(self.mark, *(int(point[self.source.time]) for point in self.left[name]), 0)
 
     def _ingest(self, store: Store, name: str, points: list[dict[str, Any]], replace: str | None = None) -> None:
         store.ingest(
@@ -145,6 +147,16 @@ class FollowedHistory:
         done, _ = retain_in_steps(self.store.taking_back(self.stream), snapshot, keep, 1, lambda rows: True)
         self.is_retained |= bool(done)
         self.seen["floor raised"] += bool(done)
+
+    def _erase(self) -> None:
+        """A key goes, with what comes of it later; the first one stays, for the types of the columns."""
+        key = self.random.choice(self.source.keys[1:])
+        there = {point[self.source.key] for points in self.left.values() for point in points}
+        if key in there:
+            self.store.erase(self.stream, key)
+            self.erased.add(key)
+            for name, points in self.left.items():
+                self.left[name] = [point for point in points if point[self.source.key] != key]
 
     # ---- who follows
 
@@ -242,7 +254,8 @@ class FollowedHistory:
             return
         with Store(self.folder / "plain", create=True) as plain:
             for name, points in self.left.items():
-                self._ingest(plain, name, points)
+                if points:
+                    self._ingest(plain, name, points)
             right = plain.query(self.metric, self.since, workers=1, progress=False)
         if text_of(rows_of(right)) != text_of(self.rows):
             raise Violation(f"the changes lead to {self.rows}; what is left gives {rows_of(right)}")
