@@ -68,22 +68,33 @@ class KeptDeliveries:
     def take(self) -> tuple[State | None, Sequence[Event]]:
         """The last state, if there is one, and the events that led to it, unless they were delivered; from now on it is
         this process's."""
-        states = [info.path for info in self._objects() if info.path.endswith(_STATE)]
-        path = str((self.catalogue.note(self._note) or {}).get("path"))
-        if path not in states:  # nothing yet; it went with an erased key; or the catalogue is another than it was
-            path = max(states, default="")
-        state: State | None = self._read(path) if path else None
-        if state is not None:
-            if state["query"] != self.query:
-                raise QueryError(
-                    f"another metric, or with another range, alert, sink or parameters, is delivered as {self.name!r}: "
-                    "deliver this one under another name"
-                )
-            _, self.epoch, number = state["id"].split("/")
-            self._number, self._path = int(number), path
-        self._change(is_new=True)
+        while True:
+            noted = (self.catalogue.note(self._note) or {}).get("path")
+            state = self._begin(str(noted))
+            # Until here, another process may have kept, and delivered, what comes after this state.
+            if self._change(is_new=True).get("path") == noted:
+                break
+        if state is not None and self._path != noted:  # nobody else begins after another one
+            self._change(path=self._path)
         events = self._events_path
         return state, self._read(events) if any(info.path == events for info in self._objects()) else ()
+
+    def _begin(self, path: str) -> State | None:
+        """Go on after the state at this path; None if there is none."""
+        states = [info.path for info in self._objects() if info.path.endswith(_STATE)]
+        if path not in states:  # nothing yet; it went with an erased key; or the catalogue is another than it was
+            path = max(states, default="")
+        if not path:
+            return None
+        state: State = self._read(path)
+        if state["query"] != self.query:
+            raise QueryError(
+                f"another metric, or with another range, alert, sink or parameters, is delivered as {self.name!r}: "
+                "deliver this one under another name"
+            )
+        _, self.epoch, number = state["id"].split("/")
+        self._number, self._path = int(number), path
+        return state
 
     def _objects(self) -> list[ObjectInfo]:
         return list(self.objects.list(f"{FOLDER}/{self.name}/"))
@@ -131,13 +142,19 @@ class KeptDeliveries:
     def _note(self) -> str:
         return f"deliveries of {self.name}"
 
-    def _change(self, is_new: bool = False, **fields: str) -> None:
+    def _change(self, is_new: bool = False, **fields: str) -> Mapping[str, Any]:
+        """Note ``fields``, and this process; what was noted before."""
+        before: Mapping[str, Any] = {}
+
         def changed(held: Mapping[str, Any] | None) -> Mapping[str, Any]:
+            nonlocal before
             if not is_new and (held is None or held["process"] != self.process):
                 raise QueryError(f"another process delivers as {self.name!r} now")
+            before = held or {}
             return {**(held or {}), "process": self.process, **fields}
 
         self.catalogue.change_note(self._note, changed)
+        return before
 
 
 @dataclass

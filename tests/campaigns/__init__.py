@@ -23,6 +23,8 @@ CAMPAIGNS = {
     "files": "point files swapped, repeated, cut, changed, and those of another store",
     "places": "a FIFO, socket, device, folder or link in the place of a file",
     "kernels": "damaged files of the kernel cache, each try a process with a time-out",
+    "live": "watchers, followers and deliveries while things fail: runs of the simulator",
+    "followed": "answers followed while a store changes, with data: each beside the whole query",
     "upkeep": "queries on a fleet that fails, while compactions, retention, sweeps and ingests run",
     "times": "functions of time in 40 zones, from 1900 to 2261, against the datetime module",
     "reals": "exp, log, sin and the like, that many numbers each, against long doubles and mpmath",
