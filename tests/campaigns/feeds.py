@@ -7,6 +7,7 @@ third life something fails beside it: a broker that is started again, a connecti
 from __future__ import annotations
 
 import random
+import subprocess
 import tempfile
 import threading
 import time
@@ -28,7 +29,10 @@ FEEDS: dict[str, Callable[[Path, random.Random], Feed]] = {
 """By name; the last three need the extra ``stack``, and mosquitto of the system."""
 
 _LONGEST = 1.5
-"""Seconds that a watcher lives at most behind its start."""
+"""Seconds that a watcher lives at most behind its start, or its first commit."""
+
+_BUSY, _PATIENCE = 0.7, 10.0
+"""The share of watchers that are killed behind a commit, and for how many seconds that is waited for."""
 
 _SHOWN = 5
 
@@ -67,6 +71,8 @@ def _lived(feed: Feed, count: int, life: int, rng: random.Random, report: Report
     try:
         until(lambda: feed.is_watched() or process.poll() is not None)
         sending.start()
+        if rng.random() < _BUSY:
+            _await_commit(feed, process, before)
         time.sleep(rng.uniform(0, _LONGEST))
         disturbed = feed.disturb() if life % 3 == 1 else ""
         if disturbed:
@@ -84,6 +90,13 @@ def _lived(feed: Feed, count: int, life: int, rng: random.Random, report: Report
         stopped(process)
         sending.join()
         feed.left(process)
+
+
+def _await_commit(feed: Feed, process: subprocess.Popen[bytes], before: int) -> None:
+    """Return once the watcher has committed something, or will not."""
+    end = time.monotonic() + _PATIENCE
+    while feed.progress() == before and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def _says_why(feed: Feed) -> bool:
