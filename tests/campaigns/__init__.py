@@ -17,6 +17,7 @@ CAMPAIGNS = {
     "states": "kept states damaged, misplaced and forged",
     "kills": "upkeep, ingests and queries killed before drawn steps and at drawn times",
     "soak": "a service for so many seconds: threads, forks, killed workers, failing servers; answers recomputed",
+    "feeds": "watchers of feeds killed, brokers started again, connections cut: each numbered record exactly once",
     "luck": "tests that luck could decide, run that many times with fresh seeds, in odd zones",
     "catalogue": "one bit of a catalogue flipped, items deleted and swapped: SQLite, a table in memory, DynamoDB",
     "protocol": "the catalogue's protocol, with upkeep and without: runs of the simulator",

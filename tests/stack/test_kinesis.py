@@ -1,4 +1,4 @@
-"""A stream of Kinesis that is watched, by processes that are killed at any moment: each record exactly once.
+"""A stream of Kinesis that is watched, by several processes: each record exactly once.
 
 ministack's streams are read here; it drops the records of a shard that is split, so the laws of
 `tests/runtime/live/feeds/test_kinesis_feed.py` alone show how shards are followed.
@@ -7,7 +7,6 @@ ministack's streams are read here; it drops the records of a shard that is split
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import time
@@ -18,12 +17,9 @@ import pytest
 
 from runtime import Store
 from runtime.errors import IngestError
-from tests.stack.watching_process import killed, numbers_in, watching
+from tests.stack.watching_process import numbers_in, watching
 
 pytestmark = pytest.mark.stack
-
-RECORDS = int(os.environ.get("RECORDS", "1000"))
-"""How many records are written until a watcher of them is killed; the environment may say more."""
 
 
 class Records:
@@ -47,22 +43,6 @@ class Records:
 
 def watch(folder: Path, stream: str, *more: str) -> subprocess.Popen[bytes]:
     return watching(folder, f"kinesis://{stream}?key=k", *more)
-
-
-@killed(3)
-def test_watchers_that_are_killed(tmp_path: Path, ministack: str, kills: int) -> None:
-    records, chance = Records(), random.Random(1)
-    for _ in range(kills):
-        process = watch(tmp_path, records.stream)
-        for _ in range(5):
-            records.send(RECORDS // 5)
-            time.sleep(chance.uniform(0.1, 0.6))
-        process.kill()
-        process.wait()
-    process = watch(tmp_path, records.stream, "--until-idle", "3s")
-    assert process.wait(300) == 0, (tmp_path / "log").read_text()
-    assert numbers_in(tmp_path) == list(range(records.count))
-    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 def test_two_watchers_beside_each_other(tmp_path: Path, ministack: str) -> None:

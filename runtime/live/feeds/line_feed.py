@@ -30,6 +30,9 @@ class LineFeed:
 
     With ``skips``, the producer begins with its first line again: those that are committed are left out. ``is_own``:
     the descriptor is closed with the feed.
+
+    A last line without its end is a record if it may be a whole one. Half of a JSON record is none, nor is any such
+    line of a producer that begins again: it was ended within the line, and to count that would skip the whole one.
     """
 
     is_behind = False
@@ -55,7 +58,7 @@ class LineFeed:
         """Lines that are committed."""
 
         self._reload()
-        self._left_out = self.lines if skips else 0
+        self._skips, self._left_out = skips, self.lines if skips else 0
 
     @property
     def ended(self) -> bool:
@@ -74,8 +77,10 @@ class LineFeed:
             data = self._read()
             self._is_at_end = not data
             self._waiting += data
-        if (size := self._whole()) and (piece := self._piece(size)) is not None:
-            yield piece
+        if size := self._whole():
+            yield self._piece(size)
+        elif self._is_at_end and self._waiting:
+            raise self._cut_off("it ended within a line")
 
     def committed(self, piece: Piece) -> None:
         """See ``Feed``."""
@@ -96,10 +101,13 @@ class LineFeed:
         try:
             return os.read(self._fd, _READ)
         except OSError as error:
-            raise IngestError(
-                f"{self._name}: {error.strerror}, after {self.lines:,} lines were committed. Have the lines behind"
-                " these sent again, or all of them, with --from committed."
-            ) from None
+            raise self._cut_off(error.strerror or str(error)) from None
+
+    def _cut_off(self, said: str) -> IngestError:
+        return IngestError(
+            f"{self._name}: {said}, after {self.lines:,} lines were committed. Have the lines behind these sent again, "
+            "or all of them, with --from committed."
+        )
 
     def _reload(self) -> None:
         reached = self._chain.reached()
@@ -115,7 +123,17 @@ class LineFeed:
         while self._left_out and skipped < size:
             skipped, self._left_out = self._waiting.index(b"\n", skipped) + 1, self._left_out - 1
         self._waiting, size = self._waiting[skipped:], size - skipped
-        return len(self._waiting) if self._is_at_end else size
+        if not self._is_at_end:
+            return size
+        if self._left_out:  # the last line, which had no end before either
+            self._waiting, self._left_out = b"", 0
+            return 0
+        return len(self._waiting) if self._may_be_whole(self._waiting[size:]) else size
+
+    def _may_be_whole(self, rest: bytes) -> bool:
+        """Whether what is behind the last end of a line is a record."""
+        assert self._text is not None
+        return self._text.may_be_whole(rest) and (self._text.is_json or not self._skips)
 
     def _is_begun(self) -> bool:
         """Find out how the lines are read, and leave out a header; False if the first lines are not there yet."""
@@ -133,7 +151,7 @@ class LineFeed:
         self._text = text
         return True
 
-    def _piece(self, size: int) -> Piece | None:
+    def _piece(self, size: int) -> Piece:
         data = self._waiting[:size]
         lines = data.count(b"\n") + (not data.endswith(b"\n"))
         number = self._number + 1

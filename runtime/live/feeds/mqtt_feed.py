@@ -8,6 +8,7 @@ by: records are in the store at least once, and exactly once where the stream ha
 from __future__ import annotations
 
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -259,8 +260,12 @@ class MqttFeed:
         try:
             self._connect()
         except (OSError, ValueError) as error:  # ValueError: a name that can be none of a machine
-            said = getattr(error, "strerror", None) or str(error)
-            self._trouble = f"{self._topics.host}:{self._topics.port} cannot be reached: {said}"
+            place = f"{self._topics.host}:{self._topics.port}"
+            if isinstance(error, ssl.SSLCertVerificationError):
+                self._trouble = f"{place}: the broker's certificate is not accepted: {error.verify_message}"
+            else:
+                said = getattr(error, "strerror", None) or str(error)
+                self._trouble = f"{place} cannot be reached: {said}"
             self._next_try = self._clock() + _AGAIN
 
     def _connected(self, client: Any, data: object, flags: Any, reason: Any, properties: object) -> None:
@@ -292,8 +297,14 @@ class MqttFeed:
         self._is_connected, self._next_try = False, float("-inf")
         if getattr(reason, "value", reason) == _TAKEN_OVER:
             self._failed = self._taken_over()
-        else:
+        elif self._was_connected:
             self._trouble = f"{self._topics.host}:{self._topics.port}: the connection is lost ({reason})"
+        else:
+            wants = "a certificate (certfile and keyfile in --connection FILE)"
+            self._trouble = (
+                f"{self._topics.host}:{self._topics.port} ended the connection without an answer: it may ask for "
+                + (wants if self._topics.is_secure else "TLS (mqtts://)")
+            )
         # What is not acknowledged comes again; messages of QoS 0 do not.
         self._waiting = [message for message in self._waiting if message.mid is None]
         self._size = sum(len(message.record or b"") for message in self._waiting)
@@ -425,6 +436,9 @@ def open_mqtt(
     if connection.get("username"):
         client.username_pw_set(connection["username"], connection.get("password"))
     files = {name: connection.get(name) for name in CONNECTION[2:]}
+    for name, file in files.items():
+        if file and not Path(file).is_file():
+            raise IngestError(f"{topics}: the settings of the connection are wrong: {name} {file} is no file.")
     if topics.is_secure or any(files.values()):
         try:
             client.tls_set(files["ca_certs"], files["certfile"], files["keyfile"])

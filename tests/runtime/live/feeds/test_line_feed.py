@@ -109,6 +109,46 @@ def test_a_producer_that_goes_on_or_begins_anew(store: Store, piped: Any) -> Non
     assert numbers_in(store) == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("half", ['{"k": "a", "t": 3', "{"])
+def test_a_producer_that_is_ended_within_a_line(store: Store, piped: Any, half: str) -> None:
+    one = piped(skips=True)
+    one.send(lines(1, 2) + half)
+    one.end()
+    assert one.look() == [("ingested", 2)]
+    with pytest.raises(IngestError, match="it ended within a line, after 2 lines were committed"):
+        one.look()
+    anew = piped(skips=True)
+    anew.send(lines(1, 2, 3))
+    assert anew.look() == [("ingested", 1)]
+    assert numbers_in(store) == [1, 2, 3]
+
+
+def test_rows_of_a_producer_that_is_ended_within_one(store: Store, piped: Any) -> None:
+    one = piped(skips=True)
+    one.send("k,t,n\na,1,1\na,23,2")  # of a,23,23: nothing says that there should be more
+    one.end()
+    assert one.look() == [("ingested", 1)]
+    with pytest.raises(IngestError, match="it ended within a line, after 1 lines were committed"):
+        one.look()
+    anew = piped(skips=True)
+    anew.send("k,t,n\na,1,1\na,23,23\n")
+    assert anew.look() == [("ingested", 1)]
+    assert numbers_in(store) == [1, 23]
+
+
+@pytest.mark.parametrize("text", [lines(1, 2).rstrip("\n"), "k,t,n\na,1,1\na,2,2"])
+def test_a_last_line_without_an_end_counts_once(store: Store, piped: Any, text: str) -> None:
+    one = piped()
+    one.send(text)
+    one.end()
+    assert one.look() == [("ingested", 2)]
+    anew = piped(skips=True)
+    anew.send(text)
+    anew.end()
+    assert (anew.look(), anew.feed.ended) == ([], True)
+    assert numbers_in(store) == [1, 2]
+
+
 def test_many_lines_are_left_out_at_once(store: Store, piped: Any) -> None:
     first = piped()
     numbers = range(500)  # as many as a pipe holds
