@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -33,7 +34,7 @@ def records(begin: int, end: int) -> bytes:
     return b"".join(map(record, range(begin, end)))
 
 
-class Feed:
+class Feed(ABC):
     """Where numbered records come from, and who watches it; ``count`` of them were sent. ``failures``: what is wrong
     that the store does not show."""
 
@@ -50,9 +51,9 @@ class Feed:
     def __exit__(self, *_: object) -> None:
         """Let go of all that it holds."""
 
+    @abstractmethod
     def watch(self, *more: str) -> subprocess.Popen[bytes]:
         """A process that watches it."""
-        raise NotImplementedError
 
     def is_watched(self) -> bool:
         """Whether the process has begun."""
@@ -68,9 +69,9 @@ class Feed:
         log = self.folder / "log"
         self._logged = log.stat().st_size if log.exists() else 0
 
+    @abstractmethod
     def send(self, count: int) -> None:
         """Send so many more records, while it is watched."""
-        raise NotImplementedError
 
     def disturb(self) -> str:
         """Disturb it; what that was, empty if there is nothing to disturb."""
