@@ -48,8 +48,8 @@ class Feed(ABC):
     def __enter__(self) -> Feed:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Let go of all that it holds."""
+    def __exit__(self, *_: object) -> None:  # noqa: B027
+        """Let go of all that it holds; most hold nothing."""
 
     @abstractmethod
     def watch(self, *more: str) -> subprocess.Popen[bytes]:
@@ -77,8 +77,8 @@ class Feed(ABC):
         """Disturb it; what that was, empty if there is nothing to disturb."""
         return ""
 
-    def left(self, process: subprocess.Popen[bytes]) -> None:
-        """The process has ended."""
+    def left(self, process: subprocess.Popen[bytes]) -> None:  # noqa: B027
+        """The process has ended; to most that is nothing."""
 
     def finish(self) -> None:
         """Have all that was sent read to the end."""
