@@ -7,7 +7,8 @@ import pytest
 from tests.campaigns import CAMPAIGNS, Report, campaign
 
 BUDGET = {
-    "arrays": 4, "catalogue": 10, "claims": 20, "kernels": 6, "kills": 5, "places": 30, "soak": 3, "upkeep": 3,
+    "arrays": 4, "catalogue": 10, "claims": 20, "followed": 10, "kernels": 6, "kills": 5, "places": 30, "soak": 3,
+    "upkeep": 3,
 }  # fmt: skip
 """Of those whose tries are processes, or seconds: fewer than of others."""
 
