@@ -19,5 +19,5 @@ class PatientConnection(H11Protocol):
         self.loop.call_later(PATIENCE, self._end_without_request)
 
     def _end_without_request(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():  # type: ignore[redundant-expr]
+        if self.cycle is None and not self.transport.is_closing():
             self.transport.close()

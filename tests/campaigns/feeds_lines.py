@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -33,7 +34,7 @@ def records(begin: int, end: int) -> bytes:
     return b"".join(map(record, range(begin, end)))
 
 
-class Feed:
+class Feed(ABC):
     """Where numbered records come from, and who watches it; ``count`` of them were sent. ``failures``: what is wrong
     that the store does not show."""
 
@@ -47,12 +48,12 @@ class Feed:
     def __enter__(self) -> Feed:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:  # noqa: B027, most hold nothing
         """Let go of all that it holds."""
 
+    @abstractmethod
     def watch(self, *more: str) -> subprocess.Popen[bytes]:
         """A process that watches it."""
-        raise NotImplementedError
 
     def is_watched(self) -> bool:
         """Whether the process has begun."""
@@ -68,15 +69,15 @@ class Feed:
         log = self.folder / "log"
         self._logged = log.stat().st_size if log.exists() else 0
 
+    @abstractmethod
     def send(self, count: int) -> None:
         """Send so many more records, while it is watched."""
-        raise NotImplementedError
 
     def disturb(self) -> str:
         """Disturb it; what that was, empty if there is nothing to disturb."""
         return ""
 
-    def left(self, process: subprocess.Popen[bytes]) -> None:
+    def left(self, process: subprocess.Popen[bytes]) -> None:  # noqa: B027, most need nothing
         """The process has ended."""
 
     def finish(self) -> None:
