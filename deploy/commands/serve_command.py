@@ -50,6 +50,7 @@ def _serve(options: argparse.Namespace) -> int:
         import uvicorn
 
         from deploy.serving.application import application
+        from deploy.serving.connections import PatientConnection
         from deploy.serving.guard import LOOPBACK
     except ImportError:
         raise DataflowError("serve needs Starlette and uvicorn: pip install 'antfold[serve]'") from None
@@ -65,8 +66,9 @@ def _serve(options: argparse.Namespace) -> int:
         store, {*LOOPBACK, options.host, *options.allow_host}, options.allow_origin, token, options.read_only, closing
     )
     config = uvicorn.Config(
-        app, log_level="warning", limit_concurrency=_IN_FLIGHT, server_header=False, timeout_graceful_shutdown=10
-    )
+        app, log_level="warning", limit_concurrency=_IN_FLIGHT, server_header=False, timeout_graceful_shutdown=10,
+        http=PatientConnection,
+    )  # fmt: skip
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     with _listening(options.host, options.port) as listening, _stopping(server, closing):

@@ -48,8 +48,8 @@ class Feed(ABC):
     def __enter__(self) -> Feed:
         return self
 
-    def __exit__(self, *_: object) -> None:  # noqa: B027
-        """Let go of all that it holds; most hold nothing."""
+    def __exit__(self, *_: object) -> None:  # noqa: B027, most hold nothing
+        """Let go of all that it holds."""
 
     @abstractmethod
     def watch(self, *more: str) -> subprocess.Popen[bytes]:
@@ -77,8 +77,8 @@ class Feed(ABC):
         """Disturb it; what that was, empty if there is nothing to disturb."""
         return ""
 
-    def left(self, process: subprocess.Popen[bytes]) -> None:  # noqa: B027
-        """The process has ended; to most that is nothing."""
+    def left(self, process: subprocess.Popen[bytes]) -> None:  # noqa: B027, most need nothing
+        """The process has ended."""
 
     def finish(self) -> None:
         """Have all that was sent read to the end."""

@@ -138,7 +138,10 @@ class FolderFeed:
             return
         found = [Extent.of(parts) for parts in piece.position["files"]]
         file.part.number, file.part.extents, file.read = piece.number, found, found[-1]
-        file.tail = self._tail(file)
+        try:
+            file.tail = self._tail(file)
+        except FileNotFoundError:
+            self._files.pop(file.found.id, None)
         if self._place.is_atomic and file.offset == file.found.size:
             self._finish(file, piece.given.identity)
 
@@ -187,7 +190,8 @@ class FolderFeed:
             return
         try:
             yield from self._new_in(found)
-        except FileNotFoundError:  # it went, or was renamed: then it is found under its new name
+        except FileNotFoundError:  # it went, or was renamed: then it is found under its new name, by its content
+            self._files.pop(found.id, None)
             return
         except PlaceAway:  # if that is because of this file, the others have their turn before it is tried again
             self._unreadable[found.id] = said, self._clock()

@@ -41,6 +41,9 @@ class FolderFiles:
     def read(self, found: FoundFile, at: int, size: int) -> bytes:
         """See ``FilePlace``."""
         with open(found.path, "rb") as file:
+            about = os.fstat(file.fileno())
+            if (about.st_dev, about.st_ino) != found.id:  # since it was seen it was renamed, and another has its name
+                raise FileNotFoundError(found.path)
             file.seek(at)
             return file.read(size)
 

@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 
 from deploy.serving.application import application
+from deploy.serving.connections import PatientConnection
 from runtime import Store
 
 
@@ -56,9 +57,16 @@ class _Quick:
 
 
 @contextmanager
-def served(store: Store, **options: Any) -> Iterator[Caller]:
-    """The store, served as long as the block lasts."""
-    server = uvicorn.Server(uvicorn.Config(application(store, **options), log_level="critical", lifespan="off"))
+def served(store: Store, at_once: int | None = None, **options: Any) -> Iterator[Caller]:
+    """The store, served as long as the block lasts, to so many connections at once."""
+    config = uvicorn.Config(
+        application(store, **options),
+        log_level="critical",
+        lifespan="off",
+        http=PatientConnection,
+        limit_concurrency=at_once,
+    )
+    server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     with socket.create_server(("127.0.0.1", 0)) as listening, pytest.MonkeyPatch.context() as patch:
         patch.setattr("uvicorn.server.asyncio", _Quick())

@@ -5,15 +5,18 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import dataflow as df
-from deploy.serving import points_routes, query_routes
+from deploy.serving import connections, points_routes, query_routes
 from runtime import Store
 from runtime.errors import QueryError
 from runtime.live.following import Follower
@@ -40,6 +43,35 @@ def call(store: Store) -> Iterator[Caller]:
 
 def count(store: Store) -> Any:
     return store.query(df.stream("p").agg(n=df.count()), progress=False)["n"][0]
+
+
+# ---- connections
+
+
+def test_connections_that_begin_no_request(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PATIENCE", 0.3)
+    with served(store, at_once=4) as call, ExitStack() as held:
+        silent = [held.enter_context(socket.create_connection(("127.0.0.1", call.port), timeout=30)) for _ in range(4)]
+        silent[0].sendall(b"GET /healthz HTTP/1.1\r\nHost:")
+        assert [one.recv(1) for one in silent] == [b""] * 4
+        assert call("GET", "/healthz")[0] == 200
+
+
+def test_a_connection_that_waits_for_its_answer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PATIENCE", 0.1)
+    store.ingest("p", {"k": ["a"], "t": [1]}, key="k", time="t", unit="s", progress=False)
+    store.publish(df.stream("p").agg(n=df.count()), "count")
+    with served(store) as call:
+        waiting = http.client.HTTPConnection("127.0.0.1", call.port, timeout=30)
+        waiting.request("GET", "/api/v1/queries/count/changes?every=100ms")
+        answer = waiting.getresponse()
+        assert answer.readline() == b"event: early\n"
+        time.sleep(0.4)
+        store.ingest("p", {"k": ["a"], "t": [2]}, progress=False)
+        while not answer.readline().startswith(b"event: early"):
+            pass
+        answer.close()
+        waiting.close()
 
 
 # ---- points

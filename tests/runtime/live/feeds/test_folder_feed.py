@@ -57,6 +57,31 @@ def test_a_file_that_grows(store: Store, landing: Path) -> None:
     assert numbers_in(store) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("at", range(12))
+def test_a_file_that_is_rotated_while_it_is_read(
+    store: Store, landing: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    log, usual, left = landing / "a.log", FolderFiles.read, [at]
+    log.write_text(lines(1, 2))
+    Watch(store, landing).look()
+    append(log, lines(3))
+
+    def read(place: FolderFiles, found: FoundFile, begin: int, size: int) -> bytes:
+        if not left[0]:
+            log.rename(landing / "a.old")
+            log.write_text(lines(*range(4, 14)))
+        left[0] -= 1
+        return usual(place, found, begin, size)
+
+    monkeypatch.setattr(FolderFiles, "read", read)
+    watch = Watch(store, landing)
+    watch.look(2)
+    append(landing / ("a.old" if left[0] < 0 else "a.log"), lines(14))
+    watch.look()
+    Watch(store, landing).look(2)
+    assert numbers_in(store) == [*range(1, 4), *(range(4, 14) if left[0] < 0 else ()), 14]
+
+
 def test_a_last_line_without_an_end(store: Store, landing: Path) -> None:
     watch = Watch(store, landing)
     (landing / "a.ndjson").write_text(lines(1, 2).rstrip("\n"))
