@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.errors import Portable
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.catalogue import FileEntry
@@ -20,7 +21,7 @@ from runtime.query.stages.keys import Keys
 from runtime.query.stages.row_batch import VALID, RowBatch, Values
 
 
-class SharedHash(Exception):
+class SharedHash(Portable, Exception):
     """Two keys have the same hash."""
 
 
