@@ -67,8 +67,10 @@ class QueryRun:
         from runtime.published.standing_run import StandingRun
         from runtime.published.worth_saving import WorthSaving
 
-        catalogue, stream = self.store.catalogue, next(iter(streams_in(request.steps)))
-        standing = StandingRun(lambda seq: catalogue.records(stream, seq), self.store.open_file)
+        standing = None
+        if not has_inner(request.steps):  # of several metrics each would need its own
+            catalogue, stream = self.store.catalogue, next(iter(streams_in(request.steps)))
+            standing = StandingRun(lambda seq: catalogue.records(stream, seq), self.store.open_file)
         run = replace(self, worth=WorthSaving(), standing=standing)
         if self.query is not None:
             return run

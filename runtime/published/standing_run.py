@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from operators import forking
 from runtime.catalogue import FileEntry, Record
 from runtime.errors import FormatError, StoreError
 from runtime.helpers import Helpers
@@ -21,6 +23,9 @@ _MOST, _TIMES = 1 << 26, 20
 """Rows that are searched for those of keys with late rows, at most; or so many times those that a run from the last
 state before them would have to read in order, which takes longer for each."""
 
+ROOM = 1 << 30
+"""Bytes of all runs that stand in a process; beyond that, answers are worked out as by others."""
+
 _NEW = 1 << 22
 """More new rows than that are not held in memory at once: then the answer is worked out as by others."""
 
@@ -30,6 +35,9 @@ come, which make such a state useless."""
 
 _LONGEST = 64
 """The most times that the rows of a run are read before it stands."""
+
+_NEVER = -(1 << 62)
+"""The rows that were read, of a run that is never to stand."""
 
 _MODULUS = 1 << 256
 
@@ -44,6 +52,16 @@ class _Standing:
     tasks: list[StandingTask]
     since: float
     went_on: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tasks."""
+        return sum(task.nbytes for task in self.tasks)
+
+
+_runs: weakref.WeakSet[StandingRun] = weakref.WeakSet()
+_lock = forking.lock()
+"""For the runs of this process."""
 
 
 class StandingRun:
@@ -66,6 +84,12 @@ class StandingRun:
         self.files_kept = 0
         """Of the last answer, the files that were not read."""
 
+        self.nbytes = 0
+        """Bytes of what stands."""
+
+        with _lock:
+            _runs.add(self)
+
     def was_read(self, rows: int) -> None:
         """So many rows were read because no run stood."""
         self._read += rows
@@ -73,10 +97,9 @@ class StandingRun:
     def partials(self, p: Prepared, family: str, tasks: Callable[[], Sequence[Task]]) -> list[Partial] | None:
         """The partial states of the answer; None if no run stands. ``family`` is what the state depends on but the
         files, ``tasks`` are those of a run from the start."""
+        standing, self._standing, self.nbytes = self._standing, None, 0
         if not _may_stand(p):
-            self._standing = None
             return None
-        standing, self._standing = self._standing, None
         try:
             if standing is not None:
                 if not standing.went_on:
@@ -92,14 +115,23 @@ class StandingRun:
             found = [task.partial(none if i else rows) for i, task in enumerate(standing.tasks)]
         except (SharedHash, StoreError, FormatError):  # a replaced file is gone, for example
             return None
-        self._standing = standing
+        self._keep(standing)
         return found
+
+    def _keep(self, standing: _Standing) -> None:
+        """Let it stand, if there is room in this process."""
+        size = standing.nbytes
+        with _lock:
+            if size + sum(run.nbytes for run in _runs) <= ROOM:
+                self._standing, self.nbytes = standing, size
+            else:  # perhaps later
+                self._read, self._patience = 0, _LONGEST
 
     def _begun(self, p: Prepared, family: str, tasks: Sequence[Task]) -> _Standing | None:
         compiled = p.compiled.ready()
         made = [StandingTask(task, compiled, self._open) for task in tasks]
         if not all(task.stands for task in made):
-            self._read = -(1 << 62)  # it never does
+            self._read = _NEVER
             return None
         self._read, self.files_kept = 0, 0
         with Helpers(len(made), "antfold-standing") as pool:

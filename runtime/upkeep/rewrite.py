@@ -96,7 +96,7 @@ class Rewriting:
         return out
 
     def _kept(self, file: FileEntry, keep: Keep) -> Iterator[Points]:
-        """What is kept of a file, as the rows of the files to be written, one after the other."""
+        """The rows of a file that are kept, in pieces of one new file each."""
         for points, _ in self._parts([file]):
             if points is not None and len(kept := keep(points)):
                 del points

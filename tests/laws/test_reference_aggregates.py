@@ -66,6 +66,19 @@ def test_variance(values: list[int], ddof: int, expected: Fraction | None) -> No
         assert many_values.root(expected) == math.sqrt(expected)
 
 
+@pytest.mark.parametrize(
+    ("square", "expected"),
+    [
+        (Fraction(2), math.sqrt(2)),
+        (Fraction(5e-324) ** 2 / 4, 0.0),  # half of the least float, to even
+        (Fraction(5e-324) ** 2 * Fraction(9, 4), 1e-323),
+        (Fraction(2) ** 2048, None),
+    ],
+)
+def test_roots(square: Fraction, expected: float | None) -> None:
+    assert many_values.root(square) == expected
+
+
 def test_quantiles() -> None:
     assert many_values.quantile([30.0, 21.5], 0.5, False, "float64") == 21.5
     assert many_values.quantile([30.0, 21.5], 1.0, False, "float64") == 30.0

@@ -184,7 +184,7 @@ class FollowedHistory:
         self.follower.restore(state)
 
     def _begin_anew(self) -> None:
-        """Another follower begins, in a process that has only what is kept in the store."""
+        """Begin another follower, as in a new process: with nothing but what the store keeps."""
         self.store.close()
         self.store = Store(self.folder / "kept")
         self.follower = self._follower()

@@ -186,7 +186,7 @@ def _kept_after(patch: pytest.MonkeyPatch) -> None:
 
 
 def _unasked(self: KeptDeliveries, is_new: bool = False, change: Any = KeptDeliveries._change, **fields: str) -> Any:
-    """Whoever delivers goes on, though another process has taken over."""
+    """A process goes on delivering although another one has taken over."""
     return change(self, True, **fields)
 
 

@@ -1,4 +1,4 @@
-"""Who gets the changes of an answer, over a connection that loses them and their receipts; and what is kept for it."""
+"""The receiver of an answer's changes, over a connection that loses them and their receipts; what is kept for it."""
 
 from __future__ import annotations
 

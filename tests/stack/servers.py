@@ -113,7 +113,7 @@ def ministack(folder: Path, **variables: str) -> Iterator[str]:
 def kafka(
     folder: Path, port: int | None = None, *, advertised: int | None = None, s3: tuple[str, str] | None = None
 ) -> Iterator[str]:
-    """A broker of Kafka's protocol; its address, which clients are told to be the port ``advertised``, if given.
+    """A broker that speaks Kafka's protocol; yields its address. Clients are told the port ``advertised``, if given.
 
     It keeps everything in memory, or in a bucket of ``s3`` (an endpoint and a name). With this it is ended by SIGKILL,
     and goes on with what is there.

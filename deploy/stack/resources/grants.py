@@ -73,8 +73,8 @@ class Grants:
         )
 
     def _deliveries(self) -> tuple[Grant, ...]:
-        """What is kept of deliveries goes when it is delivered; how far they came is a note of the catalogue, in a
-        partition of its own."""
+        """Kept deliveries are deleted once they are delivered; how far they came is noted in a partition of
+        the catalogue that has notes only."""
         return (
             self._write(f"{FOLDER}/*"),
             Grant(("s3:DeleteObject",), (self.places.store_arn(f"{FOLDER}/*"),)),

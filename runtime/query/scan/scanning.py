@@ -348,6 +348,10 @@ class Scan:
             self._cover(found)
         return self._resolved(gathered)
 
+    def _having(self, of: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """The keys, by slot, that a block must have one of to be read where these are merged."""
+        return of
+
     def _room(self, rows: int) -> int:
         """Room for how many rows is made, where at most so many are merged."""
         return rows
@@ -393,7 +397,7 @@ class Scan:
             for n in inside:
                 p = parts[n]
                 cut = None if lo <= p.entry.t_min and p.entry.t_max < hi else (lo, hi)
-                for chunk in self._blocks(p, named, True, of, cut):
+                for chunk in self._blocks(p, named, True, self._having(of), cut):
                     found.add(chunk, of, cut, None if orders is None else orders[n])
             yield from self._resolved(found)
 

@@ -119,15 +119,8 @@ class SomeKeys(Scan):
         end = first + p.file.blocks["runs"][lo:hi]
         return lo, hi, wanted & (np.searchsorted(p.numbers, end) > np.searchsorted(p.numbers, first))
 
-    def _blocks(
-        self,
-        p: FilePart,
-        columns: Mapping[str, Type],
-        times: bool,
-        having: NDArray[np.bool_] | None = None,
-        span: tuple[int, int] | None = None,
-    ) -> Iterator[RowBatch]:
-        return super()._blocks(p, columns, times, None, span)
+    def _having(self, of: NDArray[np.bool_]) -> None:
+        """All: ``_in_range`` leaves out the other blocks."""
 
     def _chunk(self, p: FilePart, block: Block, number: int, columns: Mapping[str, Type]) -> RowBatch:
         """The rows of the wanted keys in a block."""

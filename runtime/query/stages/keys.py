@@ -71,6 +71,11 @@ class Keys:
         return words if self.kind is Type.STRING else hash_keys(Column(Type.INT, words)).view(np.int64)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all that is held of the keys."""
+        return self._table.nbytes + self._slots.nbytes + self._offsets.nbytes + self._codes.nbytes + len(self._blob)
+
+    @property
     def share_hashes(self) -> bool:
         """Whether two of the keys may have the same hash."""
         return self._known is not None

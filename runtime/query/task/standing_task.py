@@ -65,6 +65,13 @@ class StandingTask:
         by_key = len(_runners(p)) == len(p.runners) and not p.whole and not p.pasts and p.rows is None
         return by_key and not self._compiled.plan.whole_keys and are_sums(self._compiled.plan)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what it remembers."""
+        states = [array for runner in _runners(self._pipeline) for array in runner.key_state.arrays.values()]
+        groups = [runner.groups.nbytes for runner in _runners(self._pipeline) if runner.groups is not None]
+        return self._keys.nbytes + self._last.nbytes + sum(a.nbytes for a in states) + sum(groups)
+
     def begin(self, files: Sequence[FileEntry]) -> None:
         """Fold the rows of the files."""
         with borrowed() as buffers:

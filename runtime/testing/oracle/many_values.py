@@ -28,11 +28,15 @@ def variance(values: list[Any], ddof: int) -> Fraction | None:
 
 
 def root(square: Fraction) -> float | None:
-    """The square root, to far more digits than a float has, then rounded; None beyond the largest float."""
-    context = Context(prec=400, Emin=-10_000, Emax=10_000)
-    quotient = context.divide(Decimal(square.numerator), Decimal(square.denominator))
-    found = float(context.sqrt(quotient))
-    return None if math.isinf(found) else found
+    """The square root, rounded once; None beyond the largest float."""
+    exact = Fraction(math.isqrt(square.numerator), math.isqrt(square.denominator))
+    if exact**2 != square:  # then it is in the middle of no two floats, and many digits tell on which side
+        context = Context(prec=2600, Emin=-10_000, Emax=10_000)
+        exact = Fraction(context.sqrt(context.divide(Decimal(square.numerator), Decimal(square.denominator))))
+    try:
+        return float(exact)
+    except OverflowError:
+        return None
 
 
 def order(value: Any) -> tuple[Any, float]:

@@ -230,14 +230,6 @@ def test_one_that_refuses_loses_nothing(store: Store) -> None:
     assert rows_after(sink.taken) == answer(store)
 
 
-def test_two_of_one_name(store: Store) -> None:
-    put(store, 1)
-    one = deliverer(store, Receiver())
-    deliverer(store, Receiver())
-    with pytest.raises(QueryError, match="another process delivers as 'n' now"):
-        one.step()
-
-
 def test_another_metric_under_the_same_name(store: Store) -> None:
     put(store, 1)
     deliverer(store, Receiver()).step()
@@ -289,62 +281,6 @@ def test_nothing_of_a_key_that_is_erased_meanwhile_is_kept(store: Store) -> None
     kept = [store.objects.read(info.path, 0, info.size) for info in store.objects.list("deliveries/")]
     assert len(kept) == 1
     assert b"secret" not in zstandard.ZstdDecompressor().decompress(kept[0])
-
-
-def test_who_took_over_keeps_its_state(store: Store) -> None:
-    """The process before finds out only when it has kept something itself: it deletes nothing of the new one's."""
-    put(store, 1)
-    old = deliverer(store, Receiver())
-    old.step()
-    put(store, 61)
-    sink = Receiver()
-    new = deliverer(store, sink)
-    new.step()
-    with pytest.raises(QueryError, match="another process delivers as 'n' now"):
-        old.step()
-    put(store, 121)
-    assert new.step() is not None
-    again = deliverer(store, sink)
-    assert again.step() is None
-    assert [one.id for one in sink.taken] == ["n/e/2", "n/e/3"]
-
-
-def test_what_is_delivered_while_another_takes_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the process before keeps after the new one has read the last state gets no id twice."""
-    put(store, 1)
-    sink = Receiver()
-    old = deliverer(store, sink)
-    old.step()
-    put(store, 61)
-    read = KeptDeliveries._read
-
-    def slowly(self: KeptDeliveries, path: str) -> Any:
-        found = read(self, path)
-        if len(sink.taken) == 1:
-            old.step()
-            put(store, 121)
-        return found
-
-    monkeypatch.setattr(KeptDeliveries, "_read", slowly)
-    deliverer(store, sink).step()
-    assert [one.id for one in sink.once()] == ["n/e/1", "n/e/2", "n/e/3"]
-    assert rows_after(sink.once()) == answer(store)
-
-
-def test_who_begins_with_a_state_that_was_not_noted_notes_it(store: Store) -> None:
-    """Of two states that were kept too late, both first ones, nobody begins with the other one."""
-    put(store, 1)
-    sink = Receiver()
-    late = [deliverer(store, sink, epoch="a"), deliverer(store, sink, epoch="b")]
-    deliverer(store, sink, epoch="c")
-    with pytest.raises(QueryError, match="another process"):
-        late[0].step()
-    deliverer(store, sink, epoch="d").step()
-    with pytest.raises(QueryError, match="another process"):
-        late[1].step()
-    put(store, 61)
-    deliverer(store, sink, epoch="e").step()
-    assert [one.id for one in sink.taken] == ["n/a/1", "n/a/2"]
 
 
 EVENTS = st.lists(

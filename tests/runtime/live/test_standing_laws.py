@@ -13,9 +13,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import dataflow as df
-from operators.errors import DataflowError
 from runtime import Store
 from runtime.ingest.inputs.identity import declared_identity
+from runtime.live.following import Follower
 from runtime.published import standing_run
 from runtime.published.standing_run import StandingRun
 from runtime.query.stages import replaced_keys
@@ -24,7 +24,7 @@ from runtime.query.task.standing_task import StandingTask
 from runtime.testing.oracle.strategies import BASE, DAY, KEY, TIME, Case, cases
 from tests.laws.engine import STREAM, as_columns, parts, schema_point
 from tests.laws.graphs import GRAPHS
-from tests.runtime.live.followed import Receiver, follower, rows_of
+from tests.runtime.live.followed import Receiver, asked, follower, rows_of
 
 STAND = (
     "at_least_half_of_the_sessions", "at_least_two_sessions", "beats_by_hour_filled", "clock_columns_selected",
@@ -91,11 +91,8 @@ def followed_history(
                         store.compact(STREAM, progress=False)
                     case "undo" if number > 3:
                         store.undo(STREAM, declared_identity(f"part {number}"))
-            try:
-                expected = store.query(metric, since=since, progress=False)
-            except DataflowError as error:
-                with pytest.raises(type(error)):
-                    receiver.look()
+            expected = asked(store, metric, since, receiver)
+            if expected is None:
                 return
             answer = receiver.look()
             if answer is None:
@@ -223,3 +220,40 @@ def test_it_stands_once_as_much_was_read(tmp_path: Path) -> None:
             cached.append(answer.result.proof.to_dict()["files_cached"])
     assert cached[2:4] == [0, 3]  # it begins, and goes on
     assert cached[4] < 3
+
+
+def test_there_is_room_for_so_many(tmp_path: Path, moved: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that finds no room answers as others do, and one that is gone makes room."""
+    with Store(tmp_path / "store", create=True) as store:
+
+        def looked(found: Follower, at: int) -> None:
+            columns = {"k": ["a", "b"], "t": [at, at + 1], "x": [1, 2]}
+            store.ingest("s", columns, key="k", time="t", unit="s", progress=False, source=f"{at}")
+            answer = found.step()
+            assert answer is not None
+            assert answer.proof == store.query(metric, progress=False).proof.to_dict()["result"]
+
+        metric = df.stream("s").state_duration("x").group_by("x").agg(t=df.duration())
+        first = follower(store, metric)
+        for at in (0, 10, 20):
+            looked(first, at)
+        assert moved == [True]
+        monkeypatch.setattr(standing_run, "ROOM", 1)
+        for at in (30, 40, 50):
+            looked(first, at)
+        assert moved == [True, True]  # it went on, and found then that there is no room
+        monkeypatch.undo()
+
+
+def test_metrics_with_others_inside_do_not_stand(tmp_path: Path, moved: list[bool]) -> None:
+    inner = df.stream("s").group_by("k").agg(n=df.count())
+    metric = df.stream("s").join(inner, on="k").state_duration("x").group_by("x").agg(t=df.duration())
+    with Store(tmp_path / "store", create=True) as store:
+        found = follower(store, metric)
+        for at in range(4):
+            columns = {"k": ["a"], "t": [60 * at], "x": [at % 2]}
+            store.ingest("s", columns, key="k", time="t", unit="s", progress=False, source=f"{at}")
+            answer = found.step()
+            assert answer is not None
+            assert answer.proof == store.query(metric, progress=False).proof.to_dict()["result"]
+    assert moved == []
