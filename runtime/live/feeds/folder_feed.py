@@ -134,7 +134,7 @@ class FolderFeed:
             return
         assert isinstance(file, _File)
         if piece.position is None or file.part is None:
-            self._finish(file, file.digest)
+            self._finish_whole(file)
             return
         found = [Extent.of(parts) for parts in piece.position["files"]]
         file.part.number, file.part.extents, file.read = piece.number, found, found[-1]
@@ -218,6 +218,13 @@ class FolderFeed:
         if source is not None and self._noted is not None:
             self._noted.note(found, source)
 
+    def _finish_whole(self, file: _File) -> None:
+        """A file was read as a whole; if it was renamed meanwhile, and another has its name, perhaps that one was."""
+        if self._place.seen(file.found) is None:
+            self._files.pop(file.found.id, None)
+        else:
+            self._finish(file, file.digest)
+
     def _new_in(self, listed: FoundFile) -> Iterator[Piece]:
         """What is new in a file."""
         found, now = self._place.seen(listed), self._clock()
@@ -274,7 +281,7 @@ class FolderFeed:
             file.digest = hashlib.file_digest(data, "sha256").hexdigest()
         file.part = file.read = None
         if self._is_ingested(file.digest):
-            self._finish(file, file.digest)
+            self._finish_whole(file)
         else:
             yield Piece(given, acknowledges=file)
 

@@ -82,6 +82,25 @@ def test_a_file_that_is_rotated_while_it_is_read(
     assert numbers_in(store) == [*range(1, 4), *(range(4, 14) if left[0] < 0 else ()), 14]
 
 
+def test_a_whole_file_whose_name_another_takes(store: Store, landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is read in its place is not taken for it: it is read under its new name."""
+    name, usual = landing / "a.json.gz", FolderFiles.whole
+    name.write_bytes(gzip.compress(lines(1).encode()))
+
+    def whole(place: FolderFiles, found: FoundFile) -> FileInput:
+        if not (landing / "b.json.gz").exists():
+            name.rename(landing / "b.json.gz")
+            name.write_bytes(gzip.compress(lines(2).encode()))
+        return usual(place, found)
+
+    monkeypatch.setattr(FolderFiles, "whole", whole)
+    watch = Watch(store, landing)
+    for _ in range(4):
+        watch.look()
+        watch.now += 20
+    assert numbers_in(store) == [1, 2]
+
+
 def test_a_last_line_without_an_end(store: Store, landing: Path) -> None:
     watch = Watch(store, landing)
     (landing / "a.ndjson").write_text(lines(1, 2).rstrip("\n"))
