@@ -12,6 +12,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,7 @@ from runtime.live.alerts import AlertWatch
 from runtime.live.following import Follower
 from runtime.live.row_changes import CurrentAnswer
 from runtime.live.sinks.sink import Delivery, Event, EventSink, SinkUnavailable
-from runtime.objects.object_store import ObjectInfo, ObjectStore
+from runtime.objects.object_store import FileMissing, ObjectInfo, ObjectStore
 
 FOLDER = "deliveries"
 
@@ -70,14 +71,20 @@ class KeptDeliveries:
         this process's."""
         while True:
             noted = (self.catalogue.note(self._note) or {}).get("path")
-            state = self._begin(str(noted))
+            try:
+                state = self._begin(str(noted))
+            except FileMissing:  # another process has just kept what comes after it
+                continue
             # Until here, another process may have kept, and delivered, what comes after this state.
             if self._change(is_new=True).get("path") == noted:
                 break
         if state is not None and self._path != noted:  # nobody else begins after another one
             self._change(path=self._path)
         events = self._events_path
-        return state, self._read(events) if any(info.path == events for info in self._objects()) else ()
+        if any(info.path == events for info in self._objects()):
+            with suppress(FileMissing):  # the other process has just delivered them
+                return state, self._read(events)
+        return state, ()
 
     def _begin(self, path: str) -> State | None:
         """Go on after the state at this path; None if there is none."""

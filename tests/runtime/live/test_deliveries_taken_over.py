@@ -80,3 +80,35 @@ def test_who_begins_with_a_state_that_was_not_noted_notes_it(store: Store) -> No
     put(store, 61)
     deliverer(store, sink, epoch="e").step()
     assert [one.id for one in sink.taken] == ["n/a/1", "n/a/2"]
+
+
+@pytest.mark.parametrize("what", ["state", "events"])
+def test_what_the_process_before_deletes_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """The state that was listed, as the next one is kept; or the events, as they are delivered."""
+    put(store, 1)
+    sink = Receiver()
+    old = deliverer(store, sink)
+    old.step()
+    put(store, 61)
+    read, left = KeptDeliveries._read, [True]
+
+    def slowly(self: KeptDeliveries, path: str) -> Any:
+        if left and what == ("events" if "events" in path else "state"):
+            left.clear()
+            if what == "state":
+                old.step()
+            else:
+                store.objects.delete(path)
+        return read(self, path)
+
+    if what == "events":
+        sink.after = SystemExit()
+        with pytest.raises(SystemExit):
+            old.step()
+    monkeypatch.setattr(KeptDeliveries, "_read", slowly)
+    new = deliverer(store, sink)
+    put(store, 121)
+    new.step()
+    assert not left
+    assert [one.id for one in sink.once()] == ["n/e/1", "n/e/2", "n/e/3"]
+    assert rows_after(sink.once()) == answer(store)
