@@ -36,6 +36,10 @@ FUNNEL_FORMS: dict[str, b.Json] = {
         funnel(b.UP, DOWN, b.UP, within=[GAP, GAP], exclude=[out(WARM, 2, 3)]),
         b.select(start=b.col("start"), steps=b.col("steps"), two=b.col("step_2"), firmware=b.FIRMWARE),
     ),
+    "funnel_windows_ordered": b.graph(
+        funnel(b.OK, b.fn("not", b.OK), within=[GAP], mode="ordered", exclude=[out(MANY, 1, 2)]),
+        b.extend(fw=b.FIRMWARE, n=b.N),
+    ),
     "funnel_any_order": b.graph(
         funnel(DOWN, b.OK, WARM, b.UP, within=DAY, mode="any_order", exclude=[out(MANY, 1, 4), out(DEGRADED, 1, 4)]),
         b.extend(fw=b.FIRMWARE),

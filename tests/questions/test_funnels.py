@@ -97,6 +97,31 @@ def test_rows_at_the_same_time_are_not_between(tmp_path: Path) -> None:
     assert asked(tmp_path, in_order, rows)["steps"] == [1]
 
 
+def test_attempts_that_start_at_one_time(tmp_path: Path) -> None:
+    """In order of arrival: the one that starts last may go on where an earlier one ended, or has more time."""
+    ended = POINTS.funnel([VIEW, BUY], "1d", mode="ordered", exclude={CANCEL: (1, 2)})
+    rows = [
+        ("a", 0, "view"),
+        ("a", 0, "cancel"),
+        ("a", 0, "view"),
+        ("a", 0, "buy"),
+        ("b", 0, "view"),
+        ("b", 0, "cancel"),
+    ]
+    assert steps(asked(tmp_path, ended, rows)) == {"a": 2, "b": 1}
+    each = POINTS.funnel([VIEW, CART, BUY], ["5m", "1h"], mode="ordered")
+    rows = [("a", 0, "view"), ("a", 0, "cart"), ("a", 0, "view"), ("a", 4, "cart"), ("a", 62, "buy"),
+            ("b", 0, "view"), ("b", 0, "cart"), ("b", 4, "cart"), ("b", 62, "buy")]  # fmt: skip
+    assert steps(asked(tmp_path, each, rows)) == {"a": 3, "b": 2}
+
+
+@pytest.mark.parametrize("count", ["keys", "all"])
+def test_the_last_of_attempts_that_start_at_one_time_counts(tmp_path: Path, count: str) -> None:
+    metric = POINTS.funnel([VIEW, BUY], "1d", mode="ordered", count=count).group_by("utm").agg(n=df.count())
+    rows = [("a", 0, "view", "mail"), ("a", 0, "view", "ad"), ("a", 1, "buy", None)]
+    assert list(asked(tmp_path, metric, rows)) == [("ad", 1)]
+
+
 def test_steps_in_any_order(tmp_path: Path) -> None:
     found = asked(tmp_path, POINTS.funnel([CART, BUY], "1h", mode="any_order"), [("u", 0, "buy"), ("u", 5, "cart")])
     assert found["steps"] == [2]

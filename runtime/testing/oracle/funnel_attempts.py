@@ -114,8 +114,7 @@ def _counted(step: Json, moments: list[_Moment]) -> Iterator[tuple[_Attempt, int
         entry = bucket(attempt.start, step["every"], step.get("zone", "UTC"))[0] if "every" in step else None
         entries.setdefault(entry, []).append(attempt)
     for entry, entered in entries.items():
-        # Of several that start at the same time, the first.
-        yield max(entered, key=lambda a: (len(a.met), a.start)), entry
+        yield max(entered, key=lambda a: (len(a.met), a.first)), entry
 
 
 def _may_start(step: Json, moment: _Moment) -> bool:
