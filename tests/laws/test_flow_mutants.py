@@ -17,7 +17,12 @@ MUTANTS = (
     KernelMutant("funnel_rows_strict", "a start before the range counts", "if t >= since:", "if True:"),
     KernelMutant("funnel_rows_strict", "a moment is settled with every row", "if now != moment:", "if True:"),
     KernelMutant("funnel_rows_strict", "the start is not taken along", "c3_1 = c2_1", "c3_1 = moment"),
-    KernelMutant("funnel_windows_ordered", "starts of one time are one", "n1 = starts", "n1 = moment"),
+    KernelMutant(
+        "funnel_windows_ordered",
+        "the first of one time counts",
+        "later |= 1",
+        "later |= np.int64(moment > c1_1 or top == 0)",
+    ),
     KernelMutant("funnel_rows_ordered", "the window is unbounded", "<= within", "<= within + within"),
     KernelMutant("funnel_rows_any", "a second is a minute", "1000000", "60000000"),
     KernelMutant("funnel_rows_any", "a second is a microsecond", "t // 1000000 * 1000000", "t"),

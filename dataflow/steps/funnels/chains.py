@@ -5,8 +5,8 @@ met the steps so far. A later start leaves more time and excludes nothing that a
 every step at the same time or later, so it has at least as long for the next, and a row that ends it also ends the
 earlier one, or came before it met the step. So no other attempt needs to be stored: K (K + 1) / 2 times for K steps,
 the highest step met, whether an excluded row has ended the chain, and, in the modes in which rows of one time (or
-second) have no order, what this moment has met. Where they have one, starts are numbered, to tell those of one time
-apart.
+second) have no order, what this moment has met. Where they have one, attempts may start at one time, and a bit for each
+chain says whether its attempt started later than that of the next chain.
 """
 
 from __future__ import annotations
@@ -29,12 +29,10 @@ class ChainsEmitter(AttemptsEmitter):
         self.chains: list[str] = []
         self._chain("top", U1)
         if self.at_once:
-            self.keep(("starts", I8))
+            self._chain("later", I8)
         for j in range(1, self.steps + 1):
             for i in self._times(j):
                 self._chain(f"c{j}_{i}", I8)
-            if self.at_once:
-                self._chain(self._start(j), I8)
             if j in self.ends:
                 self._chain(f"ended{j}", U1)
             for n, (_, e) in enumerate(sink.held):
@@ -54,11 +52,6 @@ class ChainsEmitter(AttemptsEmitter):
         may be met in one moment, those after which rows are excluded."""
         more = {e.after for e in self.sink.excluded} if self.sink.mode == "any" else set()
         return [i for i in range(1, j + 1) if i in (1, j) or i in self.sink.times or i in more]
-
-    def _start(self, j: int) -> str:
-        """What tells which of two attempts started later: where rows of one time have an order, the number of the
-        start."""
-        return f"n{j}" if self.at_once else f"c{j}_1"
 
     def settle_attempts(self) -> None:
         """See AttemptsEmitter."""
@@ -92,7 +85,7 @@ class ChainsEmitter(AttemptsEmitter):
         # A row of its own always starts later than those before it, also at the same time.
         with nullcontext() if self.at_once else w.block("if top == 0 or moment > c1_1:"):
             if self.at_once:
-                w.put("starts += 1\nn1 = starts")
+                w.put("later |= 1")
             w.put("c1_1 = moment\ntop = max(top, np.uint8(1))")
             if 1 in self.ends:
                 w.put("ended1 = np.uint8(0)")
@@ -101,15 +94,15 @@ class ChainsEmitter(AttemptsEmitter):
 
     def _extend(self, j: int) -> None:
         w, i = self.w, j - 1
-        better = f"top < {j} or {self._start(i)} > {self._start(j)}"
+        later = f"later & {1 << (i - 1)} != 0" if self.at_once else f"c{i}_1 > c{j}_1"
         whole = isinstance(self.sink.within, int)
         near = f"moment - c{i}_1 <= within" if whole else f"moment - c{i}_{i} <= within_{i}"
         goes_on = f" and ended{i} == 0" if i in self.ends else ""
-        with w.block(f"if top >= {i} and {near}{goes_on} and ({better}):"):
+        with w.block(f"if top >= {i} and {near}{goes_on} and (top < {j} or {later}):"):
             for step in self._times(j)[:-1]:
                 w.put(f"c{j}_{step} = c{i}_{step}")
             if self.at_once:
-                w.put(f"n{j} = n{i}")
+                w.put(f"later = later & ~np.int64({1 << (i - 1)}) | {1 << (j - 1)}")
             w.put(f"c{j}_{j} = moment\ntop = max(top, np.uint8({j}))")
             if j in self.ends:
                 w.put(f"ended{j} = np.uint8(0)")
