@@ -44,10 +44,10 @@ from runtime.objects.object_store import FileMissing
 from runtime.result.proof import Proof
 from runtime.result.result import Result
 from tests.runtime.live.feeds.fake_kafka import LIBRARY
+from tests.simulator.coroutines import Ask, StepTable, in_steps, pause
 from tests.simulator.engine import ListObjects, PutObject
 from tests.simulator.live_receiver import LossySink, Receiver, StepObjects
 from tests.simulator.live_topic import Records, ShakyConsumer
-from tests.simulator.threads import Ask, StepTable, in_steps, pause
 from tests.simulator.upkeep_model import Unit
 from tests.simulator.upkeep_world import UpkeepWorld
 from tests.simulator.world import FIRST_DAY, SCHEMA, STREAM, Violation

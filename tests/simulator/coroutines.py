@@ -1,11 +1,13 @@
-"""Code that waits for its replies, as a process of the engine: it runs in a thread, of which one at a time goes on."""
+"""Code that waits for its replies, as a process of the engine: it runs as a coroutine with a stack of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from threading import Lock, Thread
 from typing import Any
+
+from greenlet import greenlet
 
 from runtime.catalogue.key_value import Get, GetHeads, Heads, Item, KeyScan, PutHead, Query, Row, Transact
 from tests.simulator.engine import ListObjects, Script
@@ -26,64 +28,30 @@ class Died(BaseException):
 
 
 def in_steps(client: Callable[[Ask], object]) -> Script:
-    """The requests of ``client``, which runs in a thread, one after the other; closing it kills the thread."""
-    asked, answered = Lock(), Lock()
-    asked.acquire()
-    answered.acquire()
-    request: Any = None
-    reply: Any = None
-    failure: BaseException | None = None
-    is_over = is_dead = False
+    """The requests of ``client``, which runs as a coroutine, one after the other; closing it kills the client."""
+    running = greenlet(client)
 
     def ask(wanted: Any) -> Any:
-        nonlocal request
-        if is_dead:
-            raise Died
-        request = wanted
-        asked.release()
-        answered.acquire()
-        if is_dead:
-            raise Died
-        if failure is not None:
-            raise failure
-        return reply
+        return running.parent.switch(wanted)
 
-    def live() -> None:
-        nonlocal is_over, failure
-        try:
-            client(ask)
-            failure = None
-        except Died:
-            failure = None
-        except BaseException as error:
-            failure = error
-        is_over = True
-        asked.release()
-
-    thread = Thread(target=live)
-    thread.start()
+    request = running.switch(ask)
     try:
-        while True:
-            asked.acquire()
-            if is_over:
-                break
+        while not running.dead:
             try:
-                if isinstance(request, Wait):  # the thread need not be woken at each step
+                if isinstance(request, Wait):  # it need not be woken at each step
                     for _ in range(request.steps):
                         yield ListObjects()
-                    reply, failure = None, None
+                    reply = None
                 else:
-                    reply, failure = (yield request), None
+                    reply = yield request
             except Exception as error:
-                reply, failure = None, error
-            answered.release()
-        if failure is not None:
-            raise failure
+                request = running.throw(error)
+            else:
+                request = running.switch(reply)
     finally:
-        if not is_over:
-            is_dead = True
-            answered.release()
-        thread.join()
+        while not running.dead:  # also if it asks once more as it ends
+            with suppress(Died):
+                running.throw(Died())
 
 
 class StepTable:
