@@ -58,19 +58,25 @@ class IndexSteps(LogSteps):
 
     def mark(self) -> Steps[Mark | None]:
         """The watermark; it exists from the first commit on."""
+        mark = yield from self._mark()
+        if mark is None or mark.years is not None:
+            return mark
+        head = yield from self.head()
+        if head is not None and head.sealed:  # perhaps after the watermark was read
+            mark = yield from self._mark()
+            if mark is None or mark.years is None:
+                raise self.damaged("watermark", "it has no directory")
+        return mark
+
+    def _mark(self) -> Steps[Mark | None]:
         payload = yield from self.item("WM", "WM")
         if payload is None:
             return None
         data = load(payload, f"watermark of stream {self.stream!r}")
         try:
-            mark = Mark(int(data["seq"]), _node(data["years"]) if "years" in data else None)
+            return Mark(int(data["seq"]), _node(data["years"]) if "years" in data else None)
         except (KeyError, TypeError, ValueError) as error:
             raise self.damaged("watermark", str(error)) from error
-        if mark.years is None:
-            head = yield from self.head()
-            if head is not None and head.sealed:
-                raise self.damaged("watermark", "it has no directory")
-        return mark
 
     # The directory
 

