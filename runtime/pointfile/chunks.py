@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.types import Type
+from runtime.pointfile import chunk_loops as loops
 from runtime.pointfile.frames import Compressor, width_of
 from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR, LINEAR, PARTS, POSITION_WIDTH, RUNS
 
 _MAX_SCALE = 9
-_EXACT = float(1 << 53)
 # An encoding that decodes more slowly must be smaller than the best so far by this factor.
 _GAIN = 0.98
 # Scaled decimals are used where at most one value in this many needs a patch.
@@ -66,11 +66,12 @@ def encode_chunk(
         if chunk.nulls == rows:
             return chunk
         bitmap = zstd.planes(np.packbits(valid, bitorder="little")[None, :])
-        values = _filled(values, valid)
     numbers = values.view(np.int64) if kind is Type.FLOAT else values.astype(np.int64, copy=False)
-    # Filled slots repeat existing values, so the filled column has the same extremes.
-    chunk.vmin, chunk.vmax = _extremes(kind, values)
+    if valid is not None:
+        numbers = _filled(numbers, valid)
     lowest, highest = int(numbers.min()), int(numbers.max())
+    # Filled slots repeat existing values, so the filled column has the same extremes.
+    chunk.vmin, chunk.vmax = _extremes(numbers.view(np.float64)) if kind is Type.FLOAT else (lowest, highest)
     if lowest == highest:
         chunk.base = lowest
     elif kind is Type.BOOL:
@@ -78,7 +79,7 @@ def encode_chunk(
     else:
         patches = bits = np.zeros(0, np.int64)
         if kind is Type.FLOAT:
-            scaled = _scaled(values.view(np.float64))
+            scaled = _scaled(numbers)
             if scaled is not None:
                 bits = numbers
                 chunk.scale, numbers, exact = scaled
@@ -93,55 +94,50 @@ def encode_chunk(
     return chunk
 
 
-def _filled(values: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.generic]:
+def _filled(numbers: NDArray[np.int64], valid: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Nulls replaced by the previous value (by the first value, if none precedes)."""
-    source = np.maximum.accumulate(np.where(valid, np.arange(len(valid)), -1))
-    source[source < 0] = int(np.argmax(valid))
-    return values[source]
+    out = np.empty(len(numbers), np.int64)
+    loops.fill(numbers, valid, out)
+    return out
 
 
-def _extremes(kind: Type, values: NDArray[np.generic]) -> tuple[int, int]:
-    """Minimum and maximum as stored: integers, or the bits of floats (both NaN where any value is)."""
-    pair = np.array([values.min(), values.max()])
-    low, high = (pair.view(np.int64) if kind is Type.FLOAT else pair.astype(np.int64)).tolist()
+def _extremes(values: NDArray[np.float64]) -> tuple[int, int]:
+    """The bits of the minimum and the maximum (both NaN where any value is)."""
+    low, high = np.array([values.min(), values.max()]).view(np.int64).tolist()
     return low, high
 
 
-def _scaled(values: NDArray[np.float64]) -> tuple[int, NDArray[np.int64], NDArray[np.bool_]] | None:
+def _scaled(bits: NDArray[np.int64]) -> tuple[int, NDArray[np.int64], NDArray[np.bool_]] | None:
     """A power of ten, the values times it as integers, and where division restores every bit; None if in too few rows.
 
     Elsewhere (-0.0, NaN, 0.1 + 0.2) the integer repeats the previous one, and the value itself becomes a patch.
     """
-    sample = np.ascontiguousarray(values[:: max(1, len(values) // 64)])
+    sample = np.ascontiguousarray(bits[:: max(1, len(bits) // 64)])
     best = None
-    most = len(values) // _PATCHED
-    with np.errstate(all="ignore"):
-        for scale in range(_MAX_SCALE + 1):
-            power = 10.0**scale
-            if _misses(_restored(sample, np.rint(sample * power), power)) > max(1, len(sample) // _PATCHED):
-                continue
-            whole = np.rint(values * power)
-            exact = _restored(values, whole, power)
-            misses = _misses(exact)
-            if misses <= most:
-                best = scale, whole, exact
-                most = misses - 1
-            if misses == 0:
-                break
-    if best is None:
-        return None
-    scale, whole, exact = best
-    return scale, _filled(whole, exact).astype(np.int64), exact
+    most = len(bits) // _PATCHED
+    for scale in range(_MAX_SCALE + 1):
+        if _times(sample, scale, len(sample)).misses > max(1, len(sample) // _PATCHED):
+            continue
+        found = _times(bits, scale, most)
+        if found.misses <= most:
+            best = scale, found.whole, found.exact
+            most = found.misses - 1
+        if found.misses == 0:
+            break
+    return best
 
 
-def _restored(values: NDArray[np.float64], whole: NDArray[np.float64], power: float) -> NDArray[np.bool_]:
-    # Adding 0.0 turns -0.0 into 0.0, as an integer would; NaN and infinities fail the bound.
-    same: NDArray[np.bool_] = (whole / power + 0.0).view(np.int64) == values.view(np.int64)
-    return same & (np.abs(whole) <= _EXACT)
+class _Scaled(NamedTuple):
+    misses: int
+    whole: NDArray[np.int64]
+    exact: NDArray[np.bool_]
 
 
-def _misses(exact: NDArray[np.bool_]) -> int:
-    return len(exact) - int(np.count_nonzero(exact))
+def _times(bits: NDArray[np.int64], scale: int, most: int) -> _Scaled:
+    """The values times 10**scale as far as there are at most ``most`` misses; see ``loops.scale``."""
+    whole, exact = np.empty(len(bits), np.int64), np.empty(len(bits), np.bool_)
+    misses = loops.scale(bits.view(np.float64), bits, scale, most, whole, exact)
+    return _Scaled(misses, whole, exact)
 
 
 def _booleans(chunk: ColumnChunk, numbers: NDArray[np.int64], zstd: Compressor) -> None:
@@ -164,31 +160,17 @@ def _integers(
     rows = len(numbers)
     offsets = (numbers - np.int64(lowest)).view(np.uint64)  # wraps, so it is correct for any two int64
     if not is_code:
-        chunk.tick = _tick(offsets)
-    if chunk.tick > 1:
-        offsets //= np.uint64(chunk.tick)
+        chunk.tick = int(loops.divide_by_tick(offsets)) % (1 << 64)
     chunk.base = lowest
     chunk.width = width_of(int(offsets.max()))
     chunk.encoding, chunk.frames = FOR, tuple(zstd.array(offsets, chunk.width))
-    edges = np.flatnonzero(offsets[1:] != offsets[:-1]) + 1
-    if len(edges) < rows // 4 and not chunk.count:
-        _offer_runs(chunk, offsets, edges, zstd)
+    changes = offsets[1:] != offsets[:-1]
+    if not chunk.count and np.count_nonzero(changes) < rows // 4:
+        _offer_runs(chunk, offsets, np.flatnonzero(changes) + 1, zstd)
     if not is_code and 2 * len(starts) <= rows:
         _offer_differences(chunk, offsets, starts, zstd)
         if chunk.scale == BITWISE:
             _offer_lines(chunk, offsets, starts, lowest, zstd)
-
-
-def _tick(offsets: NDArray[np.uint64]) -> int:
-    """The greatest common divisor of all offsets; 1 if all are 0, as may happen with patches."""
-    tick = math.gcd(*offsets[:64].tolist()) or int(offsets.max())
-    while tick > 1:
-        rest = offsets % np.uint64(tick)
-        wrong = rest[np.flatnonzero(rest)[:64]]
-        if not len(wrong):
-            break
-        tick = math.gcd(tick, *wrong.tolist())
-    return max(tick, 1)
 
 
 def _offer_runs(chunk: ColumnChunk, offsets: NDArray[np.uint64], edges: NDArray[np.intp], zstd: Compressor) -> None:
@@ -206,11 +188,8 @@ def _offer_differences(
     chunk: ColumnChunk, offsets: NDArray[np.uint64], starts: NDArray[np.int64], zstd: Compressor
 ) -> None:
     firsts = offsets[starts]
-    inside = np.ones(len(offsets) - 1, np.bool_)
-    inside[starts[1:] - 1] = False
-    steps = np.diff(offsets).view(np.int64)[inside]
-    step = int(steps.min())
-    rest = (steps - np.int64(step)).view(np.uint64)
+    rest = np.empty(len(offsets) - len(starts), np.uint64)
+    step = int(loops.differences(offsets.view(np.int64), starts, rest.view(np.int64)))
     width, width2 = width_of(int(firsts.max())), width_of(int(rest.max()))
     frames = (*zstd.array(firsts, width), *zstd.array(rest, width2))
     if _size(frames) <= _size(chunk.frames) * _GAIN:
@@ -224,15 +203,10 @@ def _offer_lines(
     chunk: ColumnChunk, offsets: NDArray[np.uint64], starts: NDArray[np.int64], lowest: int, zstd: Compressor
 ) -> None:
     """Each run as a straight line and the values' distances from it, for periodic reports with jitter."""
-    sizes = np.diff(starts, append=len(offsets))
-    at = np.arange(len(offsets)) - np.repeat(starts, sizes)
     if int(offsets.max()) >= _STRAIGHT:
         return
-    values = offsets.view(np.int64)
-    slopes = _slopes(values, at, starts, sizes)
-    distances = values - np.repeat(slopes, sizes) * at
-    firsts = np.minimum.reduceat(distances, starts)
-    rest = (distances - np.repeat(firsts, sizes)).view(np.uint64)
+    slopes, firsts, rest = np.empty(len(starts), np.int64), np.empty(len(starts), np.int64), np.empty_like(offsets)
+    loops.lines(offsets.view(np.int64), starts, slopes, firsts, rest.view(np.int64))
     begin, step = int(firsts.min()), int(slopes.min())
     firsts, slopes = firsts - begin, slopes - step
     width, width3 = width_of(int(firsts.max())), width_of(int(slopes.max()))
@@ -246,25 +220,16 @@ def _offer_lines(
         chunk.base = (lowest + chunk.tick * begin + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
-def _slopes(
-    values: NDArray[np.int64], at: NDArray[np.int64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """The rounded slope of each run's least squares line; any slope is correct, the best gives small distances."""
-    x = at - np.repeat((sizes - 1) / 2, sizes)
-    y = (values - np.repeat(values[starts], sizes)).astype(np.float64)
-    return np.rint(np.add.reduceat(x * y, starts) / np.maximum(np.add.reduceat(x * x, starts), 1.0)).astype(np.int64)
-
-
 def _packed(values: NDArray[np.uint64], bits: int, zstd: Compressor) -> list[bytes]:
     """Whole bytes as planes, and the rest in parts of four, two and one bits."""
     whole = bits >> 3
-    out = zstd.array(values & np.uint64((1 << 8 * whole) - 1), whole)
+    out = zstd.array(values, whole)
     shift = 8 * whole
     for part in PARTS:
         if bits & part:
-            small = ((values >> np.uint64(shift)) & np.uint64((1 << part) - 1)).astype(np.uint8)
-            digits = (small[:, None] >> np.arange(part, dtype=np.uint8)) & np.uint8(1)
-            out += zstd.planes(np.packbits(digits.ravel(), bitorder="little")[None, :])
+            packed = np.empty(-(-len(values) * part // 8), np.uint8)
+            loops.bit_part(values, shift, part, packed)
+            out += zstd.planes(packed[None, :])
             shift += part
     return out
 

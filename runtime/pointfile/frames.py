@@ -8,6 +8,8 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from runtime.pointfile.chunk_loops import planes
+
 JOINED = 4096
 """An array of at most this many bytes is one frame with all its planes; else each plane has its own frames."""
 
@@ -83,13 +85,13 @@ class Compressor:
         return out
 
     def array(self, values: NDArray[np.uint64], width: int) -> list[bytes]:
-        """The frames of an array whose values all fit in ``width`` bytes."""
+        """The frames of the lowest ``width`` bytes of each value."""
         count = len(values)
         if count * width == 0:
             return []
-        step = 1 << (width - 1).bit_length()
-        narrow = np.ascontiguousarray(values.astype(f"<u{step}"))
-        return self.planes(np.ascontiguousarray(narrow.view(np.uint8).reshape(count, step).T[:width]))
+        out = np.empty((width, count), np.uint8)
+        planes(np.ascontiguousarray(values), out)
+        return self.planes(out)
 
     def planes(self, planes: NDArray[np.uint8]) -> list[bytes]:
         """The frames of byte planes, shape (width, count)."""

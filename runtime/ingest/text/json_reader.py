@@ -323,7 +323,7 @@ class JsonReader:
                 yield self._cells(n)
                 if n:
                     self._handed = self._text.base + int(self._rows[1, n - 1])
-            self._kind[:, :used] = 0
+            self._kind[: self._tree.columns, :used] = 0
             self._state[js.ROW] = 0
             self._state[js.SPECIAL] = 0
             self._malformed, self._elements = [], []
@@ -452,6 +452,8 @@ class JsonReader:
 
 
 def _is_utf8(data: bytes, final: bool) -> bool:
+    if data.isascii():  # without a copy
+        return True
     try:
         codecs.utf_8_decode(data, "strict", final)
     except UnicodeDecodeError:
