@@ -93,7 +93,7 @@ class ProcessesContract:
         def name(line: str) -> str:
             return line.split()[0]
 
-        names = [f"n{i}" for i in range(16 * self.kills + 4)]
+        names = [f"n{i}" for i in range(48 * self.kills)]  # more than are committed until the last kill
         dice = random.Random(11)
         acknowledged: set[str] = set()
         killed = 0
