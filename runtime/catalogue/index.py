@@ -62,7 +62,7 @@ class IndexSteps(LogSteps):
         if mark is None or mark.years is not None:
             return mark
         head = yield from self.head()
-        if head is not None and head.sealed:  # perhaps after the watermark was read
+        if head is not None and head.sealed:  # perhaps only after the watermark was read
             mark = yield from self._mark()
             if mark is None or mark.years is None:
                 raise self.damaged("watermark", "it has no directory")

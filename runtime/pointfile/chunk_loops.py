@@ -16,13 +16,12 @@ _EXACT = float(1 << 53)
 
 @loop("void(i8[::1], b1[::1], i8[::1])")
 def fill(values: Any, valid: Any, out: Any) -> None:
-    """``values`` with each one that is not valid replaced by the previous one (by the first, if none precedes)."""
+    """``values`` with each one that is not valid replaced by the previous one (by the first, if none precedes); at
+    least one is valid."""
     n = len(values)
     first = 0
-    while first < n and not valid[first]:
+    while not valid[first]:
         first += 1
-    if first == n:
-        return
     last = values[first]
     for i in range(n):
         if valid[i]:
@@ -92,15 +91,15 @@ def _divided(value: Any, inverse: Any, shift: Any) -> Any:
 def divide_by_tick(offsets: Any) -> Any:
     """Divide the offsets by their greatest common divisor, which is returned modulo 2**64; 1 if all are 0."""
     n = len(offsets)
-    tick = np.uint64(0)
     i = 0
+    while i < n and offsets[i] == np.uint64(0):
+        i += 1
+    if i == n:
+        return np.int64(1)
+    tick = offsets[i]
+    shift, inverse = np.uint64(0), np.uint64(1)
     while i < n and tick != np.uint64(1):
-        if tick == np.uint64(0):
-            tick = offsets[i]
-            i += 1
-            continue
-        shift = np.uint64(0)
-        odd = tick
+        shift, odd = np.uint64(0), tick
         while odd & np.uint64(1) == np.uint64(0):
             odd >>= np.uint64(1)
             shift += np.uint64(1)
@@ -121,16 +120,9 @@ def divide_by_tick(offsets: Any) -> Any:
             while b != np.uint64(0):
                 a, b = b, a % b
             tick = a
-    if tick <= np.uint64(1):
-        return np.int64(1)
-    shift = np.uint64(0)
-    odd = tick
-    while odd & np.uint64(1) == np.uint64(0):
-        odd >>= np.uint64(1)
-        shift += np.uint64(1)
-    inverse = _inverse(odd)
-    for i in range(n):
-        offsets[i] = _divided(offsets[i], inverse, shift)
+    if tick != np.uint64(1):
+        for k in range(n):
+            offsets[k] = _divided(offsets[k], inverse, shift)
     return np.int64(tick)
 
 

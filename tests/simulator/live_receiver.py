@@ -1,4 +1,4 @@
-"""The receiver of an answer's changes, over a connection that loses them and their receipts; what is kept for it."""
+"""Receives the changes of an answer over a connection that loses some of them, or receipts; what deliveries keep."""
 
 from __future__ import annotations
 

